@@ -1,0 +1,90 @@
+# durable: PGXS build, and the targets of tools/ (see "make help").
+#
+# "make" and "make install" take PG_CONFIG=/path/to/pg_config. "make test" and
+# "make demo" need nothing but git and make: they install what is missing.
+
+EXTENSION  = durable
+MODULE_big = durable
+PG_CONFIG ?= pg_config
+
+# VPATH builds (pg_buildext) find the sources through "root".
+root     := $(if $(VPATH),$(VPATH)/)
+sources  := $(sort $(wildcard $(root)src/*.c $(root)src/*/*.c))
+OBJS      = $(sources:$(root)%.c=%.o)
+DATA      = $(patsubst $(root)%,%,$(sort $(wildcard $(root)sql/durable--*.sql)))
+condition_names = src/core/condition_names.h
+
+# make WARNINGS= for a compiler that knows more warnings than ours.
+WARNINGS ?= -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+PG_CPPFLAGS = $(sort -I$(root)src -Isrc) -MMD -MP
+PG_CFLAGS   = $(WARNINGS)
+SHLIB_LINK  = -Wl,--version-script=$(srcdir)/src/durable.map
+EXTRA_CLEAN = $(condition_names) $(OBJS:.o=.d) results regression.diffs regression.out output_iso tmp_check tmp_check_iso
+
+# JIT bitcode costs a clang run a file and would only inline what is rarely called.
+override with_llvm := no
+
+# installcheck: an own server for each runner, so it needs no running one, but
+# "make install" first and another user than root ("make test" sees to both).
+# T=name runs one test.
+test_names     = $(sort $(basename $(notdir $(wildcard $(root)test/$(1)/$(or $(T),*).$(2)))))
+temp_server    = --temp-instance=$(1) --temp-config=$(srcdir)/test/durable.conf --no-locale --encoding=UTF8
+REGRESS        = $(call test_names,sql,sql)
+REGRESS_OPTS   = --inputdir=$(srcdir)/test --load-extension=durable $(call temp_server,tmp_check)
+ISOLATION      = $(call test_names,specs,spec)
+# Without the --outputdir the expected files would have to be in test/expected.
+ISOLATION_OPTS = --inputdir=$(srcdir)/test --outputdir=. --load-extension=durable $(call temp_server,tmp_check_iso)
+PROVE_TESTS    = $(patsubst $(root)%,%,$(sort $(wildcard $(root)test/t/$(or $(T),*).pl)))
+TAP_TESTS      = $(if $(PROVE_TESTS),1)
+
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifneq (,$(wildcard $(PGXS)))
+include $(PGXS)
+
+$(condition_names): $(root)tools/gen_condition_names.sh $(datadir)/errcodes.txt
+	@mkdir -p $(@D)
+	bash $< $(datadir)/errcodes.txt >$@.tmp && mv $@.tmp $@
+
+object_dirs = $(sort $(dir $(OBJS)))
+$(OBJS): $(condition_names) $(MAKEFILE_LIST) | $(object_dirs)
+$(object_dirs):
+	mkdir -p $@
+$(shlib): $(root)src/durable.map
+-include $(OBJS:.o=.d)
+else
+all install installcheck:
+	@echo 'No PGXS found by "$(PG_CONFIG) --pgxs": install postgresql-server-dev-15 (tools/install-deps.sh does), or say PG_CONFIG=...' >&2; exit 1
+clean:
+	rm -rf $(EXTRA_CLEAN) $(OBJS) durable.so
+endif
+
+# ---------------------------------------------------------------------------
+# What tools/ does. The scripts call make again, with dependencies in place.
+
+suites      = regress isolation pgtap tap
+test_suites = $(addprefix test-,$(suites))
+tool        = PG_CONFIG='$(PG_CONFIG)' T='$(T)' KEEP='$(KEEP)' bash tools/
+
+.PHONY: help deps demo test $(test_suites) format
+
+help:
+	@echo 'make                 build'
+	@echo 'make install         install into the PostgreSQL of pg_config (or PG_CONFIG=...)'
+	@echo 'make demo            build, install, and see examples/orders run through a crash; KEEP=1 keeps its server'
+	@echo 'make test            build, install, run every test; T=name: only the tests of that name'
+	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-tap), with T=name one test of it'
+	@echo 'make installcheck    the PGXS way, after make install, not as root: regress, isolation and TAP tests'
+	@echo 'make deps            install the Debian packages that build, test and demo need'
+	@echo 'make format          clang-format the C code'
+	@echo 'make clean           remove what all of these leave'
+
+deps:
+	@$(tool)install-deps.sh
+demo:
+	@$(tool)demo.sh
+test:
+	@$(tool)test.sh $(suites)
+$(test_suites): test-%:
+	@$(tool)test.sh $*
+format:
+	clang-format -i src/*.[ch] src/*/*.[ch]

@@ -1,0 +1,689 @@
+/* durable: durable orchestrations inside PostgreSQL, version 1.0 */
+
+\echo Use "CREATE EXTENSION durable" to load this file. \quit
+
+/*
+ * Both schemas are made here and not IF NOT EXISTS: one that somebody planted
+ * before must make the installation fail.
+ */
+CREATE SCHEMA durable_store;
+COMMENT ON SCHEMA durable_store IS
+'The tables of durable. Nobody has rights here: look through the views of schema durable, act through its functions.';
+
+CREATE SCHEMA durable;
+COMMENT ON SCHEMA durable IS
+'Durable orchestrations: functions, views and types. durable.grant_usage(role) lets a role use it.';
+
+-- ---------------------------------------------------------------------------
+-- Tables. Every key begins with task_hub, the unit of isolation and distribution.
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE durable_store.hubs (
+	task_hub			text COLLATE "C" PRIMARY KEY CHECK (pg_catalog.octet_length(task_hub) BETWEEN 1 AND 63),
+	owner				regrole NOT NULL,
+	is_default			boolean NOT NULL DEFAULT false,
+	paused				boolean NOT NULL DEFAULT false,
+	system_identifier	bigint NOT NULL,
+	database_oid		oid NOT NULL,
+	created_at			timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE UNIQUE INDEX hubs_default_of_owner ON durable_store.hubs (owner) WHERE is_default;
+COMMENT ON TABLE durable_store.hubs IS 'A row is a task hub: a set of instances that belong to one role and run as it.';
+COMMENT ON COLUMN durable_store.hubs.owner IS 'The authority over the hub; its orchestrators and activities run as this role.';
+COMMENT ON COLUMN durable_store.hubs.is_default IS 'The hub its owner uses when no other is named; made at first use.';
+COMMENT ON COLUMN durable_store.hubs.paused IS 'Clients may start and raise, but nothing runs (pause_hub, resume_hub).';
+COMMENT ON COLUMN durable_store.hubs.system_identifier IS 'The cluster the hub is bound to: a copy elsewhere does not run until adopt_hub().';
+COMMENT ON COLUMN durable_store.hubs.database_oid IS 'The database the hub is bound to, as system_identifier.';
+
+CREATE TABLE durable_store.instances (
+	task_hub			text COLLATE "C" NOT NULL,
+	instance_id			text COLLATE "C" NOT NULL CHECK (pg_catalog.octet_length(instance_id) BETWEEN 1 AND 255),
+	execution_id		uuid NOT NULL,
+	generation			bigint NOT NULL DEFAULT 1,
+	created_at			timestamptz NOT NULL,
+	updated_at			timestamptz NOT NULL,
+	scheduled_start_at	timestamptz,
+	completed_at		timestamptz,
+	turn				integer NOT NULL DEFAULT 0,
+	last_seq			integer NOT NULL DEFAULT 0,
+	parent_task_id		integer,
+	parent_execution_id	uuid,
+	notify				boolean NOT NULL DEFAULT false,
+	status				text COLLATE "C" NOT NULL DEFAULT 'pending'
+						CHECK (status IN ('pending', 'running', 'suspended', 'completed', 'failed', 'terminated', 'canceled')),
+	name				text NOT NULL,
+	function			text NOT NULL,
+	version				text,
+	parent_instance_id	text COLLATE "C",
+	trace_parent		text,
+	waiting_events		text[],
+	settings			jsonb,
+	tags				jsonb,
+	input				jsonb,
+	output				jsonb,
+	failure				jsonb,
+	custom_status		jsonb,
+	PRIMARY KEY (task_hub, instance_id)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+CREATE INDEX instances_parent ON durable_store.instances (task_hub, parent_instance_id)
+	WHERE parent_instance_id IS NOT NULL;
+CREATE INDEX instances_completed ON durable_store.instances (task_hub, completed_at)
+	WHERE completed_at IS NOT NULL;
+COMMENT ON TABLE durable_store.instances IS 'A row is an orchestration instance; its row lock is the instance lock: who holds it runs its turn.';
+COMMENT ON COLUMN durable_store.instances.execution_id IS 'Names one generation over all time: late answers to another one are dropped.';
+COMMENT ON COLUMN durable_store.instances.generation IS 'Counts executions of this id: replaced by a new start and by continue-as-new.';
+COMMENT ON COLUMN durable_store.instances.turn IS 'Number of the last turn (episode) of this execution.';
+COMMENT ON COLUMN durable_store.instances.last_seq IS 'Number of the last history event of this execution.';
+COMMENT ON COLUMN durable_store.instances.function IS 'The orchestrator function, schema-qualified with argument types, as found at the start.';
+COMMENT ON COLUMN durable_store.instances.settings IS 'search_path, TimeZone, DateStyle and IntervalStyle of the session that started it: its code runs with them.';
+COMMENT ON COLUMN durable_store.instances.waiting_events IS 'Names of the external events it awaits after its last turn.';
+
+CREATE TABLE durable_store.history (
+	task_hub			text COLLATE "C" NOT NULL,
+	instance_id			text COLLATE "C" NOT NULL,
+	generation			bigint NOT NULL,
+	seq					integer NOT NULL,
+	turn				integer NOT NULL,
+	turn_at				timestamptz NOT NULL,
+	"timestamp"			timestamptz NOT NULL,
+	fire_at				timestamptz,
+	event_id			integer NOT NULL,
+	task_id				integer,
+	event_type			smallint NOT NULL,
+	opens_turn			boolean NOT NULL DEFAULT false,
+	closes_turn			boolean NOT NULL DEFAULT false,
+	name				text,
+	version				text,
+	target_instance_id	text COLLATE "C",
+	payload				jsonb,
+	failure				jsonb,
+	tags				jsonb,
+	PRIMARY KEY (task_hub, instance_id, generation, seq)
+);
+COMMENT ON TABLE durable_store.history IS
+'A row is a history event. OrchestratorStarted and OrchestratorCompleted are no rows of their own but the flags opens_turn and closes_turn of the first and last event of a turn; durable.history shows them as events.';
+COMMENT ON COLUMN durable_store.history.turn_at IS 'The time the orchestrator saw in this turn (timestamp of OrchestratorStarted).';
+COMMENT ON COLUMN durable_store.history.event_id IS 'Sequence number of the action that made the event; -1 for everything else (DTFx).';
+COMMENT ON COLUMN durable_store.history.task_id IS 'TaskScheduledId or TimerId: the event_id this event answers.';
+COMMENT ON COLUMN durable_store.history.event_type IS 'Number of the event type in DTFx (durable_store.event_type_name).';
+
+CREATE SEQUENCE durable_store.message_id;
+COMMENT ON SEQUENCE durable_store.message_id IS 'Orders the messages of an inbox.';
+
+CREATE TABLE durable_store.inbox (
+	task_hub			text COLLATE "C" NOT NULL,
+	instance_id			text COLLATE "C" NOT NULL,
+	message_id			bigint NOT NULL DEFAULT pg_catalog.nextval('durable_store.message_id'),
+	visible_at			timestamptz NOT NULL,
+	"timestamp"			timestamptz NOT NULL,
+	fire_at				timestamptz,
+	execution_id		uuid,
+	task_id				integer,
+	event_type			smallint NOT NULL,
+	recurse				boolean NOT NULL DEFAULT false,
+	name				text,
+	payload				jsonb,
+	failure				jsonb,
+	PRIMARY KEY (task_hub, instance_id, message_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+CREATE INDEX inbox_visible ON durable_store.inbox (task_hub, visible_at);
+COMMENT ON TABLE durable_store.inbox IS 'A row is a message to an orchestration: a history event on its way. Timers are messages that become visible later.';
+COMMENT ON COLUMN durable_store.inbox.execution_id IS 'The execution it is for; NULL: whichever is current (messages of clients).';
+COMMENT ON COLUMN durable_store.inbox.recurse IS 'ExecutionTerminated: terminate the sub-orchestrations too.';
+
+CREATE TABLE durable_store.activity_queue (
+	task_hub			text COLLATE "C" NOT NULL,
+	instance_id			text COLLATE "C" NOT NULL,
+	execution_id		uuid NOT NULL,
+	generation			bigint NOT NULL,
+	task_id				integer NOT NULL,
+	seq					integer NOT NULL,
+	attempt				integer NOT NULL DEFAULT 1,
+	visible_at			timestamptz NOT NULL,
+	name				text NOT NULL,
+	version				text,
+	input				jsonb,
+	PRIMARY KEY (task_hub, instance_id, execution_id, task_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+CREATE INDEX activity_queue_visible ON durable_store.activity_queue (task_hub, visible_at);
+COMMENT ON TABLE durable_store.activity_queue IS 'A row is an activity to run. It is deleted in the transaction that runs it.';
+COMMENT ON COLUMN durable_store.activity_queue.seq IS 'The history row (of generation) that holds the input.';
+COMMENT ON COLUMN durable_store.activity_queue.input IS 'The input when there is no history row: the execution continued as new in the turn that scheduled it.';
+COMMENT ON COLUMN durable_store.activity_queue.attempt IS 'Counts runs that the engine itself repeats (deadlock, serialization failure); retry policies schedule a new activity instead.';
+
+SELECT pg_catalog.pg_extension_config_dump('durable_store.hubs', '');
+SELECT pg_catalog.pg_extension_config_dump('durable_store.instances', '');
+SELECT pg_catalog.pg_extension_config_dump('durable_store.history', '');
+SELECT pg_catalog.pg_extension_config_dump('durable_store.inbox', '');
+SELECT pg_catalog.pg_extension_config_dump('durable_store.activity_queue', '');
+SELECT pg_catalog.pg_extension_config_dump('durable_store.message_id', '');
+
+-- ---------------------------------------------------------------------------
+-- Types
+-- ---------------------------------------------------------------------------
+
+CREATE TYPE durable.status AS ENUM
+	('pending', 'running', 'suspended', 'completed', 'failed', 'terminated', 'canceled');
+COMMENT ON TYPE durable.status IS 'Runtime status of an instance, for arguments; views show it as text.';
+
+CREATE TYPE durable.task;
+CREATE FUNCTION durable.task_in(cstring) RETURNS durable.task
+	AS 'MODULE_PATHNAME', 'durable_task_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION durable.task_in(cstring) IS 'Always an error (0A000): a task is made by schedule_activity() and the like, not from text.';
+CREATE FUNCTION durable.task_out(durable.task) RETURNS cstring
+	AS 'MODULE_PATHNAME', 'durable_task_out' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION durable.task_out(durable.task) IS 'Shows a task as kind:number, for debugging.';
+CREATE TYPE durable.task (
+	INPUT = durable.task_in, OUTPUT = durable.task_out,
+	INTERNALLENGTH = 8, PASSEDBYVALUE, ALIGNMENT = double
+);
+COMMENT ON TYPE durable.task IS
+'Something an orchestrator can await: an activity, a timer, an event, a sub-orchestration. Good within the turn that made it.';
+
+CREATE FUNCTION durable.task_eq(durable.task, durable.task) RETURNS boolean
+	AS 'int8eq' LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION durable.task_eq(durable.task, durable.task) IS 'Implements task = task: the same task.';
+CREATE FUNCTION durable.task_ne(durable.task, durable.task) RETURNS boolean
+	AS 'int8ne' LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION durable.task_ne(durable.task, durable.task) IS 'Implements task <> task: different tasks.';
+CREATE FUNCTION durable.task_hash(durable.task) RETURNS integer
+	AS 'hashint8' LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION durable.task_hash(durable.task) IS 'Hash of a task, for arrays, DISTINCT and IN.';
+/* The operators are in pg_catalog because an operator is found by search_path only. */
+CREATE OPERATOR pg_catalog.= (
+	LEFTARG = durable.task, RIGHTARG = durable.task, FUNCTION = durable.task_eq,
+	COMMUTATOR = OPERATOR(pg_catalog.=), NEGATOR = OPERATOR(pg_catalog.<>), RESTRICT = eqsel, JOIN = eqjoinsel, HASHES
+);
+CREATE OPERATOR pg_catalog.<> (
+	LEFTARG = durable.task, RIGHTARG = durable.task, FUNCTION = durable.task_ne,
+	COMMUTATOR = OPERATOR(pg_catalog.<>), NEGATOR = OPERATOR(pg_catalog.=), RESTRICT = neqsel, JOIN = neqjoinsel
+);
+CREATE OPERATOR CLASS durable.task_ops DEFAULT FOR TYPE durable.task USING hash AS
+	OPERATOR 1 pg_catalog.= (durable.task, durable.task),
+	FUNCTION 1 durable.task_hash(durable.task);
+
+CREATE TYPE durable.retry_policy AS (
+	max_attempts	integer,
+	first_interval	interval,
+	backoff			numeric,
+	max_interval	interval,
+	timeout			interval,
+	retry_on		text[],
+	never_retry_on	text[]
+);
+COMMENT ON TYPE durable.retry_policy IS 'When and how often a failed activity or sub-orchestration is tried again; made by durable.retry_policy().';
+
+CREATE FUNCTION durable.retry_policy(
+	max_attempts integer,
+	first_interval interval DEFAULT '1 s',
+	backoff numeric DEFAULT 1,
+	max_interval interval DEFAULT NULL,
+	timeout interval DEFAULT NULL,
+	retry_on text[] DEFAULT NULL,
+	never_retry_on text[] DEFAULT NULL)
+RETURNS durable.retry_policy
+	AS 'MODULE_PATHNAME', 'durable_retry_policy' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION durable.retry_policy(integer, interval, numeric, interval, interval, text[], text[]) IS
+'Makes a retry policy (DTFx RetryOptions). max_attempts counts all attempts, the first included. The wait before attempt n+1 is first_interval * backoff^(n-1), at most max_interval; no more attempts once timeout has passed since the first. retry_on and never_retry_on hold SQLSTATEs (''40001''), classes (''23'') or error types. Error 22023 for values that make no sense.';
+
+-- ---------------------------------------------------------------------------
+-- Views: what a reader may see is what belongs to roles it is a member of
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION durable_store.event_type_name(event_type smallint) RETURNS text
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN (ARRAY['ExecutionStarted', 'ExecutionCompleted', 'ExecutionFailed', 'ExecutionTerminated',
+		'TaskScheduled', 'TaskCompleted', 'TaskFailed',
+		'SubOrchestrationInstanceCreated', 'SubOrchestrationInstanceCompleted', 'SubOrchestrationInstanceFailed',
+		'TimerCreated', 'TimerFired', 'OrchestratorStarted', 'OrchestratorCompleted',
+		'EventSent', 'EventRaised', 'ContinueAsNew', 'GenericEvent', 'HistoryState',
+		'ExecutionSuspended', 'ExecutionResumed', 'ExecutionRewound'])[event_type + 1];
+COMMENT ON FUNCTION durable_store.event_type_name(smallint) IS 'Name of an event type by its number in DTFx (History/EventType).';
+
+CREATE FUNCTION durable_store.workers(
+	OUT pid integer, OUT kind text, OUT datid oid, OUT task_hub text, OUT state text,
+	OUT item text, OUT since timestamptz, OUT items_done bigint)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'durable_workers' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION durable_store.workers() IS 'The background processes of durable in this server, from shared memory; none when the library is not preloaded.';
+
+CREATE FUNCTION durable_store.preloaded() RETURNS boolean
+	AS 'MODULE_PATHNAME', 'durable_preloaded' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION durable_store.preloaded() IS 'Is the library in shared_preload_libraries of the running server, so that workers run?';
+
+CREATE VIEW durable.instances WITH (security_barrier) AS
+SELECT i.task_hub, i.instance_id,
+	pg_catalog.replace(i.execution_id::text, '-', '') AS execution_id,
+	i.generation, i.name, i.version, i.status, i.input, i.output, i.failure, i.custom_status, i.tags,
+	i.parent_instance_id,
+	CASE WHEN i.completed_at IS NULL THEN
+		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+			'activities', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+					'id', a.task_id, 'name', a.name, 'attempt', a.attempt, 'state',
+					CASE WHEN a.visible_at > pg_catalog.clock_timestamp() THEN 'delayed' ELSE 'queued' END) ORDER BY a.task_id)
+				FROM durable_store.activity_queue a
+				WHERE a.task_hub = i.task_hub AND a.instance_id = i.instance_id AND a.execution_id = i.execution_id),
+			'timers', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+					'id', m.task_id, 'due', m.visible_at) ORDER BY m.visible_at)
+				FROM durable_store.inbox m
+				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.event_type = 11
+				AND m.execution_id = i.execution_id),
+			'events', pg_catalog.to_jsonb(i.waiting_events),
+			'children', (SELECT pg_catalog.jsonb_agg(c.instance_id ORDER BY c.parent_task_id)
+				FROM durable_store.instances c
+				WHERE c.task_hub = i.task_hub AND c.parent_instance_id = i.instance_id
+				AND c.parent_execution_id = i.execution_id AND c.completed_at IS NULL)))
+	END AS waiting_for,
+	i.created_at, i.scheduled_start_at, i.updated_at, i.completed_at
+FROM durable_store.instances i
+JOIN durable_store.hubs h ON h.task_hub = i.task_hub AND pg_catalog.pg_has_role(h.owner, 'USAGE');
+COMMENT ON VIEW durable.instances IS 'The orchestration instances of the task hubs you may read.';
+COMMENT ON COLUMN durable.instances.execution_id IS 'The current execution (32 hex digits); another one after continue-as-new and after a new start of the id.';
+COMMENT ON COLUMN durable.instances.generation IS 'Counts the executions of this id, from 1.';
+COMMENT ON COLUMN durable.instances.status IS 'pending, running, suspended, completed, failed, terminated or canceled.';
+COMMENT ON COLUMN durable.instances.failure IS '{"errorType", "errorMessage", "sqlstate", "detail", "hint", "context", "isNonRetriable", "innerFailure", "properties"}';
+COMMENT ON COLUMN durable.instances.waiting_for IS 'What an unfinished instance awaits now: activities, timers with their due time, events by name, children by id.';
+COMMENT ON COLUMN durable.instances.scheduled_start_at IS 'start_at of a delayed start.';
+
+CREATE VIEW durable.history WITH (security_barrier) AS
+SELECT i.task_hub, i.instance_id,
+	pg_catalog.replace(i.execution_id::text, '-', '') AS execution_id,
+	h.generation, e.seq, h.turn, e.event_type, e.event_id, e."timestamp", e.name, e.version,
+	e.task_scheduled_id, e.timer_id, e.fire_at, e.input, e.result, e.failure, e.target_instance_id
+FROM durable_store.hubs hub
+JOIN durable_store.instances i ON i.task_hub = hub.task_hub
+JOIN durable_store.history h ON h.task_hub = i.task_hub AND h.instance_id = i.instance_id AND h.generation = i.generation
+CROSS JOIN LATERAL (
+	SELECT h.seq - 1 AS seq, 'OrchestratorStarted'::text AS event_type, -1 AS event_id, h.turn_at AS "timestamp",
+		NULL::text AS name, NULL::text AS version, NULL::integer AS task_scheduled_id, NULL::integer AS timer_id,
+		NULL::timestamptz AS fire_at, NULL::jsonb AS input, NULL::jsonb AS result, NULL::jsonb AS failure,
+		NULL::text AS target_instance_id
+	WHERE h.opens_turn
+	UNION ALL
+	SELECT h.seq, durable_store.event_type_name(h.event_type), h.event_id, h."timestamp", h.name, h.version,
+		CASE WHEN h.event_type IN (5, 6, 8, 9) THEN h.task_id END,
+		CASE WHEN h.event_type = 11 THEN h.task_id END,
+		h.fire_at,
+		CASE WHEN h.event_type = 0 THEN i.input WHEN h.event_type NOT IN (1, 5, 6, 8, 9) THEN h.payload END,
+		CASE WHEN h.event_type = 1 THEN i.output WHEN h.event_type IN (5, 6, 8, 9) THEN h.payload END,
+		CASE WHEN h.event_type = 1 THEN i.failure ELSE h.failure END,
+		h.target_instance_id
+	UNION ALL
+	SELECT h.seq + 1, 'OrchestratorCompleted', -1, h."timestamp", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+	WHERE h.closes_turn
+) e
+WHERE pg_catalog.pg_has_role(hub.owner, 'USAGE');
+COMMENT ON VIEW durable.history IS 'The history events of the current execution of each instance you may read; ORDER BY seq. Event types, ids (-1 for what no action made) and references are those of the Durable Task Framework.';
+
+CREATE VIEW durable.activities WITH (security_barrier) AS
+SELECT a.task_hub, a.instance_id, a.task_id, a.name, coalesce(a.input, h.payload) AS input, a.attempt, a.visible_at,
+	CASE WHEN EXISTS (SELECT FROM durable_store.workers() w
+			WHERE w.task_hub = a.task_hub AND w.item = 'activity ' || a.instance_id || ' ' || a.name || '#' || a.task_id::text)
+			THEN 'running'
+		WHEN a.visible_at > pg_catalog.clock_timestamp() THEN 'delayed' ELSE 'queued' END AS state
+FROM durable_store.activity_queue a
+JOIN durable_store.hubs hub ON hub.task_hub = a.task_hub AND pg_catalog.pg_has_role(hub.owner, 'USAGE')
+LEFT JOIN durable_store.history h ON h.task_hub = a.task_hub AND h.instance_id = a.instance_id
+	AND h.generation = a.generation AND h.seq = a.seq;
+COMMENT ON VIEW durable.activities IS 'Activities that wait or run; state is queued, delayed (the engine repeats it after a deadlock) or running.';
+
+CREATE VIEW durable.messages WITH (security_barrier) AS
+SELECT m.task_hub, m.instance_id, m.message_id, durable_store.event_type_name(m.event_type) AS event_type,
+	m.name, m.task_id, m.payload, m.failure, m."timestamp", m.visible_at
+FROM durable_store.inbox m
+JOIN durable_store.hubs hub ON hub.task_hub = m.task_hub AND pg_catalog.pg_has_role(hub.owner, 'USAGE');
+COMMENT ON VIEW durable.messages IS 'Messages not yet delivered to their orchestration; timers are TimerFired messages that become visible when due.';
+
+CREATE VIEW durable.queues WITH (security_barrier) AS
+SELECT hub.task_hub, hub.owner, hub.paused,
+	m.ready_turns, a.ready_activities,
+	greatest(pg_catalog.clock_timestamp() - least(m.oldest, a.oldest), interval '0') AS oldest_age,
+	m.timers, m.next_due,
+	(SELECT pg_catalog.count(*) FROM durable_store.workers() w
+		WHERE w.task_hub = hub.task_hub AND w.state = 'busy') AS running,
+	(SELECT pg_catalog.count(*) FROM durable_store.instances i
+		WHERE i.task_hub = hub.task_hub AND i.completed_at > pg_catalog.clock_timestamp() - interval '1 min') AS finished_per_minute
+FROM durable_store.hubs hub
+CROSS JOIN LATERAL (
+	SELECT pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS ready_turns,
+		pg_catalog.min(i.visible_at) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS oldest,
+		pg_catalog.count(*) FILTER (WHERE i.event_type = 11) AS timers,
+		pg_catalog.min(i.visible_at) FILTER (WHERE i.visible_at > pg_catalog.clock_timestamp()) AS next_due
+	FROM durable_store.inbox i WHERE i.task_hub = hub.task_hub) m
+CROSS JOIN LATERAL (
+	SELECT pg_catalog.count(*) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS ready_activities,
+		pg_catalog.min(q.visible_at) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS oldest
+	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a
+WHERE pg_catalog.pg_has_role(hub.owner, 'USAGE');
+COMMENT ON VIEW durable.queues IS 'Per task hub: what is ready, how old the oldest of it is, timers set, the next one due, work items running now, instances finished in the last minute.';
+
+CREATE VIEW durable.workers WITH (security_barrier) AS
+SELECT w.pid, w.kind, d.datname AS database, w.task_hub, w.state, w.item, w.since, w.items_done
+FROM durable_store.workers() w
+LEFT JOIN pg_catalog.pg_database d ON d.oid = w.datid
+WHERE w.task_hub IS NULL
+	OR EXISTS (SELECT FROM durable_store.hubs hub
+		WHERE hub.task_hub = w.task_hub AND pg_catalog.pg_has_role(hub.owner, 'USAGE'));
+COMMENT ON VIEW durable.workers IS 'The background processes of durable: launcher, coordinators, workers of your hubs, with what each has in hand and since when.';
+
+-- ---------------------------------------------------------------------------
+-- For clients: any session, transactional
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION durable.start_instance(
+	orchestrator text,
+	input jsonb DEFAULT NULL,
+	instance_id text DEFAULT NULL,
+	version text DEFAULT NULL,
+	start_at timestamptz DEFAULT NULL,
+	tags jsonb DEFAULT NULL,
+	replace_statuses durable.status[] DEFAULT NULL,
+	if_exists text DEFAULT 'error',
+	event_name text DEFAULT NULL,
+	event_data jsonb DEFAULT NULL,
+	notify boolean DEFAULT false,
+	trace_parent text DEFAULT NULL,
+	task_hub text DEFAULT NULL)
+RETURNS text AS 'MODULE_PATHNAME', 'durable_start_instance' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.start_instance(text, jsonb, text, text, timestamptz, jsonb, durable.status[], text, text, jsonb, boolean, text, text) IS
+'Starts an orchestration when the transaction commits and returns its instance id (32 hex digits, time-ordered as UUID v7 of RFC 9562, when none is given). orchestrator is the name of a function of one jsonb argument returning jsonb. An existing instance whose status is in replace_statuses is replaced; by default the finished ones, with if_exists => ''skip'' none (the existing id is returned and nothing happens). Replacing a live one terminates it first and needs ''terminated'' in the list. event_name raises an event with the start. notify sends NOTIFY durable with the id at the end. Errors: 42883 no such function, 42P13 not an orchestrator, UD003 instance exists, 22023 bad arguments.';
+
+CREATE FUNCTION durable.raise_event(instance_id text, event_name text, event_data jsonb DEFAULT NULL, task_hub text DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_raise_event' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.raise_event(text, text, jsonb, text) IS
+'Sends an external event to an instance when the transaction commits. Buffered until awaited, case-insensitive, first in first out. A finished instance drops it. Error UD004: no such instance.';
+
+CREATE FUNCTION durable.terminate(instance_id text, reason text DEFAULT NULL, recursive boolean DEFAULT true, task_hub text DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_terminate' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.terminate(text, text, boolean, text) IS
+'Ends an instance with status terminated and the reason as output, at its next turn, or at once if it has not started. recursive: its sub-orchestrations too. Does nothing to a finished one. Activities already running go on; their results are dropped. Error UD004: no such instance.';
+
+CREATE FUNCTION durable.suspend(instance_id text, reason text DEFAULT NULL, task_hub text DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_suspend' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.suspend(text, text, text) IS
+'Suspends an instance: from its next turn its code stands still, events and results are kept for resume(). Running activities and timers go on. Suspending twice or a finished instance does nothing. Error UD004: no such instance.';
+
+CREATE FUNCTION durable.resume(instance_id text, reason text DEFAULT NULL, task_hub text DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_resume' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.resume(text, text, text) IS
+'Lets a suspended instance go on with everything that arrived meanwhile. Resuming one that is not suspended does nothing. Error UD004: no such instance.';
+
+CREATE FUNCTION durable.purge(instance_id text, recursive boolean DEFAULT true, task_hub text DEFAULT NULL)
+RETURNS bigint AS 'MODULE_PATHNAME', 'durable_purge' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.purge(text, boolean, text) IS
+'Deletes a finished instance with its history and returns how many instances are gone: 0 when there is none or it is not finished. recursive: its finished sub-orchestrations too.';
+
+CREATE FUNCTION durable.wait_for_completion(instance_id text, timeout interval DEFAULT '30 s', task_hub text DEFAULT NULL)
+RETURNS durable.instances AS 'MODULE_PATHNAME', 'durable_wait_for_completion' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.wait_for_completion(text, interval, text) IS
+'Waits until an instance is completed, failed or terminated and returns its row of durable.instances; after the timeout (NULL: none) the row as it is. What it returns as finished is on disk, and on synchronous standbys as synchronous_commit of this session demands. It looks with the latest snapshot in any isolation level. Errors: UD004 no such instance, UD010 started in this very transaction: commit first.';
+
+CREATE FUNCTION durable.wait_for_start(instance_id text, timeout interval DEFAULT '30 s', task_hub text DEFAULT NULL)
+RETURNS durable.instances AS 'MODULE_PATHNAME', 'durable_wait_for_start' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.wait_for_start(text, interval, text) IS
+'Waits until an instance is not pending any more; else as wait_for_completion().';
+
+CREATE FUNCTION durable.run_until_idle(timeout interval DEFAULT '60 s', advance_time boolean DEFAULT false, task_hub text DEFAULT NULL)
+RETURNS bigint AS 'MODULE_PATHNAME', 'durable_run_until_idle' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.run_until_idle(interval, boolean, text) IS
+'Does the workers'' job for a task hub in this session and this transaction until nothing is ready or the timeout has passed; returns the work items (turns and activities) done. advance_time: when only timers are left, skips this session''s clock to the next one instead of returning, for tests. Refused (42501) unless session_user = current_user = the owner of the hub, and (55000) inside a function or trigger or above READ COMMITTED.';
+
+CREATE PROCEDURE durable.run(timeout interval DEFAULT NULL, until_idle boolean DEFAULT true, task_hub text DEFAULT NULL)
+	AS 'MODULE_PATHNAME', 'durable_run' LANGUAGE C;
+COMMENT ON PROCEDURE durable.run(interval, boolean, text) IS
+'As run_until_idle(), but commits after each batch of turns and each activity; for use without background workers, also from pg_cron. until_idle => false waits for more work until the timeout (NULL: until cancelled). Refused inside a transaction block.';
+
+CREATE FUNCTION durable.create_hub(name text, owner regrole DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_create_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.create_hub(text, regrole) IS
+'Makes a task hub of 1 to 63 bytes in name that belongs to owner (default: you), who must be you or a role you are a member of. Its orchestrators and activities run as the owner, who needs LOGIN for background workers. Errors: 42710 name taken, 42501 not a member.';
+
+CREATE FUNCTION durable.pause_hub(name text)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_pause_hub' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.pause_hub(text) IS
+'From the commit on nothing of this hub is started; what is running ends. Clients may go on to start and raise. Error 42704: no such hub.';
+
+CREATE FUNCTION durable.resume_hub(name text)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_resume_hub' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.resume_hub(text) IS 'Ends pause_hub(). Error 42704: no such hub.';
+
+CREATE FUNCTION durable.adopt_hub(name text)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_adopt_hub' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.adopt_hub(text) IS
+'Binds a hub to this database, so that a copy (dump and restore, CREATE DATABASE ... TEMPLATE, pg_upgrade) goes on here. Be sure the original does not run it any more. Error 42704: no such hub.';
+
+CREATE FUNCTION durable.grant_usage(role regrole) RETURNS void
+	LANGUAGE plpgsql STRICT PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT pg_catalog.has_schema_privilege('durable', 'USAGE WITH GRANT OPTION') THEN
+		RAISE insufficient_privilege USING MESSAGE = 'permission denied to grant the use of durable',
+			HINT = 'Ask a superuser, or one who has USAGE on schema durable WITH GRANT OPTION.';
+	END IF;
+	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA durable TO %s', role);
+	EXECUTE pg_catalog.format('GRANT SELECT ON ALL TABLES IN SCHEMA durable TO %s', role);
+END $$;
+COMMENT ON FUNCTION durable.grant_usage(regrole) IS
+'Lets a role use schema durable: call its functions and read its views (which show only hubs of roles it is a member of). Error 42501 unless you may grant it.';
+
+CREATE FUNCTION durable.revoke_usage(role regrole) RETURNS void
+	LANGUAGE plpgsql STRICT PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT pg_catalog.has_schema_privilege('durable', 'USAGE WITH GRANT OPTION') THEN
+		RAISE insufficient_privilege USING MESSAGE = 'permission denied to revoke the use of durable',
+			HINT = 'Ask a superuser, or one who has USAGE on schema durable WITH GRANT OPTION.';
+	END IF;
+	EXECUTE pg_catalog.format('REVOKE USAGE ON SCHEMA durable FROM %s', role);
+	EXECUTE pg_catalog.format('REVOKE SELECT ON ALL TABLES IN SCHEMA durable FROM %s', role);
+END $$;
+COMMENT ON FUNCTION durable.revoke_usage(regrole) IS
+'Takes back grant_usage(). What the role has started goes on running. Error 42501 unless you may revoke it.';
+
+-- ---------------------------------------------------------------------------
+-- For orchestrators: error UD005 outside a turn
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION durable.schedule_activity(name text, input jsonb DEFAULT NULL, retry durable.retry_policy DEFAULT NULL, version text DEFAULT NULL, tags jsonb DEFAULT NULL) RETURNS durable.task
+	AS 'MODULE_PATHNAME', 'durable_schedule_activity' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.schedule_activity(text, jsonb, durable.retry_policy, text, jsonb) IS
+'Schedules an activity and returns its task without waiting. An activity is any function: of one jsonb argument, or of named arguments taken from a JSON object. It runs as the owner of the hub in a transaction of its own, together with the record that it ran. An unknown function or arguments that do not fit fail the task, not retriably.';
+
+CREATE FUNCTION durable.call_activity(name text, input jsonb DEFAULT NULL, retry durable.retry_policy DEFAULT NULL, version text DEFAULT NULL, tags jsonb DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'durable_call_activity' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.call_activity(text, jsonb, durable.retry_policy, text, jsonb) IS
+'schedule_activity() and await(): returns the activity''s result (to_jsonb of what the function returns) or raises its failure with its own SQLSTATE, message, detail and hint.';
+
+CREATE FUNCTION durable.schedule_sql(query text) RETURNS durable.task
+	AS 'MODULE_PATHNAME', 'durable_schedule_sql' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.schedule_sql(text) IS
+'Schedules an SQL statement as an activity, with $1, $2 ... bound to the arguments.';
+
+CREATE FUNCTION durable.schedule_sql(query text, VARIADIC args "any") RETURNS durable.task
+	AS 'MODULE_PATHNAME', 'durable_schedule_sql' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.schedule_sql(text, VARIADIC "any") IS
+'Schedules an SQL statement as an activity, with $1, $2 ... bound to the arguments.';
+
+CREATE FUNCTION durable.schedule_sql(retry durable.retry_policy, query text, VARIADIC args "any") RETURNS durable.task
+	AS 'MODULE_PATHNAME', 'durable_schedule_sql_retry' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.schedule_sql(durable.retry_policy, text, VARIADIC "any") IS
+'Schedules an SQL statement as an activity, with $1, $2 ... bound to the arguments. Tried again as the retry policy says.';
+
+CREATE FUNCTION durable.call_sql(query text) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'durable_call_sql' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.call_sql(text) IS
+'Runs an SQL statement as an activity, with $1, $2 ... bound to the arguments. Returns null if it returns no row, the row as an object if it returns one, an array of objects if it returns more.';
+
+CREATE FUNCTION durable.call_sql(query text, VARIADIC args "any") RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'durable_call_sql' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.call_sql(text, VARIADIC "any") IS
+'Runs an SQL statement as an activity, with $1, $2 ... bound to the arguments. Returns null if it returns no row, the row as an object if it returns one, an array of objects if it returns more.';
+
+CREATE FUNCTION durable.call_sql(retry durable.retry_policy, query text, VARIADIC args "any") RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'durable_call_sql_retry' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.call_sql(durable.retry_policy, text, VARIADIC "any") IS
+'Runs an SQL statement as an activity, with $1, $2 ... bound to the arguments. Returns null if it returns no row, the row as an object if it returns one, an array of objects if it returns more. Tried again as the retry policy says.';
+
+CREATE FUNCTION durable.schedule_suborchestrator(name text, input jsonb DEFAULT NULL, instance_id text DEFAULT NULL, version text DEFAULT NULL, retry durable.retry_policy DEFAULT NULL, tags jsonb DEFAULT NULL) RETURNS durable.task
+	AS 'MODULE_PATHNAME', 'durable_schedule_suborchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.schedule_suborchestrator(text, jsonb, text, text, durable.retry_policy, jsonb) IS
+'Starts another orchestration as a child and returns its task without waiting. The default id is <execution id>:<number>. A finished instance of the same id is replaced, an unfinished one fails the task (UD003).';
+
+CREATE FUNCTION durable.call_suborchestrator(name text, input jsonb DEFAULT NULL, instance_id text DEFAULT NULL, version text DEFAULT NULL, retry durable.retry_policy DEFAULT NULL, tags jsonb DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'durable_call_suborchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.call_suborchestrator(text, jsonb, text, text, durable.retry_policy, jsonb) IS
+'schedule_suborchestrator() and await(): returns the child''s output or raises its failure.';
+
+CREATE FUNCTION durable.start_detached(name text, input jsonb DEFAULT NULL, instance_id text DEFAULT NULL, version text DEFAULT NULL, tags jsonb DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'durable_start_detached' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.start_detached(text, jsonb, text, text, jsonb) IS
+'Starts another orchestration and forgets it: no parent, no answer. Returns its instance id.';
+
+CREATE FUNCTION durable.create_timer(delay interval) RETURNS durable.task
+	AS 'MODULE_PATHNAME', 'durable_create_timer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.create_timer(interval) IS
+'A task that completes when the delay has passed since orchestration_time(). Error 22023 for a negative delay.';
+
+CREATE FUNCTION durable.create_timer_at(fire_at timestamptz) RETURNS durable.task
+	AS 'MODULE_PATHNAME', 'durable_create_timer_at' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.create_timer_at(timestamptz) IS
+'A task that completes at a time; at once if it is past.';
+
+CREATE FUNCTION durable.cancel_timer(task durable.task) RETURNS durable.task
+	AS 'MODULE_PATHNAME', 'durable_cancel_timer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.cancel_timer(durable.task) IS
+'Cancels a timer that has not fired and returns it; awaiting it raises 57014. A timer that fired stays as it is.';
+
+CREATE FUNCTION durable.sleep(delay interval) RETURNS void
+	AS 'MODULE_PATHNAME', 'durable_sleep' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.sleep(interval) IS
+'create_timer() and await().';
+
+CREATE FUNCTION durable.sleep_until(fire_at timestamptz) RETURNS void
+	AS 'MODULE_PATHNAME', 'durable_sleep_until' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.sleep_until(timestamptz) IS
+'create_timer_at() and await().';
+
+CREATE FUNCTION durable.expect_event(name text) RETURNS durable.task
+	AS 'MODULE_PATHNAME', 'durable_expect_event' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.expect_event(text) IS
+'A task that completes with the data of the next external event of this name (case-insensitive); at once if one is buffered. Several waiters of a name are served first come, first served; one that lost an await_any() stands back until it is awaited again.';
+
+CREATE FUNCTION durable.wait_for_event(name text, timeout interval DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'durable_wait_for_event' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.wait_for_event(text, interval) IS
+'expect_event() and await(). Raises UD006 when no event came within the timeout; a timeout of 0 only looks at what is buffered.';
+
+CREATE FUNCTION durable.await(task durable.task) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'durable_await' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.await(durable.task) IS
+'Waits for a task and returns its result, or raises its failure with its own SQLSTATE (UD001 if it has none that EXCEPTION WHEN OTHERS would catch).';
+
+CREATE FUNCTION durable.await_all(VARIADIC tasks durable.task[]) RETURNS jsonb[]
+	AS 'MODULE_PATHNAME', 'durable_await_all' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.await_all(VARIADIC durable.task[]) IS
+'Waits for all tasks and returns their results in the order of the arguments; if some failed, raises the failure of the first of them in that order.';
+
+CREATE FUNCTION durable.await_all(tasks anyarray) RETURNS jsonb[]
+	AS 'MODULE_PATHNAME', 'durable_await_all' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.await_all(anyarray) IS
+'As above, for tasks in an array.';
+
+CREATE FUNCTION durable.await_any(VARIADIC tasks durable.task[]) RETURNS durable.task
+	AS 'MODULE_PATHNAME', 'durable_await_any' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.await_any(VARIADIC durable.task[]) IS
+'Waits until one of the tasks has finished, failed ones included, and returns it: await() it for its result.';
+
+CREATE FUNCTION durable.await_any(tasks anyarray) RETURNS durable.task
+	AS 'MODULE_PATHNAME', 'durable_await_any' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.await_any(anyarray) IS
+'As above, for tasks in an array.';
+
+CREATE FUNCTION durable.send_event(instance_id text, name text, data jsonb DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME', 'durable_send_event' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.send_event(text, text, jsonb) IS
+'Sends an event to another instance of this hub; dropped silently if there is none or it has finished.';
+
+CREATE FUNCTION durable.continue_as_new(input jsonb DEFAULT NULL, keep_events boolean DEFAULT true, version text DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME', 'durable_continue_as_new' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.continue_as_new(jsonb, boolean, text) IS
+'When the function returns, the instance begins anew with this input and an empty history, under the same id. keep_events: buffered events go with it. The last call wins; if the function raises after it, the instance fails.';
+
+CREATE FUNCTION durable.set_custom_status(status jsonb) RETURNS void
+	AS 'MODULE_PATHNAME', 'durable_set_custom_status' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.set_custom_status(jsonb) IS
+'Shows a value in durable.instances.custom_status from this turn on.';
+
+CREATE FUNCTION durable.orchestration_time() RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'durable_orchestration_time' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.orchestration_time() IS
+'The time of the current turn, the same in every replay. now() and CURRENT_TIMESTAMP are the same in an orchestrator.';
+
+CREATE FUNCTION durable.new_guid() RETURNS uuid
+	AS 'MODULE_PATHNAME', 'durable_new_guid' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.new_guid() IS
+'A UUID that is the same in every replay: version 5 (RFC 9562) of instance id, time and a counter, as in the Durable Task Framework.';
+
+CREATE FUNCTION durable.is_replaying() RETURNS boolean
+	AS 'MODULE_PATHNAME', 'durable_is_replaying' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.is_replaying() IS
+'Is the code being run again over what is already in the history?';
+
+CREATE FUNCTION durable.instance_id() RETURNS text
+	AS 'MODULE_PATHNAME', 'durable_instance_id' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.instance_id() IS
+'The instance id, in an orchestrator or an activity.';
+
+CREATE FUNCTION durable.execution_id() RETURNS text
+	AS 'MODULE_PATHNAME', 'durable_execution_id' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.execution_id() IS
+'The execution id (32 hex digits), in an orchestrator or an activity.';
+
+CREATE FUNCTION durable.parent_instance_id() RETURNS text
+	AS 'MODULE_PATHNAME', 'durable_parent_instance_id' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.parent_instance_id() IS
+'The instance id of the parent, NULL without one; in an orchestrator or an activity.';
+
+CREATE FUNCTION durable.instance_version() RETURNS text
+	AS 'MODULE_PATHNAME', 'durable_instance_version' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.instance_version() IS
+'The version the instance was started with, NULL without one; in an orchestrator or an activity.';
+
+CREATE FUNCTION durable.instance_tags() RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'durable_instance_tags' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.instance_tags() IS
+'The tags of the instance; in an orchestrator or an activity.';
+
+CREATE FUNCTION durable.task_id() RETURNS integer
+	AS 'MODULE_PATHNAME', 'durable_task_id' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.task_id() IS
+'In an activity: the id of its TaskScheduled event. With execution_id() an idempotency key for effects outside the database.';
+
+CREATE FUNCTION durable.attempt() RETURNS integer
+	AS 'MODULE_PATHNAME', 'durable_attempt' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.attempt() IS
+'In an activity: 1, and more when the engine repeats it after a deadlock or serialization failure.';
+
+CREATE FUNCTION durable.log_message(message text, level text DEFAULT 'info') RETURNS void
+	AS 'MODULE_PATHNAME', 'durable_log_message' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.log_message(text, text) IS
+'Writes to the server log (debug, info, notice, warning or log), silent while replaying.';
+
+-- ---------------------------------------------------------------------------
+-- Begin
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION durable_store.installed() RETURNS void
+	AS 'MODULE_PATHNAME', 'durable_installed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_store.installed() IS
+'Called by the install script: wakes the launcher at commit, or warns that no workers will run because the library is not preloaded.';
+
+/*
+ * Functions that views call are checked against the reader; nobody can name
+ * them but through the views, having no USAGE on the schema.
+ */
+REVOKE ALL ON FUNCTION durable_store.installed() FROM PUBLIC;
+
+SELECT durable_store.installed();

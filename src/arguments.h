@@ -1,0 +1,30 @@
+/*
+ * arguments.h
+ *		Checks of what users give, with errors that name the argument.
+ */
+#ifndef DURABLE_ARGUMENTS_H
+#define DURABLE_ARGUMENTS_H
+
+#include "postgres.h"
+#include "fmgr.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#define MAX_INSTANCE_ID_BYTES 255
+
+extern void require_argument(FunctionCallInfo fcinfo, int arg, const char *name);
+extern void require_not_empty(const text *value, const char *name);
+extern void require_instance_id(const text *id);
+extern void require_not_negative(const Interval *interval, const char *name);
+extern void require_finite(TimestampTz time, const char *name);
+
+/* Tags are a JSON object of strings. */
+extern void require_tags(Jsonb *tags);
+
+/* Raises UD007 if a payload is larger than durable.max_payload_size. */
+extern void check_payload_size(Jsonb *payload, const char *what);
+
+extern int64 interval_microseconds(const Interval *interval);
+extern TimestampTz timestamp_plus_interval(TimestampTz time, const Interval *interval);
+
+#endif							/* DURABLE_ARGUMENTS_H */

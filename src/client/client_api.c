@@ -1,0 +1,374 @@
+/*
+ * client_api.c
+ *		Starting instances and sending to them: transactional, from any session.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_enum.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "arguments.h"
+#include "client/hub_access.h"
+#include "clock.h"
+#include "core/json.h"
+#include "errors.h"
+#include "ids.h"
+#include "replay/function_lookup.h"
+#include "replay/orchestration_context.h"
+#include "store/inbox_store.h"
+#include "store/instance_start.h"
+#include "wake.h"
+
+PG_FUNCTION_INFO_V1(durable_start_instance);
+PG_FUNCTION_INFO_V1(durable_raise_event);
+PG_FUNCTION_INFO_V1(durable_terminate);
+PG_FUNCTION_INFO_V1(durable_suspend);
+PG_FUNCTION_INFO_V1(durable_resume);
+PG_FUNCTION_INFO_V1(durable_purge);
+
+/* The arguments of start_instance(). */
+enum
+{
+	S_ORCHESTRATOR, S_INPUT, S_INSTANCE_ID, S_VERSION, S_START_AT, S_TAGS, S_REPLACE_STATUSES, S_IF_EXISTS,
+	S_EVENT_NAME, S_EVENT_DATA, S_NOTIFY, S_TRACE_PARENT, S_TASK_HUB
+};
+
+/* What to do about an existing instance. */
+typedef struct ReusePolicy
+{
+	bool		replace[STATUS_CANCELED + 1];
+	bool		skip;
+} ReusePolicy;
+
+static char *
+text_or_null(FunctionCallInfo fcinfo, int arg)
+{
+	return PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+}
+
+static Jsonb *
+jsonb_or_null(FunctionCallInfo fcinfo, int arg, const char *what)
+{
+	Jsonb	   *json = PG_ARGISNULL(arg) ? NULL : PG_GETARG_JSONB_P(arg);
+
+	check_payload_size(json, what);
+	return json;
+}
+
+/* Clients act from outside: an orchestrator that did would do it again at every replay. */
+static void
+refuse_in_orchestrator(FunctionCallInfo fcinfo)
+{
+	if (current_orchestration == NULL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
+			 errmsg("durable.%s() cannot be called in an orchestrator", get_func_name(fcinfo->flinfo->fn_oid)),
+			 errhint("Use durable.call_suborchestrator(), durable.start_detached() or durable.send_event(), or call it in an activity.")));
+}
+
+/* ------------------------------------------------------------------------
+ * Start
+ * ------------------------------------------------------------------------
+ */
+
+/* Sets the statuses of a durable.status[] argument. */
+static void
+read_statuses(ArrayType *array, bool *replace)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(array, ARR_ELEMTYPE(array), sizeof(Oid), true, TYPALIGN_INT, &elements, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		RuntimeStatus status;
+
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("replace_statuses must not contain nulls")));
+		if (runtime_status_from_name(DatumGetCString(DirectFunctionCall1(enum_out, elements[i])), &status))
+			replace[status] = true;
+	}
+}
+
+/* Replacing a live instance terminates it, so whoever allows that must allow replacing terminated ones. */
+static void
+check_reuse_policy(const ReusePolicy *policy)
+{
+	if ((policy->replace[STATUS_PENDING] || policy->replace[STATUS_RUNNING] || policy->replace[STATUS_SUSPENDED]) &&
+		!policy->replace[STATUS_TERMINATED])
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("Invalid reusable statuses: cannot exclude 'Terminated' while also allowing reuse of running instances"),
+				 errhint("Add 'terminated' to replace_statuses.")));
+}
+
+static void
+read_reuse_policy(FunctionCallInfo fcinfo, ReusePolicy *policy)
+{
+	const char *if_exists;
+
+	require_argument(fcinfo, S_IF_EXISTS, "if_exists");
+	if_exists = text_to_cstring(PG_GETARG_TEXT_PP(S_IF_EXISTS));
+	memset(policy, 0, sizeof(ReusePolicy));
+	policy->skip = strcmp(if_exists, "skip") == 0;
+	if (!policy->skip && strcmp(if_exists, "error") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("if_exists must be 'error' or 'skip', not '%s'", if_exists)));
+	if (!PG_ARGISNULL(S_REPLACE_STATUSES))
+		read_statuses(PG_GETARG_ARRAYTYPE_P(S_REPLACE_STATUSES), policy->replace);
+	else if (!policy->skip)
+		policy->replace[STATUS_COMPLETED] = policy->replace[STATUS_FAILED] =
+			policy->replace[STATUS_TERMINATED] = policy->replace[STATUS_CANCELED] = true;
+	check_reuse_policy(policy);
+}
+
+/* The settings its code is to run with, as this session has them now. */
+static Jsonb *
+current_settings(void)
+{
+	static const char *const names[] = {"search_path", "TimeZone", "DateStyle", "IntervalStyle"};
+	Jsonb	   *settings = NULL;
+
+	for (int i = 0; i < lengthof(names); i++)
+		settings = json_with_text(settings, names[i], GetConfigOption(names[i], false, false));
+	return settings;
+}
+
+static void
+read_start_time(FunctionCallInfo fcinfo, NewInstance *instance)
+{
+	if (PG_ARGISNULL(S_START_AT))
+		return;
+	require_finite(PG_GETARG_TIMESTAMPTZ(S_START_AT), "start_at");
+	if (PG_GETARG_TIMESTAMPTZ(S_START_AT) > instance->created_at)
+		instance->start_at = PG_GETARG_TIMESTAMPTZ(S_START_AT);
+}
+
+static void
+read_instance_id(FunctionCallInfo fcinfo, NewInstance *instance)
+{
+	if (PG_ARGISNULL(S_INSTANCE_ID))
+	{
+		pg_uuid_t	id;
+
+		make_time_ordered_uuid(instance->created_at, &id);
+		instance->instance_id = execution_id_text(&id);
+		return;
+	}
+	require_instance_id(PG_GETARG_TEXT_PP(S_INSTANCE_ID));
+	instance->instance_id = text_to_cstring(PG_GETARG_TEXT_PP(S_INSTANCE_ID));
+}
+
+static void
+read_new_instance(FunctionCallInfo fcinfo, NewInstance *instance)
+{
+	require_argument(fcinfo, S_ORCHESTRATOR, "orchestrator");
+	require_not_empty(PG_GETARG_TEXT_PP(S_ORCHESTRATOR), "orchestrator");
+	require_argument(fcinfo, S_NOTIFY, "notify");
+	memset(instance, 0, sizeof(NewInstance));
+	instance->created_at = clock_now();
+	make_time_ordered_uuid(instance->created_at, &instance->execution_id);
+	instance->name = text_to_cstring(PG_GETARG_TEXT_PP(S_ORCHESTRATOR));
+	instance->function = function_signature(orchestrator_lookup(instance->name));
+	instance->version = text_or_null(fcinfo, S_VERSION);
+	instance->input = jsonb_or_null(fcinfo, S_INPUT, "input of the instance");
+	instance->tags = jsonb_or_null(fcinfo, S_TAGS, "tags of the instance");
+	require_tags(instance->tags);
+	instance->settings = current_settings();
+	instance->notify = PG_GETARG_BOOL(S_NOTIFY);
+	instance->trace_parent = text_or_null(fcinfo, S_TRACE_PARENT);
+	read_instance_id(fcinfo, instance);
+	read_start_time(fcinfo, instance);
+}
+
+static void
+instance_exists(const char *instance_id, RuntimeStatus status)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DURABLE_INSTANCE_EXISTS),
+			 errmsg("an instance with id \"%s\" already exists", instance_id),
+			 errdetail("Its status is %s.", runtime_status_name(status)),
+			 errhint("Choose another instance_id, or say with replace_statuses or if_exists => 'skip' what shall happen.")));
+}
+
+/* Inserts or replaces; false if the existing instance stays. */
+static bool
+start_or_replace(const Hub *hub, NewInstance *instance, const ReusePolicy *policy)
+{
+	for (;;)
+	{
+		ExistingInstance existing;
+
+		store_insert_instances(hub->name, list_make1(instance));
+		if (instance->created)
+			return true;
+		if (!store_lock_existing(hub->name, instance->instance_id, &existing))
+			continue;			/* it was purged in between */
+		if (policy->replace[existing.status])
+		{
+			store_replace_instance(hub->name, instance, &existing);
+			return true;
+		}
+		if (!policy->skip)
+			instance_exists(instance->instance_id, existing.status);
+		return false;
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Messages
+ * ------------------------------------------------------------------------
+ */
+
+static void
+send_message(const Hub *hub, const char *instance_id, HistoryEvent *event)
+{
+	MessageBuffer *messages = message_buffer_make();
+
+	event->visible_at = event->timestamp;
+	message_buffer_add(messages, instance_id, event);
+	store_send_messages(hub->name, messages);
+}
+
+static void
+send_event(const Hub *hub, const char *instance_id, const char *name, Jsonb *data)
+{
+	HistoryEvent *event = history_event_make(EVENT_EVENT_RAISED, clock_now());
+
+	event->name = name;
+	event->payload = data;
+	send_message(hub, instance_id, event);
+}
+
+Datum
+durable_start_instance(PG_FUNCTION_ARGS)
+{
+	Hub			hub;
+	NewInstance instance;
+	ReusePolicy policy;
+	char	   *event_name = text_or_null(fcinfo, S_EVENT_NAME);
+	Jsonb	   *event_data = jsonb_or_null(fcinfo, S_EVENT_DATA, "data of the event");
+
+	refuse_in_orchestrator(fcinfo);
+	read_new_instance(fcinfo, &instance);
+	read_reuse_policy(fcinfo, &policy);
+	if (event_name ? event_name[0] == '\0' : event_data != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event_data needs an event_name that is not empty")));
+	hub_for_call(fcinfo, S_TASK_HUB, &hub);
+	if (start_or_replace(&hub, &instance, &policy) && event_name)
+		send_event(&hub, instance.instance_id, event_name, event_data);
+	PG_RETURN_TEXT_P(cstring_to_text(instance.instance_id));
+}
+
+/* The instance a client sends to, with its status; an error if there is none. */
+static char *
+recipient(FunctionCallInfo fcinfo, int hub_arg, Hub *hub, RuntimeStatus *status)
+{
+	char	   *instance_id;
+
+	refuse_in_orchestrator(fcinfo);
+	require_argument(fcinfo, 0, "instance_id");
+	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	hub_for_call(fcinfo, hub_arg, hub);
+	if (!store_find_recipient(hub->name, instance_id, status))
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_NO_SUCH_INSTANCE),
+				 errmsg("no instance with id \"%s\" in task hub \"%s\"", instance_id, hub->name)));
+	return instance_id;
+}
+
+Datum
+durable_raise_event(PG_FUNCTION_ARGS)
+{
+	Hub			hub;
+	RuntimeStatus status;
+	char	   *instance_id;
+	Jsonb	   *data = jsonb_or_null(fcinfo, 2, "data of the event");
+
+	require_argument(fcinfo, 1, "event_name");
+	require_not_empty(PG_GETARG_TEXT_PP(1), "event_name");
+	instance_id = recipient(fcinfo, 3, &hub, &status);
+	if (!runtime_status_is_finished(status))
+		send_event(&hub, instance_id, text_to_cstring(PG_GETARG_TEXT_PP(1)), data);
+	PG_RETURN_VOID();
+}
+
+static Jsonb *
+reason_argument(FunctionCallInfo fcinfo, int arg)
+{
+	return PG_ARGISNULL(arg) ? NULL : json_string(text_to_cstring(PG_GETARG_TEXT_PP(arg)));
+}
+
+Datum
+durable_terminate(PG_FUNCTION_ARGS)
+{
+	Hub			hub;
+	RuntimeStatus status;
+	char	   *instance_id;
+	HistoryEvent *event;
+
+	require_argument(fcinfo, 2, "recursive");
+	instance_id = recipient(fcinfo, 3, &hub, &status);
+	if (runtime_status_is_finished(status))
+		PG_RETURN_VOID();
+	event = history_event_make(EVENT_EXECUTION_TERMINATED, clock_now());
+	event->payload = reason_argument(fcinfo, 1);
+	event->recurse = PG_GETARG_BOOL(2);
+	if (status == STATUS_PENDING &&
+		store_terminate_pending(hub.name, instance_id, event->payload, event->timestamp))
+		PG_RETURN_VOID();
+	send_message(&hub, instance_id, event);
+	PG_RETURN_VOID();
+}
+
+static Datum
+send_control(FunctionCallInfo fcinfo, EventType type)
+{
+	Hub			hub;
+	RuntimeStatus status;
+	char	   *instance_id = recipient(fcinfo, 2, &hub, &status);
+	HistoryEvent *event = history_event_make(type, clock_now());
+
+	event->payload = reason_argument(fcinfo, 1);
+	if (!runtime_status_is_finished(status))
+		send_message(&hub, instance_id, event);
+	PG_RETURN_VOID();
+}
+
+Datum
+durable_suspend(PG_FUNCTION_ARGS)
+{
+	return send_control(fcinfo, EVENT_EXECUTION_SUSPENDED);
+}
+
+Datum
+durable_resume(PG_FUNCTION_ARGS)
+{
+	return send_control(fcinfo, EVENT_EXECUTION_RESUMED);
+}
+
+Datum
+durable_purge(PG_FUNCTION_ARGS)
+{
+	Hub			hub;
+
+	refuse_in_orchestrator(fcinfo);
+	require_argument(fcinfo, 0, "instance_id");
+	require_argument(fcinfo, 1, "recursive");
+	hub_for_call(fcinfo, 2, &hub);
+	PG_RETURN_INT64(store_purge_instance(hub.name, text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_BOOL(1)));
+}

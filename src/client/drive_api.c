@@ -1,0 +1,197 @@
+/*
+ * drive_api.c
+ *		Doing the workers' job in a client's session: run_until_idle(), run().
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "tcop/pquery.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/timestamp.h"
+
+#include "arguments.h"
+#include "client/hub_access.h"
+#include "clock.h"
+#include "compat.h"
+#include "dispatch/dispatchers.h"
+#include "errors.h"
+#include "replay/sandbox.h"
+
+PG_FUNCTION_INFO_V1(durable_run_until_idle);
+PG_FUNCTION_INFO_V1(durable_run);
+
+/* How often run(until_idle => false) looks for work; nobody wakes a client for it. */
+#define LOOK_INTERVAL (100 * INT64CONST(1000))
+
+/*
+ * User code must not run in a session that can turn back to a more powerful
+ * role with RESET ROLE, so the session itself has to be the owner's.
+ */
+static void
+require_owner_session(const Hub *hub)
+{
+	if (GetSessionUserId() == hub->owner && GetUserId() == hub->owner)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("task hub \"%s\" can be run only by a session of its owner, role \"%s\"",
+					hub->name, GetUserNameFromId(hub->owner, true)),
+			 errdetail("The session user is \"%s\", the current user is \"%s\".",
+					   GetUserNameFromId(GetSessionUserId(), true), GetUserNameFromId(GetUserId(), true)),
+			 errhint("Connect as the owner; SET ROLE is not enough.")));
+}
+
+static void
+require_ours(const Hub *hub)
+{
+	if (hub->is_ours)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DURABLE_WRONG_STATE),
+			 errmsg("task hub \"%s\" is bound to another database", hub->name),
+			 errdetail("It came here with a copy of that database, which may still run it."),
+			 errhint("SELECT durable.adopt_hub('%s'), once you are sure it does not.", hub->name)));
+}
+
+static void
+refuse_nested(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("durable.%s cannot be called inside a function, trigger or other command", name),
+			 errhint("Call it as a statement of its own.")));
+}
+
+/* Is the function part of the top-level query itself, not of something that query calls? */
+static bool
+is_top_level_query(FunctionCallInfo fcinfo)
+{
+	return current_execution == NULL &&
+		ActivePortal != NULL && ActivePortal->queryDesc != NULL && ActivePortal->queryDesc->estate != NULL &&
+		fcinfo->flinfo->fn_mcxt == ActivePortal->queryDesc->estate->es_query_cxt;
+}
+
+/* Is the running top-level statement CALL of this very procedure, free to commit? */
+static bool
+is_top_level_call(FunctionCallInfo fcinfo)
+{
+	PlannedStmt *statement;
+
+	if (current_execution != NULL || fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		castNode(CallContext, fcinfo->context)->atomic || ActivePortal == NULL || ActivePortal->stmts == NIL)
+		return false;
+	statement = linitial_node(PlannedStmt, ActivePortal->stmts);
+	return statement->utilityStmt != NULL && IsA(statement->utilityStmt, CallStmt) &&
+		castNode(CallStmt, statement->utilityStmt)->funcexpr->funcid == fcinfo->flinfo->fn_oid;
+}
+
+static void
+require_read_committed(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("task hubs can be run in transactions of isolation level READ COMMITTED only")));
+}
+
+static TimestampTz
+deadline_argument(FunctionCallInfo fcinfo, int arg)
+{
+	if (PG_ARGISNULL(arg))
+		return DT_NOEND;
+	require_not_negative(PG_GETARG_INTERVAL_P(arg), "timeout");
+	return timestamp_plus_interval(GetCurrentTimestamp(), PG_GETARG_INTERVAL_P(arg));
+}
+
+/* Skips the session's clock to the next due timer; false if there is none. */
+static bool
+advance_to_next_due(const Hub *hub)
+{
+	TimestampTz due = dispatch_next_due(hub->name);
+
+	if (TIMESTAMP_IS_NOEND(due))
+		return false;
+	clock_advance_to(due);
+	return true;
+}
+
+Datum
+durable_run_until_idle(PG_FUNCTION_ARGS)
+{
+	TimestampTz deadline = deadline_argument(fcinfo, 0);
+	Hub			hub;
+	int64		done = 0;
+
+	if (!is_top_level_query(fcinfo))
+		refuse_nested("run_until_idle()");
+	PreventCommandIfReadOnly("durable.run_until_idle()");
+	require_read_committed();
+	require_argument(fcinfo, 1, "advance_time");
+	hub_for_call(fcinfo, 2, &hub);
+	require_owner_session(&hub);
+	require_ours(&hub);
+	while (GetCurrentTimestamp() < deadline)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (dispatch_one(hub.name, &done) == DISPATCH_IDLE &&
+			!(PG_GETARG_BOOL(1) && advance_to_next_due(&hub)))
+			break;
+	}
+	PG_RETURN_INT64(done);
+}
+
+/* Waits for the next due item, or a little: work of other sessions is found by looking. */
+static void
+wait_for_work(const char *task_hub, TimestampTz deadline)
+{
+	TimestampTz until = Min(dispatch_next_due(task_hub), clock_now() + LOOK_INTERVAL);
+
+	SPI_commit();
+	(void) clock_wait_until(Min(until, deadline));
+}
+
+static void
+run_loop(const Hub *hub, TimestampTz deadline, bool until_idle)
+{
+	int64		done = 0;
+
+	while (GetCurrentTimestamp() < deadline)
+	{
+		DispatchResult result = dispatch_one(hub->name, &done);
+
+		SPI_commit();
+		CHECK_FOR_INTERRUPTS();
+		if (result == DISPATCH_GONE || (result == DISPATCH_IDLE && until_idle))
+			return;
+		if (result == DISPATCH_IDLE)
+			wait_for_work(hub->name, deadline);
+	}
+}
+
+Datum
+durable_run(PG_FUNCTION_ARGS)
+{
+	TimestampTz deadline = deadline_argument(fcinfo, 0);
+	bool		until_idle;
+	Hub			hub;
+
+	if (!is_top_level_call(fcinfo))
+		refuse_nested("run");
+	require_read_committed();
+	require_argument(fcinfo, 1, "until_idle");
+	until_idle = PG_GETARG_BOOL(1);
+	hub_for_call(fcinfo, 2, &hub);
+	require_owner_session(&hub);
+	require_ours(&hub);
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	run_loop(&hub, deadline, until_idle);
+	SPI_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,173 @@
+/*
+ * hub_access.c
+ *		The hub of a call, and functions about hubs.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+#include "arguments.h"
+#include "client/hub_access.h"
+#include "compat.h"
+#include "errors.h"
+#include "extension.h"
+#include "settings.h"
+#include "shmem.h"
+#include "wake.h"
+
+PG_FUNCTION_INFO_V1(durable_create_hub);
+PG_FUNCTION_INFO_V1(durable_pause_hub);
+PG_FUNCTION_INFO_V1(durable_resume_hub);
+PG_FUNCTION_INFO_V1(durable_adopt_hub);
+PG_FUNCTION_INFO_V1(durable_installed);
+
+/* A hub runs code as its owner: only who could do so anyway may use it. */
+static void
+require_rights(const Hub *hub)
+{
+	if (!durable_can_act_for(GetUserId(), hub->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for task hub \"%s\"", hub->name),
+				 errhint("Only members of the role that owns it may use a task hub.")));
+}
+
+void
+hub_by_name(const char *name, Hub *hub)
+{
+	if (strlen(name) >= NAMEDATALEN || !store_find_hub(name, hub))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("task hub \"%s\" does not exist", name),
+				 errhint("SELECT durable.create_hub('%s');", name)));
+	require_rights(hub);
+}
+
+/* Background workers connect as the owner, which 15 and 16 allow only to roles that may log in. */
+static void
+warn_if_no_login(Oid owner)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
+	bool		may_login = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	if (!may_login && shmem_attached())
+		ereport(WARNING,
+				(errcode(ERRCODE_INVALID_ROLE_SPECIFICATION),
+				 errmsg("role \"%s\" may not log in: no background worker can run its task hub", GetUserNameFromId(owner, true)),
+				 errhint("ALTER ROLE ... LOGIN, or give the hub to a role that may.")));
+}
+
+static void
+default_hub(Oid owner, Hub *hub)
+{
+	char	   *name;
+
+	if (store_find_default_hub(owner, hub))
+		return;
+	name = GetUserNameFromId(owner, false);
+	(void) store_create_hub(name, owner, true);
+	if (!store_find_default_hub(owner, hub))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("the default task hub of role \"%s\" cannot be made: a hub of that name belongs to another role", name),
+				 errhint("Make one of another name with durable.create_hub() and set durable.task_hub to it.")));
+	warn_if_no_login(owner);
+	wake_hub_at_commit(name);
+}
+
+void
+hub_for_call(FunctionCallInfo fcinfo, int arg, Hub *hub)
+{
+	const char *name = PG_ARGISNULL(arg) ? setting_task_hub_of_current_user() :
+	text_to_cstring(PG_GETARG_TEXT_PP(arg));
+
+	extension_require();
+	if (name != NULL)
+		hub_by_name(name, hub);
+	else
+		default_hub(GetUserId(), hub);
+}
+
+Datum
+durable_create_hub(PG_FUNCTION_ARGS)
+{
+	Oid			owner = PG_ARGISNULL(1) ? GetUserId() : PG_GETARG_OID(1);
+	char	   *name;
+
+	extension_require();
+	require_argument(fcinfo, 0, "name");
+	require_not_empty(PG_GETARG_TEXT_PP(0), "name");
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (strlen(name) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("the name of a task hub has at most %d bytes", NAMEDATALEN - 1)));
+	if (!durable_can_act_for(GetUserId(), owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", GetUserNameFromId(owner, false))));
+	if (!store_create_hub(name, owner, false))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("task hub \"%s\" already exists", name)));
+	warn_if_no_login(owner);
+	wake_hub_at_commit(name);
+	PG_RETURN_VOID();
+}
+
+static void
+set_paused(const char *name, bool paused)
+{
+	Hub			hub;
+
+	extension_require();
+	hub_by_name(name, &hub);
+	store_pause_hub(name, paused);
+	wake_hub_at_commit(name);
+}
+
+Datum
+durable_pause_hub(PG_FUNCTION_ARGS)
+{
+	set_paused(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+	PG_RETURN_VOID();
+}
+
+Datum
+durable_resume_hub(PG_FUNCTION_ARGS)
+{
+	set_paused(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+	PG_RETURN_VOID();
+}
+
+Datum
+durable_adopt_hub(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Hub			hub;
+
+	extension_require();
+	hub_by_name(name, &hub);
+	store_adopt_hub(name);
+	wake_hub_at_commit(name);
+	PG_RETURN_VOID();
+}
+
+Datum
+durable_installed(PG_FUNCTION_ARGS)
+{
+	if (!shmem_attached())
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("durable is not preloaded: no background workers will run"),
+				 errhint("Add durable to shared_preload_libraries and restart the server. Until then, durable.run_until_idle() and CALL durable.run() do the work in a session.")));
+	wake_launcher_at_commit();
+	PG_RETURN_VOID();
+}

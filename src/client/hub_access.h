@@ -1,0 +1,23 @@
+/*
+ * hub_access.h
+ *		Which task hub a call is for, and may the caller use it?
+ */
+#ifndef DURABLE_HUB_ACCESS_H
+#define DURABLE_HUB_ACCESS_H
+
+#include "fmgr.h"
+
+#include "store/hub_store.h"
+
+/*
+ * The hub of a call: its argument, else durable.task_hub if the current user
+ * set it, else the current user's default hub, which is made if need be.
+ * Raises an error if there is no such hub (42704) or the current user may not
+ * act for its owner (42501).
+ */
+extern void hub_for_call(FunctionCallInfo fcinfo, int arg, Hub *hub);
+
+/* An existing hub the caller may administer, by name. */
+extern void hub_by_name(const char *name, Hub *hub);
+
+#endif							/* DURABLE_HUB_ACCESS_H */

@@ -1,0 +1,138 @@
+/*
+ * wait_api.c
+ *		Waiting for instances: what is returned as finished is durable.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "replication/syncrep.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "arguments.h"
+#include "client/hub_access.h"
+#include "clock.h"
+#include "errors.h"
+#include "replay/orchestration_context.h"
+#include "store/wait_store.h"
+#include "wake.h"
+
+PG_FUNCTION_INFO_V1(durable_wait_for_completion);
+PG_FUNCTION_INFO_V1(durable_wait_for_start);
+
+/* How long to sleep when woken by whoever finishes an instance, and when not. */
+#define SAFETY_INTERVAL USECS_PER_SEC
+#define POLL_INTERVAL (20 * INT64CONST(1000))
+
+typedef bool (*StatusTest) (RuntimeStatus status);
+
+static bool
+has_started(RuntimeStatus status)
+{
+	return status != STATUS_PENDING;
+}
+
+static void
+refuse_if_own(TransactionId writer, const char *instance_id)
+{
+	if (TransactionIdIsCurrentTransactionId(writer))
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_WRONG_STATE),
+				 errmsg("cannot wait for instance \"%s\", which was started or changed in this transaction", instance_id),
+				 errhint("COMMIT first: nothing runs before.")));
+}
+
+/*
+ * Workers commit asynchronously. Before a client hears of it, the commit goes
+ * to disk, and to synchronous standbys if this session would wait for them.
+ */
+static void
+make_durable(TransactionId writer)
+{
+	XLogRecPtr	lsn = TransactionIdIsNormal(writer) ? TransactionIdGetCommitLSN(writer) : InvalidXLogRecPtr;
+
+	if (synchronous_commit > SYNCHRONOUS_COMMIT_OFF && !XLogRecPtrIsInvalid(lsn))
+		XLogFlush(lsn);
+	if (synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH)
+		SyncRepWaitForLSN(XLogRecPtrIsInvalid(lsn) ? GetFlushRecPtr(NULL) : lsn, true);
+}
+
+static void
+no_such_instance(const Hub *hub, const char *instance_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DURABLE_NO_SUCH_INSTANCE),
+			 errmsg("no instance with id \"%s\" in task hub \"%s\"", instance_id, hub->name),
+			 errhint("If it was started, the transaction that did may not have committed yet.")));
+}
+
+static void
+wait_until(const Hub *hub, const char *instance_id, StatusTest test, TimestampTz deadline)
+{
+	bool		woken = wake_register_waiter(hub->name, instance_id);
+
+	for (;;)
+	{
+		RuntimeStatus status;
+		TransactionId writer;
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (!store_look_at_instance(hub->name, instance_id, &status, &writer))
+			no_such_instance(hub, instance_id);
+		refuse_if_own(writer, instance_id);
+		if (test(status))
+		{
+			make_durable(writer);
+			break;
+		}
+		if (now >= deadline)
+			break;
+		(void) clock_wait_until(Min(deadline, now + (woken ? SAFETY_INTERVAL : POLL_INTERVAL)));
+	}
+	wake_unregister_waiter();
+}
+
+static TimestampTz
+deadline_argument(FunctionCallInfo fcinfo, int arg)
+{
+	if (PG_ARGISNULL(arg))
+		return DT_NOEND;
+	require_not_negative(PG_GETARG_INTERVAL_P(arg), "timeout");
+	return timestamp_plus_interval(GetCurrentTimestamp(), PG_GETARG_INTERVAL_P(arg));
+}
+
+static Datum
+wait_for(FunctionCallInfo fcinfo, StatusTest test)
+{
+	Hub			hub;
+	char	   *instance_id;
+	Datum		row;
+
+	if (current_orchestration != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
+				 errmsg("an orchestrator cannot wait for an instance like a client"),
+				 errhint("Use durable.call_suborchestrator(), or an event.")));
+	require_argument(fcinfo, 0, "instance_id");
+	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	hub_for_call(fcinfo, 2, &hub);
+	wait_until(&hub, instance_id, test, deadline_argument(fcinfo, 1));
+	if (!store_instance_row(hub.name, instance_id, &row))
+		no_such_instance(&hub, instance_id);
+	PG_RETURN_DATUM(row);
+}
+
+Datum
+durable_wait_for_completion(PG_FUNCTION_ARGS)
+{
+	return wait_for(fcinfo, runtime_status_is_finished);
+}
+
+Datum
+durable_wait_for_start(PG_FUNCTION_ARGS)
+{
+	return wait_for(fcinfo, has_started);
+}

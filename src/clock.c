@@ -1,0 +1,69 @@
+/*
+ * clock.c
+ *		Now, and how to wait for later.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "clock.h"
+#include "worker/workers.h"
+
+/* How far this session's time is ahead of the server's. */
+static int64 ahead = 0;
+
+TimestampTz
+clock_now(void)
+{
+	return GetCurrentTimestamp() + ahead;
+}
+
+void
+clock_advance_to(TimestampTz t)
+{
+	TimestampTz now = clock_now();
+
+	if (!TIMESTAMP_NOT_FINITE(t) && t > now)
+		ahead += t - now;
+}
+
+/* Rounded up, so that nobody wakes before his time; as much as a latch can wait for. */
+static long
+milliseconds_until(TimestampTz until)
+{
+	TimestampTz now = clock_now();
+	int64		ms;
+
+	if (until <= now)
+		return 0;
+	if (TIMESTAMP_IS_NOEND(until))
+		return INT_MAX;
+	ms = (int64) (((uint64) until - (uint64) now + 999) / 1000);
+	return (long) Min(ms, INT_MAX);
+}
+
+/*
+ * The only wait of the program: it ends with the postmaster, and lets
+ * interrupts and barriers through, without which DROP DATABASE of any
+ * database would hang on us.
+ */
+bool
+clock_wait_until(TimestampTz until)
+{
+	int			events;
+
+	do
+	{
+		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						   milliseconds_until(until), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		process_serve_requests();
+	} while (!(events & WL_LATCH_SET) && clock_now() < until);
+	return (events & WL_LATCH_SET) != 0;
+}

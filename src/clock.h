@@ -1,0 +1,25 @@
+/*
+ * clock.h
+ *		The only source of "now" and the only way to wait.
+ */
+#ifndef DURABLE_CLOCK_H
+#define DURABLE_CLOCK_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+/* The server's clock, or this session's virtual time after clock_advance_to(). */
+extern TimestampTz clock_now(void);
+
+/* Makes clock_now() of this session at least t: for tests (run_until_idle(advance_time => true)). */
+extern void clock_advance_to(TimestampTz t);
+
+/*
+ * Sleeps until the process latch is set or clock_now() reaches "until"
+ * (DT_NOEND: for ever), then resets the latch, serves interrupts and reloads
+ * the configuration if that was asked for (in background processes).
+ * Returns true if the latch was set.
+ */
+extern bool clock_wait_until(TimestampTz until);
+
+#endif							/* DURABLE_CLOCK_H */

@@ -1,0 +1,44 @@
+/*
+ * compat.h
+ *		The differences between PostgreSQL 15, 16, 17 and 18.
+ *
+ * No other file tests PG_VERSION_NUM.
+ */
+#ifndef DURABLE_COMPAT_H
+#define DURABLE_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000
+#error "durable needs PostgreSQL 15 or newer"
+#endif
+
+/* SPI_inside_nonatomic_context, MarkGUCPrefixReserved, shmem_request_hook: 15 and newer */
+
+#if PG_VERSION_NUM >= 180000
+#define DURABLE_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "durable", .version = "1.0")
+#else
+#define DURABLE_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "catalog/pg_database.h"
+#define durable_database_ownercheck(dboid, roleid) \
+	object_ownercheck(DatabaseRelationId, (dboid), (roleid))
+#define durable_proc_aclcheck(procoid, roleid, mode) \
+	object_aclcheck(ProcedureRelationId, (procoid), (roleid), (mode))
+#define durable_can_act_for(roleid, target) member_can_set_role((roleid), (target))
+#else
+#define durable_database_ownercheck(dboid, roleid) pg_database_ownercheck((dboid), (roleid))
+#define durable_proc_aclcheck(procoid, roleid, mode) \
+	pg_proc_aclcheck((procoid), (roleid), (mode))
+#define durable_can_act_for(roleid, target) is_member_of_role((roleid), (target))
+#endif
+
+#if PG_VERSION_NUM >= 170000
+#define DURABLE_PROC_NUMBER MyProcNumber
+#else
+#define DURABLE_PROC_NUMBER (MyProc->pgprocno)
+#endif
+
+#endif							/* DURABLE_COMPAT_H */

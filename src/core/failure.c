@@ -1,0 +1,144 @@
+/*
+ * failure.c
+ *		Failure details: pure, see failure.h.
+ */
+#include "postgres.h"
+
+#include "utils/fmgrprotos.h"
+
+#include "core/condition_names.h"
+#include "core/failure.h"
+#include "core/json.h"
+
+const char *
+condition_name(const char *sqlstate)
+{
+	int			low = 0;
+	int			high = lengthof(condition_names) - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		int			order = strcmp(sqlstate, condition_names[middle].sqlstate);
+
+		if (order == 0)
+			return condition_names[middle].name;
+		if (order < 0)
+			high = middle - 1;
+		else
+			low = middle + 1;
+	}
+	return sqlstate;
+}
+
+static void
+push_key(JsonbParseState **state, const char *key)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = (char *) key;
+	value.val.string.len = strlen(key);
+	pushJsonbValue(state, WJB_KEY, &value);
+}
+
+/* Adds a text field, unless there is none. */
+static void
+push_text(JsonbParseState **state, const char *key, const char *text)
+{
+	JsonbValue	value;
+
+	if (text == NULL)
+		return;
+	push_key(state, key);
+	value.type = jbvString;
+	value.val.string.val = (char *) text;
+	value.val.string.len = strlen(text);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+static void
+push_bool(JsonbParseState **state, const char *key, bool boolean)
+{
+	JsonbValue	value;
+
+	push_key(state, key);
+	value.type = jbvBool;
+	value.val.boolean = boolean;
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+/* Adds a jsonb field, unless there is none. */
+static void
+push_json(JsonbParseState **state, const char *key, Jsonb *json)
+{
+	JsonbValue	value;
+
+	if (json == NULL)
+		return;
+	push_key(state, key);
+	if (JB_ROOT_IS_SCALAR(json))
+	{
+		JsonbExtractScalar(&json->root, &value);
+		pushJsonbValue(state, WJB_VALUE, &value);
+		return;
+	}
+	value.type = jbvBinary;
+	value.val.binary.data = &json->root;
+	value.val.binary.len = VARSIZE(json) - VARHDRSZ;
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+Jsonb *
+failure_make(const Failure *failure)
+{
+	JsonbParseState *state = NULL;
+	const char *type = failure->error_type;
+
+	if (type == NULL && failure->sqlstate != NULL)
+		type = condition_name(failure->sqlstate);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, "errorType", type);
+	push_text(&state, "errorMessage", failure->message ? failure->message : "");
+	push_text(&state, "sqlstate", failure->sqlstate);
+	push_text(&state, "detail", failure->detail);
+	push_text(&state, "hint", failure->hint);
+	push_text(&state, "context", failure->context);
+	push_bool(&state, "isNonRetriable", failure->non_retriable);
+	push_json(&state, "innerFailure", failure->inner);
+	push_json(&state, "properties", failure->properties);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+Jsonb *
+failure_from_error(const ErrorData *error, bool non_retriable)
+{
+	Failure		failure = {0};
+	char		sqlstate[6];
+
+	strlcpy(sqlstate, unpack_sql_state(error->sqlerrcode), sizeof(sqlstate));
+	failure.sqlstate = sqlstate;
+	failure.message = error->message;
+	failure.detail = error->detail;
+	failure.hint = error->hint;
+	failure.context = error->context;
+	failure.non_retriable = non_retriable;
+	return failure_make(&failure);
+}
+
+const char *
+failure_field(Jsonb *failure, const char *field)
+{
+	return json_text_field(failure, field);
+}
+
+bool
+failure_is_non_retriable(Jsonb *failure)
+{
+	JsonbValue	value;
+
+	if (failure == NULL || !JB_ROOT_IS_OBJECT(failure))
+		return false;
+	return getKeyJsonValueFromContainer(&failure->root, "isNonRetriable", 14, &value) != NULL &&
+		value.type == jbvBool && value.val.boolean;
+}

@@ -1,0 +1,31 @@
+/*
+ * json.h
+ *		Small things done with jsonb in C. NULL stands for SQL NULL.
+ */
+#ifndef DURABLE_JSON_H
+#define DURABLE_JSON_H
+
+#include "postgres.h"
+#include "utils/jsonb.h"
+
+/* A JSON string. */
+extern Jsonb *json_string(const char *text);
+
+/* The fields of both objects, the second's winning; either may be NULL. */
+extern Jsonb *json_merge(Jsonb *base, Jsonb *overriding);
+
+/* The object (or an empty one) with one text field more. */
+extern Jsonb *json_with_text(Jsonb *object, const char *key, const char *text);
+
+extern bool json_has_key(Jsonb *object, const char *key);
+
+/* Text of a string field of an object, NULL if it has none. */
+extern const char *json_text_field(Jsonb *object, const char *key);
+
+/* A scalar as text without quotes, NULL if it is none. */
+extern const char *json_scalar_text(Jsonb *json);
+
+/* Do two values say the same? NULL equals NULL only. */
+extern bool json_equal(Jsonb *a, Jsonb *b);
+
+#endif							/* DURABLE_JSON_H */

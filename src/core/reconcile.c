@@ -1,0 +1,66 @@
+/*
+ * reconcile.c
+ *		Reconciling messages with the runtime state: pure, see reconcile.h.
+ */
+#include "postgres.h"
+
+#include "core/reconcile.h"
+
+static bool
+is_for_execution(const HistoryEvent *message, const pg_uuid_t *execution_id)
+{
+	return !message->has_execution_id ||
+		memcmp(&message->execution_id, execution_id, sizeof(pg_uuid_t)) == 0;
+}
+
+List *
+reconcile_start_first(List *messages, const pg_uuid_t *execution_id)
+{
+	List	   *ordered = NIL;
+	HistoryEvent *start = NULL;
+	ListCell   *lc;
+
+	foreach(lc, messages)
+	{
+		HistoryEvent *message = lfirst(lc);
+
+		if (start == NULL && message->type == EVENT_EXECUTION_STARTED &&
+			is_for_execution(message, execution_id))
+			start = message;
+		else
+			ordered = lappend(ordered, message);
+	}
+	return start ? lcons(start, ordered) : ordered;
+}
+
+/* A duplicate start and an answer to another execution are not for this history. */
+static bool
+is_acceptable(const RuntimeState *state, const HistoryEvent *message, bool started)
+{
+	if (message->type == EVENT_EXECUTION_STARTED && started)
+		return false;
+	return is_for_execution(message, &state->execution_id);
+}
+
+List *
+reconcile_messages(const RuntimeState *state, List *messages)
+{
+	List	   *accepted = NIL;
+	bool		started = runtime_state_is_started(state);
+	ListCell   *lc;
+
+	if (runtime_status_is_finished(state->status))
+		return NIL;
+	foreach(lc, reconcile_start_first(messages, &state->execution_id))
+	{
+		HistoryEvent *message = lfirst(lc);
+
+		if (!started && message->type != EVENT_EXECUTION_STARTED)
+			return NIL;			/* never started: nothing can be meant for it */
+		if (!is_acceptable(state, message, started))
+			continue;
+		started = true;
+		accepted = lappend(accepted, message);
+	}
+	return accepted;
+}

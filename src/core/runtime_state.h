@@ -1,0 +1,92 @@
+/*
+ * runtime_state.h
+ *		An instance in memory: its row, its history, and what this turn adds.
+ */
+#ifndef DURABLE_RUNTIME_STATE_H
+#define DURABLE_RUNTIME_STATE_H
+
+#include "postgres.h"
+#include "nodes/pg_list.h"
+
+#include "core/history_event.h"
+
+typedef enum RuntimeStatus
+{
+	STATUS_PENDING,
+	STATUS_RUNNING,
+	STATUS_SUSPENDED,
+	STATUS_COMPLETED,
+	STATUS_FAILED,
+	STATUS_TERMINATED,
+	STATUS_CANCELED
+} RuntimeStatus;
+
+/* Settings of the session that started the instance; NULL fields: leave as they are. */
+typedef struct InstanceSettings
+{
+	const char *search_path;
+	const char *time_zone;
+	const char *date_style;
+	const char *interval_style;
+} InstanceSettings;
+
+typedef struct RuntimeState
+{
+	/* identity */
+	const char *task_hub;
+	const char *instance_id;
+	pg_uuid_t	execution_id;
+	int64		generation;
+
+	/* as started */
+	const char *name;
+	const char *function;		/* qualified, with argument types */
+	const char *version;
+	Jsonb	   *input;
+	Jsonb	   *tags;
+	Jsonb	   *settings_json;
+	InstanceSettings settings;
+	const char *parent_instance_id; /* NULL: none, or detached from it */
+	pg_uuid_t	parent_execution_id;
+	int			parent_task_id;
+	bool		notify;
+	const char *trace_parent;
+
+	/* as it stands */
+	RuntimeStatus status;
+	Jsonb	   *custom_status;
+	Jsonb	   *output;
+	Jsonb	   *failure;
+	List	   *waiting_events; /* of char *: names of events it awaits */
+	int			turn;
+	int			last_seq;
+	TimestampTz turn_at;		/* the time of the current turn */
+
+	List	   *past_events;	/* of HistoryEvent *: loaded */
+	List	   *new_events;		/* of HistoryEvent *: to be stored */
+} RuntimeState;
+
+/*
+ * Begins a turn (OrchestratorStarted). The orchestration's time never goes
+ * back, whatever the server's clock does.
+ */
+extern void runtime_state_begin_turn(RuntimeState *state, TimestampTz now);
+
+/* Adds an event to the current turn and to the status it implies. */
+extern void runtime_state_add_event(RuntimeState *state, HistoryEvent *event);
+
+/* Ends the turn (OrchestratorCompleted), unless its last event ended it already. */
+extern void runtime_state_end_turn(RuntimeState *state);
+
+/* Makes the state of the next generation, in its first turn, with nothing but the start. */
+extern RuntimeState *runtime_state_next_generation(const RuntimeState *state, Jsonb *input,
+												   const char *version, const pg_uuid_t *execution_id,
+												   TimestampTz now);
+
+extern bool runtime_state_is_started(const RuntimeState *state);
+extern bool runtime_status_is_finished(RuntimeStatus status);
+
+extern const char *runtime_status_name(RuntimeStatus status);
+extern bool runtime_status_from_name(const char *name, RuntimeStatus *status);
+
+#endif							/* DURABLE_RUNTIME_STATE_H */

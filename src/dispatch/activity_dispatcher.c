@@ -1,0 +1,244 @@
+/*
+ * activity_dispatcher.c
+ *		Activities: each in a transaction of its own, shared with the record
+ *		that it ran.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "core/failure.h"
+#include "dispatch/activity_function.h"
+#include "dispatch/dispatchers.h"
+#include "errors.h"
+#include "replay/sandbox.h"
+#include "session.h"
+#include "settings.h"
+#include "shmem.h"
+#include "store/activity_store.h"
+#include "suspects.h"
+
+/* The wait before the engine repeats an activity after a conflict: doubling, from and to. */
+#define FIRST_REPEAT_INTERVAL (10 * INT64CONST(1000))
+#define LAST_REPEAT_INTERVAL (10 * USECS_PER_SEC)
+
+/* How running an activity went. */
+typedef struct ActivityOutcome
+{
+	Jsonb	   *result;
+	Jsonb	   *failure;
+	bool		repeat;			/* it lost a conflict: neither result nor failure */
+} ActivityOutcome;
+
+/*
+ * Deferred constraints are checked before the activity counts as done: at
+ * commit its failure could not be recorded with it.
+ */
+static void
+check_deferred_constraints(void)
+{
+	ConstraintsSetStmt *all_immediate = makeNode(ConstraintsSetStmt);
+
+	if (!session_is_worker())
+		return;					/* they are the business of the client's transaction */
+	AfterTriggerSetState(all_immediate);
+}
+
+static void
+call_and_check(void *arg)
+{
+	activity_call(arg);
+	check_deferred_constraints();
+}
+
+static Jsonb *
+timeout_failure(const char *name)
+{
+	Failure		failure = {0};
+
+	failure.sqlstate = "57014";
+	failure.error_type = "ActivityTimeout";
+	failure.message = psprintf("activity %s ran for more than %d ms", name, setting_activity_timeout);
+	failure.hint = "durable.activity_timeout sets the limit.";
+	return failure_make(&failure);
+}
+
+static Jsonb *
+poisoned_failure(const char *name, int deaths)
+{
+	Failure		failure = {0};
+
+	failure.sqlstate = "UD012";
+	failure.error_type = "Poisoned";
+	failure.message = psprintf("activity %s was running %d times when its worker died", name, deaths);
+	failure.hint = "Look for crashes in the server log; durable.max_dispatch_attempts sets how often it is tried.";
+	failure.non_retriable = true;
+	return failure_make(&failure);
+}
+
+/* A conflict is the engine's to repeat; anything else is the activity's failure. */
+static void
+conclude_error(const ActivityCall *call, const ErrorData *error, ActivityOutcome *outcome)
+{
+	if (error_is_conflict(error))
+		outcome->repeat = true;
+	else
+		outcome->failure = failure_from_error(error, !call->prepared);
+}
+
+static void
+execute_activity(const ClaimedActivity *activity, ActivityOutcome *outcome)
+{
+	ActivityCall call = {0};
+	ExecutionInfo execution = {0};
+	Sandbox		sandbox = {0};
+	ErrorData  *error;
+
+	call.name = activity->name;
+	call.input = activity->input;
+	execution.instance_id = activity->instance_id;
+	execution.execution_id = activity->execution_id;
+	execution.parent_instance_id = activity->parent_instance_id;
+	execution.version = activity->instance_version;
+	execution.tags = activity->tags;
+	execution.task_id = activity->task_id;
+	execution.attempt = activity->attempt;
+	sandbox.execution = &execution;
+	sandbox.settings = &activity->settings;
+	sandbox.timeout_ms = setting_activity_timeout;
+	switch (sandbox_run(&sandbox, call_and_check, &call, &error))
+	{
+		case SANDBOX_OK:
+			outcome->result = call.result;
+			break;
+		case SANDBOX_TIMED_OUT:
+			outcome->failure = timeout_failure(activity->name);
+			break;
+		case SANDBOX_ERROR:
+			conclude_error(&call, error, outcome);
+			break;
+	}
+}
+
+static TimestampTz
+repeat_time(const ClaimedActivity *activity)
+{
+	int64		delay = FIRST_REPEAT_INTERVAL << Min(activity->attempt, 20);
+
+	return clock_now() + Min(delay, LAST_REPEAT_INTERVAL);
+}
+
+/* Runs what was claimed and records the outcome. */
+static void
+run_activity(const char *task_hub, const ClaimedActivity *activity)
+{
+	WorkItemKey key = {task_hub, activity->instance_id, activity->execution_id.data, activity->task_id};
+	ActivityOutcome outcome = {0};
+	int			deaths;
+
+	worker_report_item("activity", activity->instance_id, psprintf("%s#%d", activity->name, activity->task_id));
+	deaths = suspect_take(&key);
+	if (deaths >= setting_max_dispatch_attempts)
+		outcome.failure = poisoned_failure(activity->name, deaths);
+	else
+		execute_activity(activity, &outcome);
+	if (outcome.repeat)
+		store_repeat_activity(task_hub, activity, repeat_time(activity));
+	else
+		store_finish_activity(task_hub, activity, outcome.result, outcome.failure, clock_now());
+}
+
+/*
+ * After an error outside the activity's own code, a failed COMMIT for
+ * example: records it as the activity's failure, or repeats the activity if
+ * circumstances are to blame.
+ */
+static void
+record_error(const char *task_hub, const ClaimedActivity *activity, const ErrorData *error)
+{
+	if (!work_item_begin(NULL))
+		return;
+	if (store_reclaim_activity(task_hub, activity))
+	{
+		if (error_is_conflict(error) || error_is_circumstantial(error))
+			store_repeat_activity(task_hub, activity, repeat_time(activity));
+		else
+			store_finish_activity(task_hub, activity, NULL, failure_from_error(error, false), clock_now());
+	}
+	work_item_commit();
+}
+
+typedef struct Attempt
+{
+	const char *task_hub;
+	ClaimedActivity *activity;
+} Attempt;
+
+/* One transaction; throws what goes wrong outside the activity's code. */
+static DispatchResult
+try_activity(Attempt *attempt)
+{
+	if (!work_item_begin(NULL))
+		return DISPATCH_GONE;
+	attempt->activity = store_claim_activity(attempt->task_hub, clock_now());
+	if (attempt->activity != NULL)
+	{
+		run_activity(attempt->task_hub, attempt->activity);
+		if (session_is_worker())
+			session_discard_leftovers();
+	}
+	work_item_commit();
+	suspect_release();
+	return attempt->activity ? DISPATCH_DONE : DISPATCH_IDLE;
+}
+
+static DispatchResult
+run_one(const char *task_hub)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Attempt		attempt = {task_hub, NULL};
+	ErrorData  *volatile error = NULL;
+	volatile DispatchResult result = DISPATCH_DONE;
+
+	PG_TRY();
+	{
+		result = try_activity(&attempt);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		work_item_abort();
+		suspect_release();
+		MemoryContextSwitchTo(context);
+	}
+	PG_END_TRY();
+	if (error == NULL)
+		return result;
+	if (attempt.activity == NULL ||
+		(!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED))
+		ReThrowError(error);
+	record_error(task_hub, attempt.activity, error);
+	return DISPATCH_DONE;
+}
+
+DispatchResult
+activity_dispatcher_run(const char *task_hub, int64 *done)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "durable activity", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	DispatchResult result = run_one(task_hub);
+
+	if (result == DISPATCH_DONE)
+		(*done)++;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return result;
+}

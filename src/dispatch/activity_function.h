@@ -1,0 +1,27 @@
+/*
+ * activity_function.h
+ *		Calling the function, or running the statement, of an activity.
+ */
+#ifndef DURABLE_ACTIVITY_FUNCTION_H
+#define DURABLE_ACTIVITY_FUNCTION_H
+
+#include "postgres.h"
+#include "utils/jsonb.h"
+
+/* A call of an activity; prepared and result are set as it proceeds. */
+typedef struct ActivityCall
+{
+	const char *name;
+	Jsonb	   *input;
+	bool		prepared;		/* the function was found and its arguments fit */
+	Jsonb	   *result;			/* NULL for SQL NULL and void */
+} ActivityCall;
+
+/*
+ * Runs it as the current user in the current search_path; the result is
+ * allocated in CurrentMemoryContext. An error raised before "prepared" is one
+ * that trying again does not mend. Fits sandbox_run().
+ */
+extern void activity_call(void *call);
+
+#endif							/* DURABLE_ACTIVITY_FUNCTION_H */

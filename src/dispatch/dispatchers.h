@@ -1,0 +1,37 @@
+/*
+ * dispatchers.h
+ *		What a worker, or a session in run_until_idle(), drives.
+ */
+#ifndef DURABLE_DISPATCHERS_H
+#define DURABLE_DISPATCHERS_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+typedef enum DispatchResult
+{
+	DISPATCH_IDLE,				/* nothing was ready */
+	DISPATCH_DONE,				/* work items were done, there may be more */
+	DISPATCH_GONE				/* the extension or the hub is not there any more: leave */
+} DispatchResult;
+
+/*
+ * One batch of turns / one activity of the hub, in transactions of its own.
+ * Adds to *done the number of work items completed. Errors of user code
+ * become history; errors of the engine are logged and the item is deferred;
+ * neither is thrown. Only FATAL, query cancel in a client session and "cannot
+ * happen" get out.
+ */
+extern DispatchResult orchestration_dispatcher_run(const char *task_hub, int64 *done);
+extern DispatchResult activity_dispatcher_run(const char *task_hub, int64 *done);
+
+/* A batch of turns, or if there is none an activity. */
+extern DispatchResult dispatch_one(const char *task_hub, int64 *done);
+
+/*
+ * When the next message or activity of the hub becomes visible (DT_NOEND:
+ * none). In a transaction of its own.
+ */
+extern TimestampTz dispatch_next_due(const char *task_hub);
+
+#endif							/* DURABLE_DISPATCHERS_H */

@@ -1,0 +1,428 @@
+/*
+ * orchestration_dispatcher.c
+ *		Turns: a batch of instances fetched, run and checkpointed in one
+ *		transaction.
+ *
+ * An error in a batch undoes it; then each of its instances has its turn
+ * alone, so that only the one at fault is failed, or put off if the fault is
+ * not its own.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "core/failure.h"
+#include "core/reconcile.h"
+#include "dispatch/dispatchers.h"
+#include "errors.h"
+#include "ids.h"
+#include "replay/function_lookup.h"
+#include "replay/orchestration_executor.h"
+#include "replay/sandbox.h"
+#include "session.h"
+#include "settings.h"
+#include "shmem.h"
+#include "store/inbox_store.h"
+#include "store/instance_store.h"
+#include "suspects.h"
+
+/* Continue-as-new runs on in the same episode; this often at most (Go has the same limit). */
+#define MAX_GENERATIONS_PER_EPISODE 20
+
+/* How long an instance waits after an error that was not its own. */
+#define DEFER_INTERVAL (5 * USECS_PER_SEC)
+
+/* ------------------------------------------------------------------------
+ * One turn
+ * ------------------------------------------------------------------------
+ */
+
+static void
+fail_instance(RuntimeState *state, Jsonb *failure, Outbox *outbox, TimestampTz now)
+{
+	TurnResult	result = {0};
+
+	result.completion = COMPLETED_FAILED;
+	result.failure = failure;
+	result.completion_id = list_length(state->past_events) + list_length(state->new_events);
+	decisions_apply(state, &result, outbox, now);
+}
+
+static Jsonb *
+poisoned_failure(int deaths)
+{
+	Failure		failure = {0};
+
+	failure.sqlstate = "UD012";
+	failure.error_type = "Poisoned";
+	failure.message = psprintf("the process that ran this turn died %d times", deaths);
+	failure.hint = "Look for crashes in the server log; durable.max_dispatch_attempts sets how often it is tried.";
+	failure.non_retriable = true;
+	return failure_make(&failure);
+}
+
+static Jsonb *
+history_limit_failure(const RuntimeState *state)
+{
+	Failure		failure = {0};
+
+	failure.sqlstate = "UD007";
+	failure.error_type = "HistoryLimitExceeded";
+	failure.message = psprintf("the history of the instance has %d events, durable.max_history_events is %d",
+							   list_length(state->past_events), setting_max_history_events);
+	failure.hint = "Use durable.continue_as_new() in endless orchestrators, and sub-orchestrations for large fan-outs.";
+	failure.non_retriable = true;
+	return failure_make(&failure);
+}
+
+/* The first turn of the next generation: its start and the events carried over. */
+static RuntimeState *
+next_generation(const RuntimeState *state, const TurnResult *result)
+{
+	pg_uuid_t	execution_id;
+	RuntimeState *next;
+	ListCell   *lc;
+
+	make_time_ordered_uuid(clock_now(), &execution_id);
+	next = runtime_state_next_generation(state, result->output, result->new_version, &execution_id, clock_now());
+	foreach(lc, result->carried_events)
+	{
+		HistoryEvent *carried = palloc(sizeof(HistoryEvent));
+
+		*carried = *(HistoryEvent *) lfirst(lc);
+		carried->opens_turn = carried->closes_turn = false;
+		runtime_state_add_event(next, carried);
+	}
+	runtime_state_end_turn(next);
+	return next;
+}
+
+/* After too many generations in one episode the next goes on in another one. */
+static void
+continue_later(const RuntimeState *state, Outbox *outbox)
+{
+	OutboundMessage *message = palloc(sizeof(OutboundMessage));
+	HistoryEvent *wake = history_event_make(EVENT_GENERIC, clock_now());
+
+	wake->has_execution_id = true;
+	wake->execution_id = state->execution_id;
+	wake->visible_at = wake->timestamp;
+	message->instance_id = state->instance_id;
+	message->event = wake;
+	outbox->messages = lappend(outbox->messages, message);
+}
+
+/* Runs the orchestrator, through as many generations as it continues. Returns the last one's state. */
+static RuntimeState *
+run_generations(RuntimeState *state, Outbox *outbox)
+{
+	for (int i = 0; i < MAX_GENERATIONS_PER_EPISODE; i++)
+	{
+		TurnResult *result = orchestration_execute(state);
+
+		decisions_apply(state, result, outbox, clock_now());
+		if (result->completion != COMPLETED_CONTINUE_AS_NEW)
+			return state;
+		state = next_generation(state, result);
+	}
+	continue_later(state, outbox);
+	return state;
+}
+
+/* A name looked up in the sandbox. */
+typedef struct Lookup
+{
+	const char *name;
+	char	   *signature;
+} Lookup;
+
+static void
+lookup_orchestrator(void *arg)
+{
+	Lookup	   *lookup = arg;
+
+	lookup->signature = function_signature(orchestrator_lookup(lookup->name));
+}
+
+/* Finds the function of a child as its parent's code would. */
+static ResolvedChild *
+resolve_child(const RuntimeState *parent, const ChildStart *start)
+{
+	ResolvedChild *child = palloc0(sizeof(ResolvedChild));
+	Lookup		lookup = {start->name, NULL};
+	Sandbox		sandbox = {0};
+	ErrorData  *error;
+
+	child->start = start;
+	child->parent = parent;
+	sandbox.settings = &parent->settings;
+	sandbox.read_only = true;
+	if (sandbox_run(&sandbox, lookup_orchestrator, &lookup, &error) == SANDBOX_OK)
+		child->function = lookup.signature;
+	else if (error_is_circumstantial(error))
+		ReThrowError(error);
+	else
+		child->failure = failure_from_error(error, true);
+	return child;
+}
+
+static void
+resolve_children(Checkpoint *checkpoint)
+{
+	ListCell   *lc;
+
+	foreach(lc, checkpoint->outbox.children)
+		checkpoint->children = lappend(checkpoint->children, resolve_child(checkpoint->state, lfirst(lc)));
+}
+
+/* Messages that arrive after the end are dropped, but a recursive termination reaches the children. */
+static void
+pass_on_termination(const FetchedInstance *fetched, TimestampTz now)
+{
+	ListCell   *lc;
+
+	foreach(lc, fetched->messages)
+	{
+		HistoryEvent *message = lfirst(lc);
+
+		if (message->type != EVENT_EXECUTION_TERMINATED || !message->recurse)
+			continue;
+		store_terminate_children(fetched->state->task_hub, fetched->state->instance_id, message->payload, now);
+		return;
+	}
+}
+
+/* Runs the code, unless it may not run any more. */
+static void
+run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, TimestampTz now)
+{
+	WorkItemKey key = {state->task_hub, state->instance_id, state->execution_id.data, NO_TASK_ID};
+	int			deaths = suspect_take(&key);
+
+	if (deaths >= setting_max_dispatch_attempts)
+		fail_instance(state, poisoned_failure(deaths), &checkpoint->outbox, now);
+	else if (list_length(state->past_events) > setting_max_history_events)
+		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, now);
+	else
+		checkpoint->state = run_generations(state, &checkpoint->outbox);
+	suspect_release();
+}
+
+/* Reconcile, replay, decide. With "failure" the turn does not run code but fails the instance. */
+static Checkpoint *
+run_turn(FetchedInstance *fetched, Jsonb *failure)
+{
+	Checkpoint *checkpoint = palloc0(sizeof(Checkpoint));
+	RuntimeState *state = fetched->state;
+	TimestampTz now = clock_now();
+	List	   *accepted = reconcile_messages(state, fetched->messages);
+	ListCell   *lc;
+
+	checkpoint->fetched = fetched;
+	checkpoint->state = state;
+	if (runtime_status_is_finished(state->status))
+		pass_on_termination(fetched, now);
+	if (accepted == NIL)
+		return checkpoint;
+	worker_report_item("turn", state->instance_id, state->name);
+	checkpoint->ran = true;
+	runtime_state_begin_turn(state, now);
+	foreach(lc, accepted)
+		runtime_state_add_event(state, lfirst(lc));
+	if (failure)
+		fail_instance(state, failure, &checkpoint->outbox, now);
+	else
+		run_orchestrator(checkpoint, state, now);
+	resolve_children(checkpoint);
+	return checkpoint;
+}
+
+/* ------------------------------------------------------------------------
+ * A batch
+ * ------------------------------------------------------------------------
+ */
+
+typedef struct Batch
+{
+	const char *task_hub;
+	List	   *instance_ids;	/* of char *: those that were fetched */
+	int			n_turns;
+} Batch;
+
+/* Runs turns until all are done or the batch has taken long enough. */
+static List *
+run_turns(Batch *batch, List *instances)
+{
+	TimestampTz until = GetCurrentTimestamp() + setting_batch_time * INT64CONST(1000);
+	List	   *checkpoints = NIL;
+	ListCell   *lc;
+
+	foreach(lc, instances)
+	{
+		if (checkpoints != NIL && GetCurrentTimestamp() > until)
+			break;				/* the others are free again after this commit */
+		CHECK_FOR_INTERRUPTS();
+		checkpoints = lappend(checkpoints, run_turn(lfirst(lc), NULL));
+		batch->n_turns++;
+	}
+	return checkpoints;
+}
+
+/* One transaction; throws what goes wrong. */
+static DispatchResult
+try_batch(Batch *batch)
+{
+	List	   *instances;
+	ListCell   *lc;
+
+	if (!work_item_begin(NULL))
+		return DISPATCH_GONE;
+	instances = store_fetch_instances(batch->task_hub, clock_now(), setting_batch_size);
+	foreach(lc, instances)
+		batch->instance_ids = lappend(batch->instance_ids,
+									  pstrdup(((FetchedInstance *) lfirst(lc))->state->instance_id));
+	if (instances != NIL)
+		store_checkpoint(batch->task_hub, run_turns(batch, instances), clock_now());
+	work_item_commit();
+	return instances == NIL ? DISPATCH_IDLE : DISPATCH_DONE;
+}
+
+/* One transaction for the turn of one instance; with "failure" the instance is failed instead. */
+static DispatchResult
+try_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
+{
+	FetchedInstance *fetched;
+
+	if (!work_item_begin(NULL))
+		return DISPATCH_GONE;
+	fetched = store_fetch_instance(task_hub, instance_id, clock_now());
+	if (fetched && fetched->messages != NIL)
+		store_checkpoint(task_hub, list_make1(run_turn(fetched, failure)), clock_now());
+	work_item_commit();
+	return DISPATCH_DONE;
+}
+
+static void
+defer_instance(const char *task_hub, const char *instance_id)
+{
+	TimestampTz now = clock_now();
+
+	if (!work_item_begin(NULL))
+		return;
+	store_defer_instance(task_hub, instance_id, now, now + DEFER_INTERVAL);
+	work_item_commit();
+}
+
+/* The error of the last attempt, copied to "context"; the work item is rolled back. */
+static ErrorData *
+catch_error(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	work_item_abort();
+	suspect_release();
+	MemoryContextSwitchTo(context);
+	return error;
+}
+
+static void
+log_engine_error(const char *instance_id, const ErrorData *error, const char *consequence)
+{
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("could not process orchestration \"%s\": %s", instance_id, error->message),
+			 errdetail_internal("%s", consequence)));
+}
+
+/* try_alone() that returns the error it threw, or NULL. */
+static ErrorData *
+attempt_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+
+	PG_TRY();
+	{
+		(void) try_alone(task_hub, instance_id, failure);
+	}
+	PG_CATCH();
+	{
+		error = catch_error(context);
+	}
+	PG_END_TRY();
+	return error;
+}
+
+/* An error the instance is not to blame for is waited out; any other one is its end. */
+static void
+run_alone(const char *task_hub, const char *instance_id)
+{
+	ErrorData  *error = attempt_alone(task_hub, instance_id, NULL);
+
+	if (error == NULL)
+		return;
+	if (!error_is_circumstantial(error) && !error_is_conflict(error))
+	{
+		log_engine_error(instance_id, error, "The instance is failed.");
+		error = attempt_alone(task_hub, instance_id, failure_from_error(error, true));
+		if (error == NULL)
+			return;
+	}
+	log_engine_error(instance_id, error, "It is tried again later.");
+	defer_instance(task_hub, instance_id);
+}
+
+/* In a client's session a cancel ends the client's statement, not a turn. */
+static void
+rethrow_cancel(const ErrorData *error)
+{
+	if (!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED && error_is_circumstantial(error))
+		ReThrowError((ErrorData *) error);
+}
+
+static DispatchResult
+run_batch(Batch *batch)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+	volatile DispatchResult result = DISPATCH_DONE;
+	ListCell   *lc;
+
+	PG_TRY();
+	{
+		result = try_batch(batch);
+	}
+	PG_CATCH();
+	{
+		error = catch_error(context);
+	}
+	PG_END_TRY();
+	if (error == NULL)
+		return result;
+	rethrow_cancel(error);
+	if (batch->instance_ids == NIL)
+		ReThrowError(error);	/* the fetch itself failed */
+	foreach(lc, batch->instance_ids)
+		run_alone(batch->task_hub, lfirst(lc));
+	return DISPATCH_DONE;
+}
+
+DispatchResult
+orchestration_dispatcher_run(const char *task_hub, int64 *done)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "durable batch of turns", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Batch		batch = {task_hub, NIL, 0};
+	DispatchResult result = run_batch(&batch);
+
+	*done += batch.n_turns;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return result;
+}

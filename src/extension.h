@@ -1,0 +1,24 @@
+/*
+ * extension.h
+ *		Is the extension there, who owns it, and keep it there for the length
+ *		of this transaction.
+ */
+#ifndef DURABLE_EXTENSION_H
+#define DURABLE_EXTENSION_H
+
+#include "postgres.h"
+
+/*
+ * Looks the extension up, locks it against DROP and ALTER until the end of
+ * the transaction, and looks again. False when this database has none (or
+ * its schema version is not one this library can serve, said once in the log).
+ */
+extern bool extension_lock(void);
+
+/* The owner of the extension; extension_lock() or an error must have come before in this transaction. */
+extern Oid	extension_owner(void);
+
+/* As extension_lock(), but raises an error that says what to do. */
+extern void extension_require(void);
+
+#endif							/* DURABLE_EXTENSION_H */

@@ -1,0 +1,66 @@
+/*
+ * ids.c
+ *		Instance and execution ids: see ids.h.
+ */
+#include "postgres.h"
+
+#include "common/cryptohash.h"
+#include "common/sha1.h"
+#include "port/pg_bswap.h"
+
+#include "ids.h"
+
+/* 9e952958-5e33-4daf-827f-2fa12937b875 */
+static const unsigned char guid_namespace[UUID_LEN] = {
+	0x9e, 0x95, 0x29, 0x58, 0x5e, 0x33, 0x4d, 0xaf,
+	0x82, 0x7f, 0x2f, 0xa1, 0x29, 0x37, 0xb8, 0x75
+};
+
+static void
+set_version(pg_uuid_t *uuid, unsigned char version)
+{
+	uuid->data[6] = (uuid->data[6] & 0x0f) | (version << 4);
+	uuid->data[8] = (uuid->data[8] & 0x3f) | 0x80;
+}
+
+void
+make_time_ordered_uuid(TimestampTz now, pg_uuid_t *uuid)
+{
+	int64		unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	uint64		ms = pg_hton64((uint64) ((now + unix_epoch) / 1000) << 16);
+
+	memcpy(uuid->data, &ms, 6);
+	if (!pg_strong_random(uuid->data + 6, UUID_LEN - 6))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	set_version(uuid, 7);
+}
+
+void
+make_name_uuid(const char *name, pg_uuid_t *uuid)
+{
+	pg_cryptohash_ctx *sha1 = pg_cryptohash_create(PG_SHA1);
+	uint8		digest[SHA1_DIGEST_LENGTH];
+
+	if (sha1 == NULL || pg_cryptohash_init(sha1) < 0 ||
+		pg_cryptohash_update(sha1, guid_namespace, UUID_LEN) < 0 ||
+		pg_cryptohash_update(sha1, (const uint8 *) name, strlen(name)) < 0 ||
+		pg_cryptohash_final(sha1, digest, sizeof(digest)) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute SHA-1 hash")));
+	pg_cryptohash_free(sha1);
+	memcpy(uuid->data, digest, UUID_LEN);
+	set_version(uuid, 5);
+}
+
+char *
+execution_id_text(const pg_uuid_t *uuid)
+{
+	char	   *text = palloc(2 * UUID_LEN + 1);
+
+	for (int i = 0; i < UUID_LEN; i++)
+		snprintf(text + 2 * i, 3, "%02x", uuid->data[i]);
+	return text;
+}

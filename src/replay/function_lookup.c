@@ -1,0 +1,171 @@
+/*
+ * function_lookup.c
+ *		Finding functions by name: see function_lookup.h.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+
+#include "core/json.h"
+#include "replay/function_lookup.h"
+#include "replay/orchestration_executor.h"
+
+/* All functions of a name; one if the name has argument types. */
+static List *
+lookup_candidates(const char *name, const char *what)
+{
+	List	   *oids = NIL;
+	FuncCandidateList candidate;
+
+	if (strchr(name, '(') != NULL)
+		return list_make1_oid(DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(name))));
+	candidate = FuncnameGetCandidates(stringToQualifiedNameList(name), -1, NIL, false, false, false, true);
+	for (; candidate != NULL; candidate = candidate->next)
+		oids = lappend_oid(oids, candidate->oid);
+	if (oids == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("%s \"%s\" does not exist", what, name),
+				 errdetail("No function of this name is in the search_path \"%s\".", namespace_search_path),
+				 errhint("Create the function, or name it with its schema.")));
+	return oids;
+}
+
+/* Does the function have one argument of type jsonb? */
+static bool
+takes_one_jsonb(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	result = proc->pronargs == 1 && proc->proargtypes.values[0] == JSONBOID;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+Oid
+orchestrator_lookup(const char *name)
+{
+	List	   *candidates = lookup_candidates(name, "orchestrator");
+	Oid			function = linitial_oid(candidates);
+	ListCell   *lc;
+
+	foreach(lc, candidates)
+	{
+		if (takes_one_jsonb(lfirst_oid(lc)))
+			function = lfirst_oid(lc);
+	}
+	orchestrator_check(function, name);
+	return function;
+}
+
+char *
+function_signature(Oid function)
+{
+	return format_procedure_qualified(function);
+}
+
+/* The names and types of the input arguments of a function, and how many have defaults. */
+static int
+input_arguments(Oid function, char ***names, int *n_defaults)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Datum		modes;
+	Datum		all_names;
+	bool		isnull;
+	int			n = 0;
+
+	*names = NULL;
+	*n_defaults = 0;
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	*n_defaults = ((Form_pg_proc) GETSTRUCT(tuple))->pronargdefaults;
+	n = ((Form_pg_proc) GETSTRUCT(tuple))->pronargs;
+	modes = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proargmodes, &isnull);
+	if (isnull)
+		modes = PointerGetDatum(NULL);
+	all_names = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proargnames, &isnull);
+	if (!isnull)
+		(void) get_func_input_arg_names(all_names, modes, names);
+	ReleaseSysCache(tuple);
+	return n;
+}
+
+static bool
+names_contain(char **names, int n, const char *key, int length)
+{
+	for (int i = 0; names != NULL && i < n; i++)
+		if (names[i] && strlen(names[i]) == length && strncmp(names[i], key, length) == 0)
+			return true;
+	return false;
+}
+
+/* Can the fields of the object be given as named arguments? */
+static bool
+object_fits(Oid function, Jsonb *input)
+{
+	char	  **names;
+	int			n_defaults;
+	int			n = input_arguments(function, &names, &n_defaults);
+	int			n_fields = 0;
+	JsonbIterator *iterator = JsonbIteratorInit(&input->root);
+	JsonbValue	value;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		if (!names_contain(names, n, value.val.string.val, value.val.string.len))
+			return false;
+		n_fields++;
+	}
+	return n_fields >= n - n_defaults;
+}
+
+static void
+ambiguous_activity(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
+			 errmsg("activity \"%s\" is not unique", name),
+			 errhint("Name it with its argument types, as in 'my_function(text, integer)'.")));
+}
+
+Oid
+activity_lookup(const char *name, Jsonb *input)
+{
+	List	   *candidates = lookup_candidates(name, "activity");
+	Oid			fitting = InvalidOid;
+	Oid			takes_jsonb = InvalidOid;
+	ListCell   *lc;
+
+	if (list_length(candidates) == 1)
+		return linitial_oid(candidates);
+	foreach(lc, candidates)
+	{
+		if (takes_one_jsonb(lfirst_oid(lc)))
+			takes_jsonb = lfirst_oid(lc);
+		else if (input && JB_ROOT_IS_OBJECT(input) && object_fits(lfirst_oid(lc), input))
+		{
+			if (OidIsValid(fitting))
+				ambiguous_activity(name);
+			fitting = lfirst_oid(lc);
+		}
+	}
+	if (!OidIsValid(fitting) && !OidIsValid(takes_jsonb))
+		ambiguous_activity(name);
+	return OidIsValid(fitting) ? fitting : takes_jsonb;
+}

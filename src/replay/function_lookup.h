@@ -1,0 +1,28 @@
+/*
+ * function_lookup.h
+ *		From the name of an orchestrator or activity to a function, as a call
+ *		in the current search_path would find it.
+ */
+#ifndef DURABLE_FUNCTION_LOOKUP_H
+#define DURABLE_FUNCTION_LOOKUP_H
+
+#include "postgres.h"
+#include "utils/jsonb.h"
+
+/*
+ * The function of an orchestrator: one that can be an orchestrator goes before
+ * others of the name. Raises an error if there is none.
+ */
+extern Oid	orchestrator_lookup(const char *name);
+
+/* A function schema-qualified with its argument types, as to_regprocedure() reads it in any search_path. */
+extern char *function_signature(Oid function);
+
+/*
+ * The function of an activity. Of several of the name, the one whose argument
+ * names fit the input, else the one that takes a single jsonb. Raises an
+ * error if there is none or the choice is not clear.
+ */
+extern Oid	activity_lookup(const char *name, Jsonb *input);
+
+#endif							/* DURABLE_FUNCTION_LOOKUP_H */

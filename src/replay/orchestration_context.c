@@ -1,0 +1,692 @@
+/*
+ * orchestration_context.c
+ *		Replay: actions, tasks and the events that answer them.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "miscadmin.h"
+#include "utils/formatting.h"
+#include "utils/memutils.h"
+
+#include "errors.h"
+#include "replay/orchestration_context.h"
+
+OrchestrationContext *current_orchestration = NULL;
+
+#define CODE_CHANGED "Was a change made to the orchestrator code after this instance had already started running?"
+
+OrchestrationContext *
+orchestration_context_make(RuntimeState *state)
+{
+	OrchestrationContext *context = palloc0(sizeof(OrchestrationContext));
+	ListCell   *lc;
+	int			i = 0;
+
+	context->state = state;
+	context->memory = CurrentMemoryContext;
+	context->n_past = list_length(state->past_events);
+	context->n_events = context->n_past + list_length(state->new_events);
+	context->events = palloc(sizeof(HistoryEvent *) * Max(context->n_events, 1));
+	foreach(lc, state->past_events)
+		context->events[i++] = lfirst(lc);
+	foreach(lc, state->new_events)
+		context->events[i++] = lfirst(lc);
+	context->max_actions = 16;
+	context->actions = palloc0(sizeof(Action *) * context->max_actions);
+	context->task_of_action = palloc0(sizeof(Task *) * context->max_actions);
+	context->completion_id = -1;
+	context->time = state->turn_at;
+	return context;
+}
+
+void
+orchestration_unwind(OrchestrationContext *context)
+{
+	Assert(context->stop_reason != NOT_STOPPED);
+
+	/*
+	 * Of all errors PL/pgSQL's WHEN OTHERS lets only query_canceled and
+	 * assert_failure pass; the second is the one nobody handles by name.
+	 */
+	ereport(ERROR,
+			(errcode(ERRCODE_ASSERT_FAILURE),
+			 errmsg("the orchestrator waits"),
+			 errdetail("This error ends a turn of an orchestrator and is handled by durable."),
+			 errhint("Do not catch assert_failure around calls of durable functions.")));
+	pg_unreachable();
+}
+
+/* ------------------------------------------------------------------------
+ * Actions and tasks
+ * ------------------------------------------------------------------------
+ */
+
+static void
+enlarge_actions(OrchestrationContext *context)
+{
+	int			old = context->max_actions;
+
+	context->max_actions *= 2;
+	context->actions = repalloc(context->actions, sizeof(Action *) * context->max_actions);
+	context->task_of_action = repalloc(context->task_of_action, sizeof(Task *) * context->max_actions);
+	memset(context->actions + old, 0, sizeof(Action *) * old);
+	memset(context->task_of_action + old, 0, sizeof(Task *) * old);
+}
+
+/* Numbers a request; the number is what history events refer to. */
+int
+orchestration_add_action(OrchestrationContext *context, const Action *request)
+{
+	MemoryContext old = MemoryContextSwitchTo(context->memory);
+	Action	   *action = palloc(sizeof(Action));
+
+	if (context->next_id >= context->max_actions)
+		enlarge_actions(context);
+	*action = *request;
+	action->id = context->next_id++;
+	context->actions[action->id] = action;
+	MemoryContextSwitchTo(old);
+	return action->id;
+}
+
+static Task *
+add_task(OrchestrationContext *context, TaskKind kind, const char *name)
+{
+	MemoryContext old = MemoryContextSwitchTo(context->memory);
+	Task	   *task = palloc0(sizeof(Task));
+
+	task->kind = kind;
+	task->index = list_length(context->tasks);
+	task->name = name;
+	task->action_id = -1;
+	task->retry_timer_id = -1;
+	context->tasks = lappend(context->tasks, task);
+	MemoryContextSwitchTo(old);
+	return task;
+}
+
+/* Asks for the task's work, for the first time or again; its answer will carry the new number. */
+static void
+attempt_task(OrchestrationContext *context, Task *task)
+{
+	task->attempts++;
+	task->action_id = orchestration_add_action(context, task->attempted);
+	context->task_of_action[task->action_id] = task;
+}
+
+Task *
+orchestration_schedule(OrchestrationContext *context, const Action *request, const RetryPolicy *retry)
+{
+	TaskKind	kind = request->kind == ACTION_SCHEDULE_TASK ? TASK_ACTIVITY : TASK_SUBORCHESTRATION;
+	Task	   *task = add_task(context, kind, request->name);
+	Action	   *attempted = MemoryContextAlloc(context->memory, sizeof(Action));
+
+	*attempted = *request;
+	task->attempted = attempted;
+	task->retry = retry;
+	task->first_attempt_at = context->time;
+	attempt_task(context, task);
+	return task;
+}
+
+static int
+add_timer_action(OrchestrationContext *context, TimestampTz fire_at)
+{
+	Action		action = {0};
+
+	action.kind = ACTION_CREATE_TIMER;
+	action.fire_at = fire_at;
+	return orchestration_add_action(context, &action);
+}
+
+Task *
+orchestration_create_timer(OrchestrationContext *context, TimestampTz fire_at)
+{
+	Task	   *task = add_task(context, TASK_TIMER, NULL);
+
+	task->action_id = add_timer_action(context, fire_at);
+	context->task_of_action[task->action_id] = task;
+	return task;
+}
+
+/* A timer that was never created is not created; one that was is forgotten, if this is news. */
+void
+orchestration_cancel_timer(OrchestrationContext *context, Task *timer)
+{
+	MemoryContext old;
+
+	if (timer->state != TASK_PENDING)
+		return;
+	timer->state = TASK_CANCELLED;
+	if (context->actions[timer->action_id] != NULL)
+	{
+		context->actions[timer->action_id] = NULL;
+		return;
+	}
+	if (context->is_replaying)
+		return;
+	old = MemoryContextSwitchTo(context->memory);
+	context->cancelled_timers = lappend_int(context->cancelled_timers, timer->action_id);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+finish_task(OrchestrationContext *context, Task *task, TaskState state, Jsonb *result, Jsonb *failure)
+{
+	task->state = state;
+	task->result = result;
+	task->failure = failure;
+	task->completion_order = ++context->n_completed;
+	context->last_completed = task;
+}
+
+/* The open task that awaits the answer to this action, NULL if there is none (a duplicate, say). */
+static Task *
+open_task(OrchestrationContext *context, int action_id, TaskKind kind)
+{
+	Task	   *task;
+
+	if (action_id < 0 || action_id >= context->next_id)
+		return NULL;
+	task = context->task_of_action[action_id];
+	if (task == NULL || task->state != TASK_PENDING || task->action_id != action_id || task->kind != kind)
+		return NULL;
+	return task;
+}
+
+static void
+complete_task(OrchestrationContext *context, int action_id, TaskKind kind, Jsonb *result)
+{
+	Task	   *task = open_task(context, action_id, kind);
+
+	if (task != NULL)
+		finish_task(context, task, TASK_COMPLETE, result, NULL);
+}
+
+/* A failed attempt is followed by a timer and another attempt if the policy says so. */
+static void
+fail_task(OrchestrationContext *context, int action_id, TaskKind kind, Jsonb *failure)
+{
+	Task	   *task = open_task(context, action_id, kind);
+	int64		delay;
+
+	if (task == NULL)
+		return;
+	if (task->retry == NULL ||
+		!retry_decide(task->retry, task->attempts, failure, task->first_attempt_at, context->time, &delay))
+	{
+		finish_task(context, task, TASK_FAILED, NULL, failure);
+		return;
+	}
+	task->action_id = -1;
+	task->retry_timer_id = add_timer_action(context, context->time + delay);
+	context->task_of_action[task->retry_timer_id] = task;
+}
+
+static void
+fire_timer(OrchestrationContext *context, int timer_id)
+{
+	Task	   *task;
+
+	if (timer_id < 0 || timer_id >= context->next_id)
+		return;
+	task = context->task_of_action[timer_id];
+	if (task != NULL && task->state == TASK_PENDING && task->retry_timer_id == timer_id)
+	{
+		task->retry_timer_id = -1;
+		attempt_task(context, task);
+		return;
+	}
+	complete_task(context, timer_id, TASK_TIMER, NULL);
+}
+
+/* ------------------------------------------------------------------------
+ * External events: names are case-insensitive, waiters and events first
+ * come, first served
+ * ------------------------------------------------------------------------
+ */
+
+static char *
+folded_name(const char *name)
+{
+	return str_tolower(name, strlen(name), DEFAULT_COLLATION_OID);
+}
+
+static bool
+take_buffered_event(OrchestrationContext *context, Task *waiter)
+{
+	ListCell   *lc;
+
+	foreach(lc, context->buffered)
+	{
+		HistoryEvent *event = lfirst(lc);
+
+		if (strcmp(folded_name(event->name), waiter->name) == 0)
+		{
+			context->buffered = foreach_delete_current(context->buffered, lc);
+			finish_task(context, waiter, TASK_COMPLETE, event->payload, NULL);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Queues a waiter, unless an event is there for it. */
+static void
+attend_event(OrchestrationContext *context, Task *waiter)
+{
+	MemoryContext old;
+
+	if (waiter->state != TASK_PENDING || waiter->registered || take_buffered_event(context, waiter))
+		return;
+	old = MemoryContextSwitchTo(context->memory);
+	context->waiters = lappend(context->waiters, waiter);
+	MemoryContextSwitchTo(old);
+	waiter->registered = true;
+}
+
+/* Takes a waiter out of the queue, so that it does not swallow an event nobody looks for. */
+static void
+stand_back(OrchestrationContext *context, Task *waiter)
+{
+	if (waiter->kind != TASK_EVENT || !waiter->registered)
+		return;
+	context->waiters = list_delete_ptr(context->waiters, waiter);
+	waiter->registered = false;
+}
+
+Task *
+orchestration_expect_event(OrchestrationContext *context, const char *name)
+{
+	MemoryContext old = MemoryContextSwitchTo(context->memory);
+	Task	   *waiter = add_task(context, TASK_EVENT, folded_name(name));
+
+	attend_event(context, waiter);
+	MemoryContextSwitchTo(old);
+	return waiter;
+}
+
+void
+orchestration_forget_event(OrchestrationContext *context, Task *waiter)
+{
+	if (waiter->state != TASK_PENDING)
+		return;
+	stand_back(context, waiter);
+	waiter->state = TASK_CANCELLED;
+}
+
+static void
+raise_external_event(OrchestrationContext *context, HistoryEvent *event)
+{
+	char	   *name;
+	ListCell   *lc;
+
+	if (context->continue_as_new)
+	{
+		context->events_after_continue = lappend(context->events_after_continue, event);
+		return;
+	}
+	name = folded_name(event->name);
+	foreach(lc, context->waiters)
+	{
+		Task	   *waiter = lfirst(lc);
+
+		if (strcmp(waiter->name, name) == 0)
+		{
+			context->waiters = foreach_delete_current(context->waiters, lc);
+			waiter->registered = false;
+			finish_task(context, waiter, TASK_COMPLETE, event->payload, NULL);
+			return;
+		}
+	}
+	context->buffered = lappend(context->buffered, event);
+}
+
+List *
+orchestration_waiting_events(OrchestrationContext *context)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, context->waiters)
+		names = lappend(names, (char *) ((Task *) lfirst(lc))->name);
+	return names;
+}
+
+/* ------------------------------------------------------------------------
+ * Non-determinism: what the history recorded against what the code asks for
+ * now, in the words of DTFx (semantics.md 4.3)
+ * ------------------------------------------------------------------------
+ */
+
+static bool non_deterministic(OrchestrationContext *context, const char *format,...) pg_attribute_printf(2, 3);
+
+static bool
+non_deterministic(OrchestrationContext *context, const char *format,...)
+{
+	StringInfoData message;
+	va_list		args;
+	int			needed;
+
+	initStringInfo(&message);
+	do
+	{
+		va_start(args, format);
+		needed = appendStringInfoVA(&message, format, args);
+		va_end(args);
+		if (needed > 0)
+			enlargeStringInfo(&message, needed);
+	} while (needed > 0);
+	appendStringInfoString(&message, " " CODE_CHANGED);
+	context->stop_reason = STOPPED_NON_DETERMINISTIC;
+	context->non_determinism = message.data;
+	return false;
+}
+
+static const char *
+action_kind_name(OrchestrationContext *context, int id)
+{
+	if (id == context->completion_id)
+		return "OrchestrationComplete";
+	switch (context->actions[id]->kind)
+	{
+		case ACTION_SCHEDULE_TASK:
+			return "ScheduleTask";
+		case ACTION_CREATE_TIMER:
+			return "CreateTimer";
+		case ACTION_CREATE_SUBORCHESTRATION:
+			return "CreateSubOrchestration";
+		case ACTION_SEND_EVENT:
+			return "SendEvent";
+	}
+	return "unknown";
+}
+
+#define TEXT_OR_EMPTY(s) ((s) ? (s) : "")
+
+static bool
+not_scheduled(OrchestrationContext *context, const HistoryEvent *event)
+{
+	switch (event->type)
+	{
+		case EVENT_TASK_SCHEDULED:
+			return non_deterministic(context, "A previous execution of this orchestration scheduled an activity task with sequence ID %d and name '%s' (version '%s'), but the current replay execution hasn't (yet?) scheduled this task.",
+									 event->event_id, TEXT_OR_EMPTY(event->name), TEXT_OR_EMPTY(event->version));
+		case EVENT_TIMER_CREATED:
+			return non_deterministic(context, "A previous execution of this orchestration scheduled a timer task with sequence number %d but the current replay execution hasn't (yet?) scheduled this task.",
+									 event->event_id);
+		case EVENT_SUBORCHESTRATION_CREATED:
+			return non_deterministic(context, "A previous execution of this orchestration scheduled a sub-orchestration task with sequence ID %d and name '%s' (version '%s', instance ID '%s'), but the current replay execution hasn't (yet?) scheduled this task.",
+									 event->event_id, TEXT_OR_EMPTY(event->name), TEXT_OR_EMPTY(event->version), TEXT_OR_EMPTY(event->target_instance_id));
+		default:
+			return non_deterministic(context, "A previous execution of this orchestration scheduled a send event task with sequence ID %d, type '%s', name '%s', instance ID '%s', but the current replay execution hasn't (yet?) scheduled this task.",
+									 event->event_id, history_event_type_name(event->type), TEXT_OR_EMPTY(event->name), TEXT_OR_EMPTY(event->target_instance_id));
+	}
+}
+
+static bool
+other_kind(OrchestrationContext *context, const HistoryEvent *event)
+{
+	const char *kind = action_kind_name(context, event->event_id);
+
+	switch (event->type)
+	{
+		case EVENT_TASK_SCHEDULED:
+			return non_deterministic(context, "A previous execution of this orchestration scheduled an activity task with sequence number %d named '%s', but the current orchestration replay instead produced a %s action with this sequence number.",
+									 event->event_id, TEXT_OR_EMPTY(event->name), kind);
+		case EVENT_TIMER_CREATED:
+			return non_deterministic(context, "A previous execution of this orchestration scheduled a timer task with sequence number %d named 'Timer', but the current orchestration replay instead produced a %s action with this sequence number.",
+									 event->event_id, kind);
+		case EVENT_SUBORCHESTRATION_CREATED:
+			return non_deterministic(context, "A previous execution of this orchestration scheduled a sub-orchestration task with sequence ID %d and name '%s' (version '%s', instance ID '%s'), but the current orchestration replay instead produced a %s action at this sequence number.",
+									 event->event_id, TEXT_OR_EMPTY(event->name), TEXT_OR_EMPTY(event->version), TEXT_OR_EMPTY(event->target_instance_id), kind);
+		default:
+			return non_deterministic(context, "A previous execution of this orchestration scheduled a send event task with sequence ID %d, type '%s', name '%s', instance ID '%s', but the current orchestration replay instead scheduled a %s task at this sequence number.",
+									 event->event_id, history_event_type_name(event->type), TEXT_OR_EMPTY(event->name), TEXT_OR_EMPTY(event->target_instance_id), kind);
+	}
+}
+
+static bool
+other_name(OrchestrationContext *context, const HistoryEvent *event, const char *name)
+{
+	switch (event->type)
+	{
+		case EVENT_TASK_SCHEDULED:
+			return non_deterministic(context, "A previous execution of this orchestration scheduled an activity task with sequence number %d named '%s', but the current orchestration replay instead scheduled an activity task named '%s' with this sequence number.",
+									 event->event_id, TEXT_OR_EMPTY(event->name), name);
+		case EVENT_SUBORCHESTRATION_CREATED:
+			return non_deterministic(context, "A previous execution of this orchestration scheduled a sub-orchestration task with sequence ID %d and name '%s' (version '%s', instance ID '%s'), but the current orchestration replay instead scheduled a sub-orchestration task with name %s at this sequence number.",
+									 event->event_id, TEXT_OR_EMPTY(event->name), TEXT_OR_EMPTY(event->version), TEXT_OR_EMPTY(event->target_instance_id), name);
+		default:
+			return non_deterministic(context, "A previous execution of this orchestration scheduled a send event task with sequence ID %d, type '%s', name '%s', instance ID '%s', but the current orchestration replay instead scheduled a send event task with name %s at this sequence number.",
+									 event->event_id, history_event_type_name(event->type), TEXT_OR_EMPTY(event->name), TEXT_OR_EMPTY(event->target_instance_id), name);
+	}
+}
+
+static ActionKind
+action_kind_of(EventType type)
+{
+	switch (type)
+	{
+		case EVENT_TASK_SCHEDULED:
+			return ACTION_SCHEDULE_TASK;
+		case EVENT_TIMER_CREATED:
+			return ACTION_CREATE_TIMER;
+		case EVENT_SUBORCHESTRATION_CREATED:
+			return ACTION_CREATE_SUBORCHESTRATION;
+		default:
+			return ACTION_SEND_EVENT;
+	}
+}
+
+/* A recorded action must be what the code has asked for under its number; then it is done with. */
+static bool
+match_recorded_action(OrchestrationContext *context, const HistoryEvent *event)
+{
+	int			id = event->event_id;
+	Action	   *action;
+
+	if (id < 0)
+		return true;			/* a timer of the engine's own */
+	if (id == context->completion_id)
+		return other_kind(context, event);
+	if (id >= context->next_id || context->actions[id] == NULL)
+		return not_scheduled(context, event);
+	action = context->actions[id];
+	if (action->kind != action_kind_of(event->type))
+		return other_kind(context, event);
+	if (action->name && event->name && pg_strcasecmp(action->name, event->name) != 0)
+		return other_name(context, event, action->name);
+	context->actions[id] = NULL;
+	return true;
+}
+
+/* ------------------------------------------------------------------------
+ * Feeding events
+ * ------------------------------------------------------------------------
+ */
+
+static bool
+terminate_orchestration(OrchestrationContext *context, const HistoryEvent *event)
+{
+	context->stop_reason = STOPPED_TERMINATED;
+	context->termination_reason = event->payload;
+	context->terminate_children = event->recurse;
+	return false;
+}
+
+/* What suspension does not hold back. */
+static bool
+passes_suspension(EventType type)
+{
+	return type == EVENT_EXECUTION_RESUMED || type == EVENT_EXECUTION_SUSPENDED ||
+		type == EVENT_EXECUTION_TERMINATED;
+}
+
+static void
+resume_orchestration(OrchestrationContext *context)
+{
+	context->is_suspended = false;
+	context->released = list_concat(context->released, context->held);
+	context->held = NIL;
+}
+
+/* The effect of an event (semantics.md 4.1); false if the code has to stop. */
+static bool
+apply_event(OrchestrationContext *context, HistoryEvent *event)
+{
+	switch (event->type)
+	{
+		case EVENT_EXECUTION_STARTED:
+			context->started = true;
+			return true;
+		case EVENT_TASK_SCHEDULED:
+		case EVENT_TIMER_CREATED:
+		case EVENT_SUBORCHESTRATION_CREATED:
+		case EVENT_EVENT_SENT:
+			return match_recorded_action(context, event);
+		case EVENT_TASK_COMPLETED:
+			complete_task(context, event->task_id, TASK_ACTIVITY, event->payload);
+			return true;
+		case EVENT_TASK_FAILED:
+			fail_task(context, event->task_id, TASK_ACTIVITY, event->failure);
+			return true;
+		case EVENT_SUBORCHESTRATION_COMPLETED:
+			complete_task(context, event->task_id, TASK_SUBORCHESTRATION, event->payload);
+			return true;
+		case EVENT_SUBORCHESTRATION_FAILED:
+			fail_task(context, event->task_id, TASK_SUBORCHESTRATION, event->failure);
+			return true;
+		case EVENT_TIMER_FIRED:
+			fire_timer(context, event->task_id);
+			return true;
+		case EVENT_EVENT_RAISED:
+			raise_external_event(context, event);
+			return true;
+		case EVENT_EXECUTION_TERMINATED:
+			return terminate_orchestration(context, event);
+		case EVENT_EXECUTION_SUSPENDED:
+			context->is_suspended = true;
+			return true;
+		case EVENT_EXECUTION_RESUMED:
+			resume_orchestration(context);
+			return true;
+		default:
+			return true;		/* no effect on replay */
+	}
+}
+
+/* The next event in the order the code sees them; NULL if there is none. */
+static HistoryEvent *
+next_event(OrchestrationContext *context)
+{
+	HistoryEvent *event;
+
+	if (context->released != NIL && !context->is_suspended)
+	{
+		event = linitial(context->released);
+		context->released = list_delete_first(context->released);
+		return event;
+	}
+	if (context->next_event >= context->n_events)
+		return NULL;
+	event = context->events[context->next_event];
+	context->is_replaying = context->next_event < context->n_past;
+	context->time = event->turn_at;
+	context->next_event++;
+	return event;
+}
+
+bool
+orchestration_feed_event(OrchestrationContext *context)
+{
+	MemoryContext old;
+	HistoryEvent *event;
+	bool		goes_on = true;
+
+	CHECK_FOR_INTERRUPTS();
+	if (context->stop_reason != NOT_STOPPED)
+		return false;
+	old = MemoryContextSwitchTo(context->memory);
+	event = next_event(context);
+	if (event == NULL)
+		goes_on = false;
+	else if (context->is_suspended && !passes_suspension(event->type))
+		context->held = lappend(context->held, event);
+	else
+		goes_on = apply_event(context, event);
+	MemoryContextSwitchTo(old);
+	return goes_on;
+}
+
+/* Feeds an event, or ends the turn. */
+static void
+feed_or_unwind(OrchestrationContext *context)
+{
+	if (orchestration_feed_event(context))
+		return;
+	if (context->stop_reason == NOT_STOPPED)
+		context->stop_reason = STOPPED_WAITING;
+	orchestration_unwind(context);
+}
+
+/* ------------------------------------------------------------------------
+ * Waiting
+ * ------------------------------------------------------------------------
+ */
+
+void
+orchestration_attend(OrchestrationContext *context, Task *task)
+{
+	if (task->kind == TASK_EVENT)
+		attend_event(context, task);
+}
+
+void
+orchestration_await(OrchestrationContext *context, Task *task)
+{
+	orchestration_attend(context, task);
+	while (task->state == TASK_PENDING)
+		feed_or_unwind(context);
+}
+
+/* Of the tasks that are finished the one that was first; NULL if none is. */
+static Task *
+first_finished(Task **tasks, int n_tasks)
+{
+	Task	   *first = NULL;
+
+	for (int i = 0; i < n_tasks; i++)
+	{
+		if (tasks[i]->state == TASK_PENDING)
+			continue;
+		if (first == NULL || tasks[i]->completion_order < first->completion_order)
+			first = tasks[i];
+	}
+	return first;
+}
+
+Task *
+orchestration_await_any(OrchestrationContext *context, Task **tasks, int n_tasks)
+{
+	Task	   *winner;
+
+	context->await_stamp++;
+	for (int i = 0; i < n_tasks; i++)
+	{
+		tasks[i]->await_stamp = context->await_stamp;
+		orchestration_attend(context, tasks[i]);
+	}
+	winner = first_finished(tasks, n_tasks);
+	while (winner == NULL)
+	{
+		context->last_completed = NULL;
+		feed_or_unwind(context);
+		if (context->last_completed && context->last_completed->await_stamp == context->await_stamp)
+			winner = context->last_completed;
+	}
+	for (int i = 0; i < n_tasks; i++)
+		stand_back(context, tasks[i]);
+	return winner;
+}

@@ -1,0 +1,147 @@
+/*
+ * orchestration_context.h
+ *		The state of one replay of an orchestrator (semantics.md 4.1).
+ *
+ * The code pulls: an await feeds history events, one by one, until its task
+ * is complete. When the events run out it suspends: it throws an error that
+ * EXCEPTION WHEN OTHERS does not catch and that the executor takes for what
+ * it is. The next turn runs the code from the top again.
+ */
+#ifndef DURABLE_ORCHESTRATION_CONTEXT_H
+#define DURABLE_ORCHESTRATION_CONTEXT_H
+
+#include "core/decisions.h"
+#include "core/retry.h"
+#include "core/runtime_state.h"
+
+/* The name under which call_sql() schedules a statement. */
+#define SQL_ACTIVITY_NAME "durable.sql"
+
+typedef enum TaskKind
+{
+	TASK_ACTIVITY,
+	TASK_TIMER,
+	TASK_EVENT,
+	TASK_SUBORCHESTRATION
+} TaskKind;
+
+typedef enum TaskState
+{
+	TASK_PENDING,
+	TASK_COMPLETE,
+	TASK_FAILED,
+	TASK_CANCELLED
+} TaskState;
+
+/* Something the code can await. */
+typedef struct Task
+{
+	TaskKind	kind;
+	TaskState	state;
+	int			index;			/* in the context's list of tasks */
+	int			action_id;		/* the action whose answer it awaits now; -1 for events */
+	const char *name;
+	Jsonb	   *result;
+	Jsonb	   *failure;
+	int			completion_order;	/* from 1 */
+	uint64		await_stamp;	/* the await_any() that looks at it */
+	bool		registered;		/* events: in the queue of waiters */
+
+	/* retries */
+	const RetryPolicy *retry;
+	const Action *attempted;
+	int			attempts;
+	int			retry_timer_id; /* -1: no retry is due */
+	TimestampTz first_attempt_at;
+} Task;
+
+/* Why the code was unwound. */
+typedef enum StopReason
+{
+	NOT_STOPPED,
+	STOPPED_WAITING,			/* events ran out */
+	STOPPED_TERMINATED,
+	STOPPED_NON_DETERMINISTIC
+} StopReason;
+
+typedef struct OrchestrationContext
+{
+	RuntimeState *state;
+	MemoryContext memory;
+
+	/* events */
+	HistoryEvent **events;
+	int			n_events;
+	int			n_past;
+	int			next_event;
+	List	   *released;		/* events held while suspended, now to be fed */
+	List	   *held;
+	bool		is_suspended;
+	bool		started;
+	bool		is_replaying;
+	TimestampTz time;
+
+	/* actions and tasks, by number */
+	int			next_id;
+	Action	  **actions;		/* NULL: already in the history */
+	Task	  **task_of_action;
+	int			max_actions;
+	List	   *tasks;			/* of Task * */
+	List	   *cancelled_timers;
+	int			n_completed;
+	Task	   *last_completed;
+	uint64		await_stamp;
+
+	/* external events */
+	List	   *waiters;		/* of Task *, first come first served */
+	List	   *buffered;		/* of HistoryEvent * */
+
+	/* what the code said */
+	bool		has_custom_status;
+	Jsonb	   *custom_status;
+	bool		continue_as_new;
+	Jsonb	   *new_input;
+	const char *new_version;
+	bool		keep_events;
+	List	   *events_after_continue;
+	int			n_guids;
+
+	/* how it ended */
+	StopReason	stop_reason;
+	char	   *non_determinism;	/* message */
+	Jsonb	   *termination_reason;
+	bool		terminate_children;
+	int			completion_id;	/* -1: not completed */
+	List	   *raised;			/* of Task *: failures raised into the code */
+} OrchestrationContext;
+
+/* The context of the orchestrator that runs now, NULL outside a turn. */
+extern OrchestrationContext *current_orchestration;
+
+extern OrchestrationContext *orchestration_context_make(RuntimeState *state);
+
+/* Feeds the next event; false if there is none left or the code has to stop. */
+extern bool orchestration_feed_event(OrchestrationContext *context);
+
+/* Names of the events the code waits for, for people to look at. */
+extern List *orchestration_waiting_events(OrchestrationContext *context);
+
+/* What the code may ask for. Strings and jsonb must live as long as the turn. */
+extern Task *orchestration_schedule(OrchestrationContext *context, const Action *request, const RetryPolicy *retry);
+extern Task *orchestration_create_timer(OrchestrationContext *context, TimestampTz fire_at);
+extern void orchestration_cancel_timer(OrchestrationContext *context, Task *timer);
+extern Task *orchestration_expect_event(OrchestrationContext *context, const char *name);
+extern void orchestration_forget_event(OrchestrationContext *context, Task *waiter);
+extern int	orchestration_add_action(OrchestrationContext *context, const Action *request);
+
+/* Queues an event's waiter behind the others of its name; nothing to do for other tasks. */
+extern void orchestration_attend(OrchestrationContext *context, Task *task);
+
+/* Waits; does not return when the events run out. Raises no failures of tasks. */
+extern void orchestration_await(OrchestrationContext *context, Task *task);
+extern Task *orchestration_await_any(OrchestrationContext *context, Task **tasks, int n_tasks);
+
+/* Throws the error that unwinds the code, for the reason in the context. */
+extern void orchestration_unwind(OrchestrationContext *context) pg_attribute_noreturn();
+
+#endif							/* DURABLE_ORCHESTRATION_CONTEXT_H */

@@ -1,0 +1,360 @@
+/*
+ * orchestration_executor.c
+ *		One run of an orchestrator: see orchestration_executor.h.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "arguments.h"
+#include "compat.h"
+#include "core/failure.h"
+#include "core/json.h"
+#include "errors.h"
+#include "replay/orchestration_context.h"
+#include "replay/orchestration_executor.h"
+#include "replay/sandbox.h"
+#include "settings.h"
+
+/* What the sandboxed call needs and brings back. */
+typedef struct OrchestratorCall
+{
+	OrchestrationContext *context;
+	Jsonb	   *output;
+} OrchestratorCall;
+
+static const char *
+signature_problem(Form_pg_proc proc)
+{
+	if (proc->prokind != PROKIND_FUNCTION)
+		return "An orchestrator is a plain function, not a procedure, an aggregate or a window function.";
+	if (proc->proretset)
+		return "An orchestrator returns one jsonb, not a set.";
+	if (proc->prorettype != JSONBOID && proc->prorettype != VOIDOID)
+		return "An orchestrator returns jsonb.";
+	if (proc->pronargs > 1 || (proc->pronargs == 1 && proc->proargtypes.values[0] != JSONBOID))
+		return "An orchestrator takes one argument of type jsonb.";
+	return NULL;
+}
+
+void
+orchestrator_check(Oid function, const char *name)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	const char *problem;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("orchestrator %s does not exist", name)));
+	problem = signature_problem((Form_pg_proc) GETSTRUCT(tuple));
+	ReleaseSysCache(tuple);
+	if (problem)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function %s cannot be an orchestrator", name),
+				 errdetail("%s", problem),
+				 errhint("Declare it as (input jsonb) RETURNS jsonb.")));
+}
+
+/* The function the instance was started with; an error if it is not there, not fit or not ours to call. */
+static Oid
+find_orchestrator(const RuntimeState *state)
+{
+	Datum		oid;
+	LOCAL_FCINFO(fcinfo, 1);
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = CStringGetTextDatum(state->function);
+	fcinfo->args[0].isnull = false;
+	oid = to_regprocedure(fcinfo);
+	if (fcinfo->isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("orchestrator function %s does not exist any more", state->function),
+				 errhint("It existed when the instance was started. Create it again and start the instance anew.")));
+	orchestrator_check(DatumGetObjectId(oid), state->function);
+	if (durable_proc_aclcheck(DatumGetObjectId(oid), GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, state->function);
+	return DatumGetObjectId(oid);
+}
+
+/* Calls the orchestrator; the body of the sandbox. */
+static void
+call_orchestrator(void *arg)
+{
+	OrchestratorCall *call = arg;
+	Jsonb	   *input = call->context->state->input;
+	FmgrInfo	flinfo;
+	Datum		output;
+	LOCAL_FCINFO(fcinfo, 1);
+
+	fmgr_info(find_orchestrator(call->context->state), &flinfo);
+	InitFunctionCallInfoData(*fcinfo, &flinfo, flinfo.fn_nargs, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = input ? JsonbPGetDatum(input) : (Datum) 0;
+	fcinfo->args[0].isnull = input == NULL;
+	if (flinfo.fn_strict && flinfo.fn_nargs == 1 && input == NULL)
+		return;					/* as any strict function: NULL */
+	output = FunctionCallInvoke(fcinfo);
+	if (fcinfo->isnull || get_func_rettype(flinfo.fn_oid) == VOIDOID)
+		return;
+	call->output = (Jsonb *) PG_DETOAST_DATUM_COPY(output);
+	check_payload_size(call->output, "output of the orchestrator");
+}
+
+/* Runs the code as far as it gets. */
+static SandboxOutcome
+run_code(OrchestrationContext *context, OrchestratorCall *call, ErrorData **error)
+{
+	RuntimeState *state = context->state;
+	ExecutionInfo execution = {0};
+	Sandbox		sandbox = {0};
+	SandboxOutcome outcome;
+
+	execution.instance_id = state->instance_id;
+	execution.execution_id = state->execution_id;
+	execution.parent_instance_id = state->parent_instance_id;
+	execution.version = state->version;
+	execution.tags = state->tags;
+	execution.task_id = NO_TASK_ID;
+	sandbox.execution = &execution;
+	sandbox.settings = &state->settings;
+	sandbox.read_only = true;
+	sandbox.pinned_time = context->time;
+	sandbox.timeout_ms = setting_orchestrator_timeout;
+	call->context = context;
+	current_orchestration = context;
+	outcome = sandbox_run(&sandbox, call_orchestrator, call, error);
+	current_orchestration = NULL;
+	return outcome;
+}
+
+static void
+fail_with(TurnResult *result, const Failure *failure)
+{
+	result->completion = COMPLETED_FAILED;
+	result->failure = failure_make(failure);
+	result->output = NULL;
+}
+
+/* The code returned though the turn was over: it must have caught the unwinding. */
+static void
+conclude_caught_unwind(OrchestrationContext *context, TurnResult *result)
+{
+	Failure		failure = {0};
+
+	failure.sqlstate = "UD008";
+	failure.error_type = "CaughtSuspension";
+	failure.message = "the orchestrator caught the error that suspends it";
+	failure.detail = "A wait ends a turn with an error of condition assert_failure, and an EXCEPTION block handled it.";
+	failure.hint = "Do not name assert_failure in an EXCEPTION block around calls of durable functions; WHEN OTHERS is fine.";
+	failure.non_retriable = true;
+	fail_with(result, &failure);
+}
+
+static void
+conclude_non_determinism(OrchestrationContext *context, TurnResult *result)
+{
+	Failure		failure = {0};
+
+	failure.sqlstate = "UD002";
+	failure.error_type = "NonDeterministicOrchestrationException";
+	failure.message = context->non_determinism;
+	failure.hint = "Start new instances with the new code, and let running ones finish with the old, for example under another function name.";
+	failure.non_retriable = true;
+	fail_with(result, &failure);
+}
+
+static void
+conclude_timeout(OrchestrationContext *context, TurnResult *result)
+{
+	Failure		failure = {0};
+
+	failure.sqlstate = "57014";
+	failure.error_type = "OrchestratorTimeout";
+	failure.message = psprintf("orchestrator %s ran for more than %d ms without waiting",
+							   context->state->name, setting_orchestrator_timeout);
+	failure.hint = "An orchestrator only coordinates: move work to activities and look for an endless loop, or raise durable.orchestrator_timeout.";
+	failure.non_retriable = true;
+	fail_with(result, &failure);
+}
+
+/* The task whose failure this error is, if the code let it through or raised it again. */
+static const Task *
+task_behind_error(OrchestrationContext *context, const ErrorData *error)
+{
+	for (int i = list_length(context->raised) - 1; i >= 0; i--)
+	{
+		const Task *task = list_nth(context->raised, i);
+		const char *message = failure_field(task->failure, "errorMessage");
+
+		if (message && error->message && strcmp(message, error->message) == 0)
+			return task;
+	}
+	return NULL;
+}
+
+/*
+ * An uncaught failure of an activity is the instance's own, unchanged (DTFx);
+ * that of a sub-orchestration becomes the inner failure of the parent's.
+ */
+static void
+conclude_error(OrchestrationContext *context, const ErrorData *error, TurnResult *result)
+{
+	const Task *task = task_behind_error(context, error);
+	Failure		failure = {0};
+
+	result->completion = COMPLETED_FAILED;
+	if (task == NULL)
+	{
+		result->failure = failure_from_error(error, false);
+		return;
+	}
+	if (task->kind == TASK_ACTIVITY)
+	{
+		result->failure = task->failure;
+		return;
+	}
+	failure.error_type = failure_field(task->failure, "errorType");
+	failure.message = error->message;
+	failure.sqlstate = failure_field(task->failure, "sqlstate");
+	failure.detail = error->detail;
+	failure.hint = error->hint;
+	failure.context = error->context;
+	failure.inner = task->failure;
+	fail_with(result, &failure);
+}
+
+/* Events that arrived in this turn and that no wait took, for the next generation. */
+static List *
+carried_events(OrchestrationContext *context)
+{
+	List	   *carried = context->keep_events ? list_copy(context->buffered) : NIL;
+
+	return list_concat(carried, context->events_after_continue);
+}
+
+/*
+ * The code returned: complete, or continue as new. The events that are left
+ * still count: they may contradict the code, carry over, or terminate an
+ * instance that wanted to continue as new (terminate wins).
+ */
+static void
+conclude_return(OrchestrationContext *context, Jsonb *output, TurnResult *result)
+{
+	context->completion_id = context->next_id++;
+	while (orchestration_feed_event(context))
+		;
+	if (context->stop_reason == STOPPED_NON_DETERMINISTIC)
+		conclude_non_determinism(context, result);
+	else if (!context->continue_as_new)
+	{
+		result->completion = COMPLETED;
+		result->output = output;
+	}
+	else if (context->stop_reason != STOPPED_TERMINATED)
+	{
+		result->completion = COMPLETED_CONTINUE_AS_NEW;
+		result->output = context->new_input;
+		result->new_version = context->new_version;
+		result->carried_events = carried_events(context);
+	}
+}
+
+static void
+conclude_termination(OrchestrationContext *context, TurnResult *result)
+{
+	result->completion = COMPLETED_TERMINATED;
+	result->output = context->termination_reason;
+	result->failure = NULL;
+	result->terminate_children = context->terminate_children;
+}
+
+static void
+conclude_code(OrchestrationContext *context, SandboxOutcome outcome, Jsonb *output,
+			  ErrorData *error, TurnResult *result)
+{
+	if (outcome == SANDBOX_TIMED_OUT)
+		conclude_timeout(context, result);
+	else if (context->stop_reason == STOPPED_NON_DETERMINISTIC)
+		conclude_non_determinism(context, result);
+	else if (context->stop_reason == NOT_STOPPED && outcome == SANDBOX_OK)
+		conclude_return(context, output, result);
+	else if (context->stop_reason == NOT_STOPPED)
+		conclude_error(context, error, result);
+	else if (outcome == SANDBOX_OK)
+		conclude_caught_unwind(context, result);
+	else if (error->sqlerrcode != ERRCODE_ASSERT_FAILURE)
+		conclude_caught_unwind(context, result);
+	if (context->stop_reason == STOPPED_TERMINATED && result->completion == NOT_COMPLETED)
+		conclude_termination(context, result);
+}
+
+/* The actions nothing in the history answers to, in the order of their numbers. */
+static List *
+new_actions(OrchestrationContext *context)
+{
+	List	   *actions = NIL;
+
+	for (int id = 0; id < context->next_id && id < context->max_actions; id++)
+		if (context->actions[id] != NULL)
+			actions = lappend(actions, context->actions[id]);
+	return actions;
+}
+
+/* While suspended nothing leaves; on non-determinism nothing is to be trusted. */
+static bool
+actions_are_withheld(OrchestrationContext *context, const TurnResult *result)
+{
+	if (context->stop_reason == STOPPED_NON_DETERMINISTIC)
+		return true;
+	return context->is_suspended && result->completion == NOT_COMPLETED;
+}
+
+static void
+collect_result(OrchestrationContext *context, TurnResult *result)
+{
+	if (result->completion != NOT_COMPLETED)
+		result->completion_id = context->completion_id >= 0 ? context->completion_id : context->next_id;
+	if (!actions_are_withheld(context, result))
+	{
+		result->actions = new_actions(context);
+		result->cancelled_timers = context->cancelled_timers;
+	}
+	if (result->completion == NOT_COMPLETED)
+		result->waiting_events = orchestration_waiting_events(context);
+	result->has_custom_status = context->has_custom_status;
+	result->custom_status = context->custom_status;
+}
+
+TurnResult *
+orchestration_execute(RuntimeState *state)
+{
+	TurnResult *result = palloc0(sizeof(TurnResult));
+	OrchestrationContext *context = orchestration_context_make(state);
+	OrchestratorCall call = {0};
+	ErrorData  *error;
+	SandboxOutcome outcome;
+
+	while (!context->started && orchestration_feed_event(context))
+		;
+	if (!context->started)
+		return result;
+	outcome = run_code(context, &call, &error);
+	if (outcome == SANDBOX_ERROR && context->stop_reason == NOT_STOPPED &&
+		(error_is_circumstantial(error) || error_is_conflict(error)) && task_behind_error(context, error) == NULL)
+		ReThrowError(error);
+	conclude_code(context, outcome, call.output, error, result);
+	collect_result(context, result);
+	return result;
+}

@@ -1,0 +1,24 @@
+/*
+ * orchestration_executor.h
+ *		Runs an orchestrator function over its history.
+ */
+#ifndef DURABLE_ORCHESTRATION_EXECUTOR_H
+#define DURABLE_ORCHESTRATION_EXECUTOR_H
+
+#include "core/decisions.h"
+
+/*
+ * Replays the past events and plays the new ones, and says what came of it.
+ * Touches no table and leaves no trace but the result, which lives in
+ * CurrentMemoryContext. Throws only what is not the orchestrator's fault
+ * (out of memory, a cancel from outside): then the turn has to be repeated.
+ */
+extern TurnResult *orchestration_execute(RuntimeState *state);
+
+/*
+ * Checks that a function can be an orchestrator: one jsonb argument or none,
+ * returning jsonb or void, not a set. Raises an error that says what is wrong.
+ */
+extern void orchestrator_check(Oid function, const char *name);
+
+#endif							/* DURABLE_ORCHESTRATION_EXECUTOR_H */

@@ -1,0 +1,143 @@
+/*
+ * sandbox.c
+ *		User code in a subtransaction: see sandbox.h.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timeout.h"
+
+#include "replay/sandbox.h"
+#include "session.h"
+
+const ExecutionInfo *current_execution = NULL;
+
+static TimeoutId time_limit = MAX_TIMEOUTS;
+static volatile sig_atomic_t timed_out = false;
+
+/* Cancels the running statement; fires again in case the code caught that. */
+static void
+time_limit_handler(void)
+{
+	timed_out = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+time_limit_start(int timeout_ms)
+{
+	timed_out = false;
+	if (timeout_ms <= 0)
+		return;
+	if (time_limit == MAX_TIMEOUTS)
+		time_limit = RegisterTimeout(USER_TIMEOUT, time_limit_handler);
+	enable_timeout_every(time_limit,
+						 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms),
+						 1000);
+}
+
+/* Stops the limit, and a cancel of ours that nobody has served yet. */
+static void
+time_limit_stop(void)
+{
+	if (time_limit != MAX_TIMEOUTS)
+		disable_timeout(time_limit, false);
+	if (timed_out)
+		QueryCancelPending = false;
+}
+
+/*
+ * Makes now(), CURRENT_TIMESTAMP and statement_timestamp() say this. The
+ * function is meant for parallel workers and asserts to be in one.
+ */
+static void
+set_transaction_times(TimestampTz xact_time, TimestampTz statement_time)
+{
+	int			worker_number = ParallelWorkerNumber;
+
+	ParallelWorkerNumber = 0;
+	SetParallelStartTimestamps(xact_time, statement_time);
+	ParallelWorkerNumber = worker_number;
+}
+
+/* The part of sandbox_run() that may throw. */
+static void
+run_body(const Sandbox *sandbox, SandboxBody body, void *arg)
+{
+	int			nest_level = user_code_enter(sandbox->settings);
+
+	if (sandbox->read_only)
+		XactReadOnly = true;
+	if (sandbox->pinned_time != 0)
+		set_transaction_times(sandbox->pinned_time, sandbox->pinned_time);
+	time_limit_start(sandbox->timeout_ms);
+	body(arg);
+	time_limit_stop();
+	user_code_leave(nest_level);
+}
+
+SandboxOutcome
+sandbox_run(const Sandbox *sandbox, SandboxBody body, void *arg, ErrorData **error)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	const ExecutionInfo *outer_execution = current_execution;
+	TimestampTz xact_time = GetCurrentTransactionStartTimestamp();
+	TimestampTz statement_time = GetCurrentStatementStartTimestamp();
+	volatile bool ok = false;
+
+	*error = NULL;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	current_execution = sandbox->execution;
+	PG_TRY();
+	{
+		run_body(sandbox, body, arg);
+		ok = true;
+	}
+	PG_CATCH();
+	{
+		time_limit_stop();
+		MemoryContextSwitchTo(context);
+		*error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	current_execution = outer_execution;
+	if (sandbox->pinned_time != 0)
+		set_transaction_times(xact_time, statement_time);
+	if (ok && !sandbox->read_only && !timed_out)
+		ReleaseCurrentSubTransaction();
+	else
+		RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (timed_out)
+		return SANDBOX_TIMED_OUT;
+	return ok ? SANDBOX_OK : SANDBOX_ERROR;
+}
+
+bool
+error_is_conflict(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
+bool
+error_is_circumstantial(const ErrorData *error)
+{
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES)
+		return true;
+	/* a cancel that did not come from RAISE in the code itself */
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		return error->funcname && strcmp(error->funcname, "ProcessInterrupts") == 0;
+	return false;
+}

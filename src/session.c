@@ -1,0 +1,220 @@
+/*
+ * session.c
+ *		Transactions, rights and settings: see session.h.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "commands/async.h"
+#include "commands/prepare.h"
+#include "commands/sequence.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "core/runtime_state.h"
+#include "extension.h"
+#include "session.h"
+#include "settings.h"
+
+#define ENGINE_SEARCH_PATH "pg_catalog, pg_temp"
+
+static bool is_worker = false;
+
+/* The client's subtransaction that a work item runs in. */
+static MemoryContext outer_context;
+static ResourceOwner outer_owner;
+
+bool
+session_is_worker(void)
+{
+	return is_worker;
+}
+
+static void
+set_session(const char *name, const char *value)
+{
+	SetConfigOption(name, value, PGC_SUSET, PGC_S_SESSION);
+}
+
+void
+session_init_worker(void)
+{
+	is_worker = true;
+	set_session("search_path", ENGINE_SEARCH_PATH);
+	set_session("jit", "off");	/* the engine's statements are short */
+	set_session("statement_timeout", "0");	/* not served in a worker anyway */
+	set_session("idle_in_transaction_session_timeout", "0");
+}
+
+/* The settings a worker's transactions commit with; read again each time for SIGHUP. */
+static const char *
+synchronous_commit_text(void)
+{
+	switch (setting_synchronous_commit)
+	{
+		case SYNCHRONOUS_COMMIT_OFF:
+			return "off";
+		case SYNCHRONOUS_COMMIT_LOCAL_FLUSH:
+			return "local";
+		case SYNCHRONOUS_COMMIT_REMOTE_WRITE:
+			return "remote_write";
+		case SYNCHRONOUS_COMMIT_REMOTE_APPLY:
+			return "remote_apply";
+		default:
+			return "on";
+	}
+}
+
+static void
+begin_transaction(const char *activity)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	/* whatever the role's defaults say */
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = false;
+	XactDeferrable = false;
+	if (synchronous_commit != setting_synchronous_commit)
+		set_session("synchronous_commit", synchronous_commit_text());
+	debug_query_string = activity;
+	if (activity)
+		pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+static void
+begin_subtransaction(void)
+{
+	outer_context = CurrentMemoryContext;
+	outer_owner = CurrentResourceOwner;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(outer_context);
+}
+
+bool
+work_item_begin(const char *activity)
+{
+	if (is_worker)
+	{
+		MemoryContext context = CurrentMemoryContext;
+
+		begin_transaction(activity);
+		MemoryContextSwitchTo(context);
+	}
+	else
+		begin_subtransaction();
+	if (!extension_lock())
+	{
+		work_item_abort();
+		return false;
+	}
+	PushActiveSnapshot(GetTransactionSnapshot());
+	return true;
+}
+
+void
+work_item_commit(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PopActiveSnapshot();
+	if (is_worker)
+	{
+		CommitTransactionCommand();
+		MemoryContextSwitchTo(context);
+		debug_query_string = NULL;
+		pgstat_report_stat(false);
+		return;
+	}
+	ReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(outer_context);
+	CurrentResourceOwner = outer_owner;
+}
+
+void
+work_item_abort(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (is_worker)
+	{
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
+		debug_query_string = NULL;
+		pgstat_report_stat(false);
+		return;
+	}
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(outer_context);
+	CurrentResourceOwner = outer_owner;
+}
+
+static void
+save_setting(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+engine_enter(EngineScope *scope)
+{
+	Oid			owner = extension_owner();
+
+	scope->guc_nest_level = 0;
+	GetUserIdAndSecContext(&scope->userid, &scope->sec_context);
+	if (strcmp(namespace_search_path, ENGINE_SEARCH_PATH) != 0)
+	{
+		scope->guc_nest_level = NewGUCNestLevel();
+		save_setting("search_path", ENGINE_SEARCH_PATH);
+	}
+	SetUserIdAndSecContext(owner, scope->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+void
+engine_leave(EngineScope *scope)
+{
+	SetUserIdAndSecContext(scope->userid, scope->sec_context);
+	if (scope->guc_nest_level > 0)
+		AtEOXact_GUC(true, scope->guc_nest_level);
+}
+
+int
+user_code_enter(const InstanceSettings *settings)
+{
+	int			nest_level = NewGUCNestLevel();
+
+	if (settings->search_path)
+		save_setting("search_path", settings->search_path);
+	if (settings->time_zone)
+		save_setting("TimeZone", settings->time_zone);
+	if (settings->date_style)
+		save_setting("DateStyle", settings->date_style);
+	if (settings->interval_style)
+		save_setting("IntervalStyle", settings->interval_style);
+	return nest_level;
+}
+
+/* Rolls all settings back, whether set plainly, LOCAL or by set_config(). */
+void
+user_code_leave(int nest_level)
+{
+	AtEOXact_GUC(false, nest_level);
+}
+
+/* The parts of DISCARD ALL that user code can have caused; all cheap when there is nothing. */
+void
+session_discard_leftovers(void)
+{
+	DropAllPreparedStatements();
+	Async_UnlistenAll();
+	LockReleaseAll(USER_LOCKMETHOD, true);
+	ResetSequenceCaches();
+	ResetTempTableNamespace();
+}

@@ -1,0 +1,190 @@
+/*
+ * settings.c
+ *		The GUCs of durable.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "settings.h"
+
+char	   *setting_task_hub = NULL;
+bool		setting_enabled = true;
+char	   *setting_databases = NULL;
+int			setting_max_workers = 4;
+int			setting_orchestrator_workers = 2;
+int			setting_activity_workers = 4;
+int			setting_worker_idle_timeout = 60000;
+int			setting_poll_interval = 60000;
+int			setting_batch_size = 100;
+int			setting_batch_time = 50;
+int			setting_synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
+int			setting_orchestrator_timeout = 10000;
+int			setting_activity_timeout = 0;
+int			setting_max_payload_size = 65536;
+int			setting_max_history_events = 100000;
+int			setting_max_dispatch_attempts = 5;
+int			setting_retention = -1;
+
+/* As synchronous_commit of the server. */
+static const struct config_enum_entry synchronous_commit_options[] = {
+	{"off", SYNCHRONOUS_COMMIT_OFF, false},
+	{"local", SYNCHRONOUS_COMMIT_LOCAL_FLUSH, false},
+	{"remote_write", SYNCHRONOUS_COMMIT_REMOTE_WRITE, false},
+	{"on", SYNCHRONOUS_COMMIT_REMOTE_FLUSH, false},
+	{"remote_apply", SYNCHRONOUS_COMMIT_REMOTE_APPLY, false},
+	{NULL, 0, false}
+};
+
+/* Who set durable.task_hub; InvalidOid: nobody in this session, it came with the connection. */
+static Oid	task_hub_setter = InvalidOid;
+
+static bool
+check_task_hub(char **newval, void **extra, GucSource source)
+{
+	Oid		   *setter = malloc(sizeof(Oid));
+	int			sec_context;
+
+	if (setter == NULL)
+		return false;
+	if (*newval != NULL && strlen(*newval) >= NAMEDATALEN)
+	{
+		GUC_check_errdetail("The name of a task hub has at most %d bytes.", NAMEDATALEN - 1);
+		free(setter);
+		return false;
+	}
+	GetUserIdAndSecContext(setter, &sec_context);
+	if (source < PGC_S_INTERACTIVE)
+		*setter = InvalidOid;
+	*extra = setter;
+	return true;
+}
+
+static void
+assign_task_hub(const char *newval, void *extra)
+{
+	task_hub_setter = extra ? *(Oid *) extra : InvalidOid;
+}
+
+const char *
+setting_task_hub_of_current_user(void)
+{
+	Oid			setter = OidIsValid(task_hub_setter) ? task_hub_setter : GetSessionUserId();
+
+	if (setting_task_hub == NULL || setting_task_hub[0] == '\0' || setter != GetUserId())
+		return NULL;
+	return setting_task_hub;
+}
+
+static void
+define_session_settings(void)
+{
+	DefineCustomStringVariable("durable.task_hub",
+							   "Task hub of this session's calls that name none.",
+							   "Empty: the default hub of the current user. Ignored in functions that run as another role than the one who set it.",
+							   &setting_task_hub, "", PGC_USERSET, 0,
+							   check_task_hub, assign_task_hub, NULL);
+	DefineCustomIntVariable("durable.max_payload_size",
+							"Largest input, result, event or status.",
+							"A larger one is refused with UD007.",
+							&setting_max_payload_size, 65536, 1, 262143, PGC_SUSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.max_history_events",
+							"Most events in the history of an execution.",
+							"An instance that goes beyond fails with UD007; use continue_as_new() in endless orchestrators.",
+							&setting_max_history_events, 100000, 10, INT_MAX / 2, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.orchestrator_timeout",
+							"Longest time an orchestrator may run without waiting.",
+							"It then fails; 0 turns the limit off.",
+							&setting_orchestrator_timeout, 10000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.activity_timeout",
+							"Longest time an activity may run.",
+							"It is then cancelled and fails with 57014; 0 turns the limit off.",
+							&setting_activity_timeout, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+}
+
+static void
+define_dispatch_settings(void)
+{
+	DefineCustomIntVariable("durable.batch_size",
+							"Most instances whose turns share one transaction.",
+							NULL,
+							&setting_batch_size, 100, 1, 10000, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.batch_time",
+							"Longest time turns are added to a batch before it is committed.",
+							NULL,
+							&setting_batch_time, 50, 0, 10000, PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.max_dispatch_attempts",
+							"How often a work item may be in hand when its process dies before it is failed as poisoned (UD012).",
+							NULL,
+							&setting_max_dispatch_attempts, 5, 1, 1000, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+	DefineCustomEnumVariable("durable.synchronous_commit",
+							 "synchronous_commit of the transactions of workers.",
+							 "off is safe: effects and their record are one transaction, and wait_for_completion() returns only what is flushed.",
+							 &setting_synchronous_commit, SYNCHRONOUS_COMMIT_OFF, synchronous_commit_options, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+}
+
+static void
+define_process_settings(void)
+{
+	DefineCustomBoolVariable("durable.enabled",
+							 "Do background processes run orchestrations and activities?",
+							 "off: clients may go on to start and raise, and run_until_idle() works.",
+							 &setting_enabled, true, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	DefineCustomStringVariable("durable.databases",
+							   "Databases in which background processes look for the extension.",
+							   "A comma-separated list of names, or * for all.",
+							   &setting_databases, "*", PGC_SIGHUP, 0,
+							   NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.max_workers",
+							"Most durable workers in the server, launcher and coordinators not counted.",
+							"They are taken from max_worker_processes.",
+							&setting_max_workers, 4, 1, 256, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.orchestrator_workers",
+							"Most workers of a task hub that run orchestrators at a time.",
+							NULL,
+							&setting_orchestrator_workers, 2, 1, 256, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.activity_workers",
+							"Most workers of a task hub that run activities at a time.",
+							NULL,
+							&setting_activity_workers, 4, 1, 256, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.worker_idle_timeout",
+							"How long a worker without work stays.",
+							NULL,
+							&setting_worker_idle_timeout, 60000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.poll_interval",
+							"How often a coordinator looks for work nobody told it of.",
+							"Work is announced through shared memory; this is the safety net.",
+							&setting_poll_interval, 60000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.retention",
+							"How long finished instances are kept.",
+							"-1: until they are purged.",
+							&setting_retention, -1, -1, INT_MAX, PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
+}
+
+void
+settings_init(void)
+{
+	define_session_settings();
+	define_dispatch_settings();
+	define_process_settings();
+	MarkGUCPrefixReserved("durable");
+}

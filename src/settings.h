@@ -1,0 +1,38 @@
+/*
+ * settings.h
+ *		The GUCs of durable (prefix "durable."). Meaning, units and defaults
+ *		stand with their definitions in settings.c.
+ */
+#ifndef DURABLE_SETTINGS_H
+#define DURABLE_SETTINGS_H
+
+#include "postgres.h"
+
+extern char *setting_task_hub;
+extern bool setting_enabled;
+extern char *setting_databases;		/* '*' or a comma-separated list */
+extern int	setting_max_workers;
+extern int	setting_orchestrator_workers;
+extern int	setting_activity_workers;
+extern int	setting_worker_idle_timeout;	/* ms */
+extern int	setting_poll_interval;	/* ms */
+extern int	setting_batch_size;
+extern int	setting_batch_time;		/* ms */
+extern int	setting_synchronous_commit;		/* a SyncCommitLevel */
+extern int	setting_orchestrator_timeout;	/* ms, 0 = none */
+extern int	setting_activity_timeout;		/* ms, 0 = none */
+extern int	setting_max_payload_size;		/* kB */
+extern int	setting_max_history_events;
+extern int	setting_max_dispatch_attempts;
+extern int	setting_retention;		/* s, -1 = keep for ever */
+
+/* Defines all settings; the ones that need preloading only when preloaded. */
+extern void settings_init(void);
+
+/*
+ * The value of durable.task_hub if the current user may have set it, else
+ * NULL: a caller cannot redirect a SECURITY DEFINER function with it.
+ */
+extern const char *setting_task_hub_of_current_user(void);
+
+#endif							/* DURABLE_SETTINGS_H */

@@ -1,0 +1,1222 @@
+/*
+ * shmem.c
+ *		The shared memory of durable: slots of processes, sessions that wait,
+ *		databases held by DDL, and the latches of all of them.
+ *
+ * One lock guards everything. It is never held across anything that can
+ * raise an error. Latches are set while holding it, shared at least: a
+ * process leaves its slot under the exclusive lock before its PGPROC can
+ * become another's.
+ */
+#include "postgres.h"
+
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "port/atomics.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "compat.h"
+#include "settings.h"
+#include "shmem.h"
+#include "suspects.h"
+
+/* What is kept of a work item's text, in bytes. */
+#define ITEM_LEN 300
+
+/* A process must have been there this long before it has to make room for another. */
+#define FAIR_TENURE_MS 1000
+
+#define REFUSAL_EPISODE_MS (5 * 60 * 1000)
+
+typedef struct ProcessSlot
+{
+	SlotInfo	info;
+	slock_t		mutex;			/* guards the item, which changes too often for the lock */
+	TimestampTz item_since;
+	char		item[ITEM_LEN];
+} ProcessSlot;
+
+/* What any backend may have here, by the number of its PGPROC. */
+typedef struct BackendEntry
+{
+	Oid			held_database;	/* its DDL keeps our processes out of this database */
+	Oid			waits_in;		/* it waits for an instance in this database */
+	uint64		waits_for;		/* which, as a hash */
+} BackendEntry;
+
+typedef struct SharedState
+{
+	int			launcher_procno;
+	int			launcher_pid;	/* 0: not there */
+	Tellings	tellings;
+	TimestampTz last_refusal;	/* for want of a slot or under durable.max_workers, 0: never */
+	pg_atomic_uint32 n_waiters; /* lets committers skip the search when nobody waits */
+	int			n_slots;
+	int			n_backends;
+	/* n_slots of ProcessSlot, then n_backends of BackendEntry follow */
+} SharedState;
+
+#define SHARED_STATE_SIZE MAXALIGN(sizeof(SharedState))
+
+static SharedState *shared = NULL;
+static LWLock *lock = NULL;
+
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+/* Of this process. */
+static ProcessSlot *my_slot = NULL;
+static LeaveReason my_reason = LEFT_BY_ERROR;
+static TimestampTz my_next_due = DT_NOEND;
+static bool exit_callback_registered = false;
+
+static void forget_backend(int code, Datum arg);
+
+PG_FUNCTION_INFO_V1(durable_workers);
+PG_FUNCTION_INFO_V1(durable_preloaded);
+
+/* ----------------------------------------------------------------
+ * Set-up
+ * ----------------------------------------------------------------
+ */
+
+/* As many slots as the server can run background workers, and as many again for those read late. */
+static int
+wanted_slots(void)
+{
+	return 2 * max_worker_processes;
+}
+
+static Size
+shared_size(void)
+{
+	Size		size = SHARED_STATE_SIZE;
+
+	size = add_size(size, mul_size(wanted_slots(), MAXALIGN(sizeof(ProcessSlot))));
+	return add_size(size, mul_size(MaxBackends, sizeof(BackendEntry)));
+}
+
+static ProcessSlot *
+slot_at(int number)
+{
+	Assert(number >= 0 && number < shared->n_slots);
+	return (ProcessSlot *) ((char *) shared + SHARED_STATE_SIZE +
+							number * MAXALIGN(sizeof(ProcessSlot)));
+}
+
+static BackendEntry *
+backend_at(int procno)
+{
+	Assert(procno >= 0 && procno < shared->n_backends);
+	return (BackendEntry *) ((char *) shared + SHARED_STATE_SIZE +
+							 shared->n_slots * MAXALIGN(sizeof(ProcessSlot))) + procno;
+}
+
+static void
+request_shmem(void)
+{
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+	RequestAddinShmemSpace(shared_size());
+	RequestNamedLWLockTranche("durable", 1);
+}
+
+static void
+initialize_shared_state(void)
+{
+	memset(shared, 0, shared_size());
+	shared->n_slots = wanted_slots();
+	shared->n_backends = MaxBackends;
+	shared->tellings.rescan = true;
+	pg_atomic_init_u32(&shared->n_waiters, 0);
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		slot_at(i)->info.ref.number = i;
+		SpinLockInit(&slot_at(i)->mutex);
+	}
+}
+
+/*
+ * Creates or finds the shared memory. Runs again after a crash of a backend,
+ * which is when the suspects of the crash are counted.
+ */
+static void
+startup_shmem(void)
+{
+	bool		found;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("durable", shared_size(), &found);
+	lock = &GetNamedLWLockTranche("durable")->lock;
+	if (!found)
+		initialize_shared_state();
+	LWLockRelease(AddinShmemInitLock);
+
+	if (!IsUnderPostmaster)
+		suspects_start(shared->n_slots);
+}
+
+void
+shmem_init(void)
+{
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup_shmem;
+}
+
+bool
+shmem_attached(void)
+{
+	return shared != NULL;
+}
+
+/* ----------------------------------------------------------------
+ * Finding slots; the caller holds the lock
+ * ----------------------------------------------------------------
+ */
+
+/* Is there a process whose latch can be set? */
+static bool
+is_present(const SlotInfo *info)
+{
+	return info->state == SLOT_CONNECTING || info->state == SLOT_BUSY ||
+		info->state == SLOT_IDLE;
+}
+
+/* Is there a process, or will there be one? */
+static bool
+is_taken(const SlotInfo *info)
+{
+	return info->state == SLOT_STARTING || is_present(info);
+}
+
+static bool
+is_worker_of(const SlotInfo *info, Oid dboid, const char *hub)
+{
+	return info->kind == PROCESS_WORKER && info->dboid == dboid &&
+		(hub == NULL || strcmp(info->hub, hub) == 0);
+}
+
+static ProcessSlot *
+find_slot(const SlotRef *ref)
+{
+	ProcessSlot *slot = slot_at(ref->number);
+
+	return slot->info.ref.generation == ref->generation ? slot : NULL;
+}
+
+static ProcessSlot *
+find_coordinator(Oid dboid)
+{
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		SlotInfo   *info = &slot_at(i)->info;
+
+		if (info->kind == PROCESS_COORDINATOR && info->dboid == dboid && is_taken(info))
+			return slot_at(i);
+	}
+	return NULL;
+}
+
+static void
+set_latch_of(int procno)
+{
+	SetLatch(&GetPGProcByNumber(procno)->procLatch);
+}
+
+static void
+wake_slot(ProcessSlot *slot)
+{
+	if (is_present(&slot->info))
+		set_latch_of(slot->info.procno);
+}
+
+/* Asks a process to leave when it is through with what it has in hand. */
+static void
+ask_to_leave(ProcessSlot *slot)
+{
+	slot->info.retire = true;
+	slot->info.retire_asked_at = GetCurrentTimestamp();
+	wake_slot(slot);
+}
+
+static void
+wake_launcher(void)
+{
+	if (shared->launcher_pid != 0)
+		set_latch_of(shared->launcher_procno);
+}
+
+static bool
+is_held(Oid dboid)
+{
+	for (int i = 0; i < shared->n_backends; i++)
+	{
+		if (backend_at(i)->held_database == dboid)
+			return true;
+	}
+	return false;
+}
+
+/* ----------------------------------------------------------------
+ * The life of a slot
+ * ----------------------------------------------------------------
+ */
+
+/* Would "like" be the second process in its place? */
+static bool
+place_is_taken(const SlotInfo *like)
+{
+	if (like->kind == PROCESS_COORDINATOR)
+		return find_coordinator(like->dboid) != NULL;
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		SlotInfo   *info = &slot_at(i)->info;
+
+		if (is_worker_of(info, like->dboid, like->hub) && is_taken(info) &&
+			info->index == like->index)
+			return true;
+	}
+	return false;
+}
+
+static int
+count_workers(void)
+{
+	int			n = 0;
+
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		SlotInfo   *info = &slot_at(i)->info;
+
+		if (info->kind == PROCESS_WORKER && is_taken(info))
+			n++;
+	}
+	return n;
+}
+
+static ProcessSlot *
+find_free_slot(void)
+{
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		if (slot_at(i)->info.state == SLOT_FREE)
+			return slot_at(i);
+	}
+	return NULL;
+}
+
+static void
+fill_slot(ProcessSlot *slot, const SlotInfo *like)
+{
+	SlotRef		ref = slot->info.ref;
+
+	memset(&slot->info, 0, sizeof(SlotInfo));
+	ref.generation++;
+	slot->info.ref = ref;
+	slot->info.kind = like->kind;
+	slot->info.dboid = like->dboid;
+	slot->info.owner = like->owner;
+	strlcpy(slot->info.hub, like->hub, NAMEDATALEN);
+	slot->info.index = like->index;
+	slot->info.state = SLOT_STARTING;
+	slot->info.started_at = slot->info.state_since = GetCurrentTimestamp();
+	slot->info.next_due = DT_NOEND;
+	slot->item[0] = '\0';
+}
+
+ClaimResult
+slot_claim(const SlotInfo *like, SlotRef *ref)
+{
+	ClaimResult result = CLAIM_OK;
+	ProcessSlot *slot = NULL;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (is_held(like->dboid))
+		result = CLAIM_HELD;
+	else if (place_is_taken(like))
+		result = CLAIM_TAKEN;
+	else if (like->kind == PROCESS_WORKER && count_workers() >= setting_max_workers)
+		result = CLAIM_MAX_WORKERS;
+	else if ((slot = find_free_slot()) == NULL)
+		result = CLAIM_NO_SLOT;
+	else
+	{
+		fill_slot(slot, like);
+		*ref = slot->info.ref;
+	}
+	LWLockRelease(lock);
+	return result;
+}
+
+void
+slot_free(const SlotRef *ref)
+{
+	ProcessSlot *slot;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	slot = find_slot(ref);
+	if (slot != NULL && !is_present(&slot->info))
+	{
+		slot->info.state = SLOT_FREE;
+		slot->info.ref.generation++;
+	}
+	LWLockRelease(lock);
+}
+
+bool
+slot_expire(const SlotRef *ref)
+{
+	ProcessSlot *slot;
+	bool		expired;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	slot = find_slot(ref);
+	expired = (slot != NULL && slot->info.state == SLOT_STARTING);
+	if (expired)
+	{
+		slot->info.state = SLOT_FREE;
+		slot->info.ref.generation++;
+	}
+	LWLockRelease(lock);
+	return expired;
+}
+
+/* Those who want a slot try again when one becomes free. */
+static void
+wake_the_starving(void)
+{
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		if (slot_at(i)->info.starving)
+			wake_slot(slot_at(i));
+	}
+}
+
+/* Tells who looks after this process that it has gone. */
+static void
+wake_who_buries(const SlotInfo *info)
+{
+	ProcessSlot *coordinator = NULL;
+
+	if (info->kind == PROCESS_WORKER)
+		coordinator = find_coordinator(info->dboid);
+	if (coordinator == NULL)
+		wake_launcher();
+	else
+	{
+		coordinator->info.look_now = true;
+		wake_slot(coordinator);
+	}
+	wake_the_starving();
+}
+
+/*
+ * Runs when this process exits in an orderly way, be it by FATAL. A work item
+ * still in hand then is not the sign of a crash; who reads the slot decides
+ * what it means.
+ */
+static void
+leave_slot(int code, Datum arg)
+{
+	SlotInfo   *info = &my_slot->info;
+
+	suspect_hand_left(info->ref.number);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (info->pid == MyProcPid)
+	{
+		info->reason = my_reason;
+		info->next_due = my_next_due;
+		info->state = SLOT_LEFT;
+		info->state_since = GetCurrentTimestamp();
+		info->starving = false;
+		info->pid = 0;
+		wake_who_buries(info);
+	}
+	LWLockRelease(lock);
+}
+
+bool
+slot_attach(const SlotRef *ref)
+{
+	ProcessSlot *slot;
+	bool		attached;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	slot = find_slot(ref);
+	attached = (slot != NULL && slot->info.state == SLOT_STARTING &&
+				!is_held(slot->info.dboid));
+	if (attached)
+	{
+		slot->info.procno = DURABLE_PROC_NUMBER;
+		slot->info.pid = MyProcPid;
+		slot->info.state = SLOT_CONNECTING;
+		my_slot = slot;
+	}
+	LWLockRelease(lock);
+
+	if (attached)
+	{
+		suspect_use_hand(ref->number);
+		before_shmem_exit(leave_slot, 0);
+	}
+	return attached;
+}
+
+const SlotInfo *
+slot_mine(void)
+{
+	return my_slot == NULL ? NULL : &my_slot->info;
+}
+
+/* The coordinator learns that it has to watch; the launcher that a coordinator is well. */
+static void
+wake_who_watches(const SlotInfo *info, SlotState old_state)
+{
+	ProcessSlot *coordinator;
+
+	if (info->kind == PROCESS_COORDINATOR)
+	{
+		if (old_state == SLOT_CONNECTING)
+			wake_launcher();
+		return;
+	}
+	coordinator = find_coordinator(info->dboid);
+	if (info->state == SLOT_BUSY && coordinator != NULL && !coordinator->info.watching)
+		wake_slot(coordinator);
+}
+
+void
+slot_set_state(SlotState state)
+{
+	SlotInfo   *info = &my_slot->info;
+	SlotState	old_state = info->state;
+
+	if (state == old_state)
+		return;
+	if (state == SLOT_IDLE)
+	{
+		SpinLockAcquire(&my_slot->mutex);
+		my_slot->item[0] = '\0';
+		SpinLockRelease(&my_slot->mutex);
+	}
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	info->state = state;
+	info->state_since = GetCurrentTimestamp();
+	info->connected = true;
+	wake_who_watches(info, old_state);
+	LWLockRelease(lock);
+}
+
+void
+slot_add_items_done(int64 done)
+{
+	my_slot->info.items_done += done;
+}
+
+void
+slot_leave(LeaveReason reason, TimestampTz next_due)
+{
+	my_reason = reason;
+	my_next_due = next_due;
+	proc_exit(0);
+}
+
+int
+slots_count(void)
+{
+	return shared->n_slots;
+}
+
+int
+slots_read(SlotInfo **slots)
+{
+	int			n = 0;
+
+	*slots = palloc(shared->n_slots * sizeof(SlotInfo));
+	LWLockAcquire(lock, LW_SHARED);
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		if (slot_at(i)->info.state != SLOT_FREE)
+			(*slots)[n++] = slot_at(i)->info;
+	}
+	LWLockRelease(lock);
+	return n;
+}
+
+/* Writes "kind name (instance)", cut at a whole character. */
+static void
+format_item(char *item, const char *kind, const char *instance_id, const char *name)
+{
+	char		text[2 * ITEM_LEN];
+	int			len;
+
+	snprintf(text, sizeof(text), "%s %s (%s)", kind, name ? name : "?",
+			 instance_id ? instance_id : "?");
+	len = pg_mbcliplen(text, strlen(text), ITEM_LEN - 1);
+	memcpy(item, text, len);
+	item[len] = '\0';
+}
+
+void
+worker_report_item(const char *kind, const char *instance_id, const char *name)
+{
+	char		item[ITEM_LEN];
+	TimestampTz now;
+
+	if (my_slot == NULL)
+		return;
+	format_item(item, kind, instance_id, name);
+	now = GetCurrentTimestamp();
+
+	SpinLockAcquire(&my_slot->mutex);
+	strcpy(my_slot->item, item);
+	my_slot->item_since = now;
+	SpinLockRelease(&my_slot->mutex);
+
+	pgstat_report_activity(STATE_RUNNING, item);
+}
+
+/* ----------------------------------------------------------------
+ * Coordinators
+ * ----------------------------------------------------------------
+ */
+
+/* Under one lock with the note, so that a worker which begins later sees that nobody watches. */
+bool
+coordinator_watch_workers(void)
+{
+	bool		busy = false;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->n_slots && !busy; i++)
+	{
+		SlotInfo   *info = &slot_at(i)->info;
+
+		busy = is_worker_of(info, MyDatabaseId, NULL) && is_taken(info) &&
+			info->state != SLOT_IDLE;
+	}
+	my_slot->info.watching = busy;
+	LWLockRelease(lock);
+	return busy;
+}
+
+bool
+coordinator_take_look_now(void)
+{
+	bool		look_now;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	look_now = my_slot->info.look_now;
+	my_slot->info.look_now = false;
+	LWLockRelease(lock);
+	return look_now;
+}
+
+void
+coordinator_set_starving(bool starving)
+{
+	if (my_slot->info.starving == starving)
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	my_slot->info.starving = starving;
+	LWLockRelease(lock);
+}
+
+bool
+coordinator_others_starve(void)
+{
+	bool		starve = false;
+
+	LWLockAcquire(lock, LW_SHARED);
+	for (int i = 0; i < shared->n_slots && !starve; i++)
+		starve = slot_at(i)->info.starving && slot_at(i) != my_slot;
+	LWLockRelease(lock);
+	return starve;
+}
+
+/*
+ * How well can this process be spared? 0: not at all. Idle ones before busy
+ * ones, then a hub's second worker before its only one.
+ */
+static int
+spare_rank(const SlotInfo *info, bool busy_ones_too, TimestampTz now)
+{
+	if (!is_present(info) || info->retire)
+		return 0;
+	if (info->state == SLOT_IDLE)
+		return 3;
+	if (!busy_ones_too || info->state != SLOT_BUSY ||
+		!TimestampDifferenceExceeds(info->started_at, now, FAIR_TENURE_MS))
+		return 0;
+	return (info->kind == PROCESS_WORKER && info->index > 0) ? 2 : 1;
+}
+
+/* Will it make room? One that has been asked long ago is in a long work item: ask another. */
+static bool
+is_leaving(const SlotInfo *info, TimestampTz now)
+{
+	return is_present(info) && info->retire &&
+		!TimestampDifferenceExceeds(info->retire_asked_at, now, 2 * FAIR_TENURE_MS);
+}
+
+/* Of two with the same rank the one that has been there (idle: idle) for longer is asked. */
+static bool
+is_better_spared(const SlotInfo *a, int rank_a, const SlotInfo *b, int rank_b)
+{
+	if (rank_a != rank_b)
+		return rank_a > rank_b;
+	if (rank_a == 3)
+		return a->state_since < b->state_since;
+	return a->started_at < b->started_at;
+}
+
+/* May the caller, who serves dboid and hub, ask this process? */
+static bool
+may_be_asked(const SlotInfo *info, bool workers, bool coordinators, Oid dboid, const char *hub)
+{
+	if (info->kind == PROCESS_COORDINATOR)
+		return coordinators && info->dboid != dboid;
+	return workers && !is_worker_of(info, dboid, hub);
+}
+
+static bool
+ask_one_to_leave(bool workers, bool coordinators, Oid dboid, const char *hub, TimestampTz since)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		busy_ones_too = TimestampDifferenceExceeds(since, now, FAIR_TENURE_MS);
+	ProcessSlot *best = NULL;
+	int			best_rank = 0;
+	bool		leaving = false;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->n_slots && !leaving; i++)
+	{
+		SlotInfo   *info = &slot_at(i)->info;
+		int			rank = spare_rank(info, busy_ones_too, now);
+
+		if (!may_be_asked(info, workers, coordinators, dboid, hub))
+			continue;
+		leaving = is_leaving(info, now);
+		if (rank > 0 && (best == NULL || is_better_spared(info, rank, &best->info, best_rank)))
+		{
+			best = slot_at(i);
+			best_rank = rank;
+		}
+	}
+	if (!leaving && best != NULL)
+	{
+		ask_to_leave(best);
+		leaving = true;
+	}
+	LWLockRelease(lock);
+	return leaving;
+}
+
+/* Where durable.max_workers is what stops us only a worker helps, else an idle coordinator does as well. */
+bool
+make_room_for_worker(Oid dboid, const char *hub, TimestampTz since, bool max_workers_reached)
+{
+	if (ask_one_to_leave(true, false, dboid, hub, DT_NOEND))
+		return true;
+	if (!max_workers_reached && ask_one_to_leave(false, true, dboid, hub, DT_NOEND))
+		return true;
+	return ask_one_to_leave(true, false, dboid, hub, since);
+}
+
+void
+make_room_for_helper(Oid dboid, const char *hub)
+{
+	(void) ask_one_to_leave(true, false, dboid, hub, DT_NOEND);
+}
+
+bool
+make_room_for_coordinator(TimestampTz since)
+{
+	return ask_one_to_leave(false, true, InvalidOid, NULL, since);
+}
+
+/* Short refusals, until an idle process has made room, are nobody's concern. */
+bool
+refusal_is_news(TimestampTz since)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		is_news;
+
+	if (!TimestampDifferenceExceeds(since, now, FAIR_TENURE_MS))
+		return false;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	is_news = TimestampDifferenceExceeds(shared->last_refusal, now, REFUSAL_EPISODE_MS);
+	shared->last_refusal = now;
+	LWLockRelease(lock);
+	return is_news;
+}
+
+void
+slot_retire(const SlotRef *ref)
+{
+	ProcessSlot *slot;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	slot = find_slot(ref);
+	if (slot != NULL && is_present(&slot->info))
+		ask_to_leave(slot);
+	LWLockRelease(lock);
+}
+
+void
+slots_retire_database(Oid dboid)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		if (slot_at(i)->info.dboid == dboid && is_present(&slot_at(i)->info))
+			ask_to_leave(slot_at(i));
+	}
+	LWLockRelease(lock);
+}
+
+/* ----------------------------------------------------------------
+ * The launcher
+ * ----------------------------------------------------------------
+ */
+
+static void
+launcher_detach(int code, Datum arg)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (shared->launcher_pid == MyProcPid)
+		shared->launcher_pid = 0;
+	LWLockRelease(lock);
+}
+
+void
+launcher_attach(void)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	shared->launcher_procno = DURABLE_PROC_NUMBER;
+	shared->launcher_pid = MyProcPid;
+	LWLockRelease(lock);
+	before_shmem_exit(launcher_detach, 0);
+}
+
+void
+launcher_take_tellings(Tellings *tellings)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	*tellings = shared->tellings;
+	memset(&shared->tellings, 0, sizeof(Tellings));
+	LWLockRelease(lock);
+}
+
+static void
+note_telling(Tellings *tellings, Oid dboid)
+{
+	if (!OidIsValid(dboid))
+	{
+		tellings->rescan = true;
+		return;
+	}
+	for (int i = 0; i < tellings->n; i++)
+	{
+		if (tellings->databases[i] == dboid)
+			return;
+	}
+	if (tellings->n < lengthof(tellings->databases))
+		tellings->databases[tellings->n++] = dboid;
+	else
+		tellings->all = true;
+}
+
+void
+shmem_wake_launcher(Oid dboid)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	note_telling(&shared->tellings, dboid);
+	wake_launcher();
+	LWLockRelease(lock);
+}
+
+/* ----------------------------------------------------------------
+ * Waking
+ * ----------------------------------------------------------------
+ */
+
+/* Does a worker of this number take turns as well as activities? */
+static bool
+hosts_both(const SlotInfo *info)
+{
+	return info->index == 0 ||
+		(info->index < setting_orchestrator_workers && info->index < setting_activity_workers);
+}
+
+/* The idle worker of the hub with the lowest number that takes all kinds of work. */
+static ProcessSlot *
+find_idle_worker(const char *hub)
+{
+	ProcessSlot *best = NULL;
+
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		SlotInfo   *info = &slot_at(i)->info;
+
+		if (info->state == SLOT_IDLE && is_worker_of(info, MyDatabaseId, hub) &&
+			!info->retire && hosts_both(info) &&
+			(best == NULL || info->index < best->info.index))
+			best = slot_at(i);
+	}
+	return best;
+}
+
+/*
+ * Sets the latches of all the hub's workers; a busy one will look again before
+ * it sleeps. Returns how many there are that take all kinds of work.
+ */
+static int
+wake_workers(const char *hub)
+{
+	int			n = 0;
+
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		SlotInfo   *info = &slot_at(i)->info;
+
+		if (!is_worker_of(info, MyDatabaseId, hub) || !is_taken(info))
+			continue;
+		if (hosts_both(info))
+			n++;
+		if (slot_at(i) != my_slot)
+			wake_slot(slot_at(i));
+	}
+	return n;
+}
+
+/*
+ * One idle worker is enough. When there is none the busy ones look again
+ * before they sleep, and the coordinator may start another: at once when the
+ * hub has none for all kinds of work, else it is told only if it does not look
+ * again anyway.
+ * Returns false if there is no coordinator.
+ */
+static bool
+wake_hub(const char *hub)
+{
+	ProcessSlot *worker = (hub == NULL) ? NULL : find_idle_worker(hub);
+	ProcessSlot *coordinator;
+	int			n_workers;
+
+	if (worker != NULL)
+	{
+		wake_slot(worker);
+		return true;
+	}
+	n_workers = wake_workers(hub);
+	coordinator = find_coordinator(MyDatabaseId);
+	if (coordinator == NULL)
+		return false;
+	if (n_workers == 0 || hub == NULL)
+		coordinator->info.look_now = true;
+	if (coordinator->info.look_now || !coordinator->info.watching)
+		wake_slot(coordinator);
+	return true;
+}
+
+void
+shmem_wake_hub(const char *hub)
+{
+	bool		served;
+
+	LWLockAcquire(lock, LW_SHARED);
+	served = wake_hub(hub);
+	LWLockRelease(lock);
+	if (!served)
+		shmem_wake_launcher(MyDatabaseId);
+}
+
+bool
+shmem_has_coordinator(Oid dboid)
+{
+	bool		found;
+
+	LWLockAcquire(lock, LW_SHARED);
+	found = (find_coordinator(dboid) != NULL);
+	LWLockRelease(lock);
+	return found;
+}
+
+/* ----------------------------------------------------------------
+ * Entries of backends
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * The entry of this process, NULL when it cannot have one. It is cleared at
+ * exit; that the callback is registered says that there may be something in it.
+ */
+static BackendEntry *
+my_backend_entry(void)
+{
+	if (shared == NULL || MyProc == NULL || DURABLE_PROC_NUMBER >= shared->n_backends)
+		return NULL;
+	if (!exit_callback_registered)
+	{
+		before_shmem_exit(forget_backend, 0);
+		exit_callback_registered = true;
+	}
+	return backend_at(DURABLE_PROC_NUMBER);
+}
+
+static void
+forget_backend(int code, Datum arg)
+{
+	shmem_waiter_leave();
+	database_release();
+}
+
+bool
+shmem_waiter_enter(uint64 hash)
+{
+	BackendEntry *entry = my_backend_entry();
+
+	if (entry == NULL)
+		return false;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (!OidIsValid(entry->waits_in))
+		pg_atomic_fetch_add_u32(&shared->n_waiters, 1);
+	entry->waits_in = MyDatabaseId;
+	entry->waits_for = hash;
+	LWLockRelease(lock);
+	return true;
+}
+
+void
+shmem_waiter_leave(void)
+{
+	BackendEntry *entry;
+
+	if (!exit_callback_registered)
+		return;					/* this process has never had an entry */
+	entry = my_backend_entry();
+	if (!OidIsValid(entry->waits_in))
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	entry->waits_in = InvalidOid;
+	pg_atomic_fetch_sub_u32(&shared->n_waiters, 1);
+	LWLockRelease(lock);
+}
+
+/*
+ * A waiter counts itself before it looks at the table, a committer reads the
+ * count after its rows have become visible: one of them sees the other.
+ */
+void
+shmem_wake_waiters(uint64 hash)
+{
+	if (pg_atomic_read_u32(&shared->n_waiters) == 0)
+		return;
+	LWLockAcquire(lock, LW_SHARED);
+	for (int i = 0; i < shared->n_backends; i++)
+	{
+		BackendEntry *entry = backend_at(i);
+
+		if (entry->waits_in == MyDatabaseId && (hash == 0 || entry->waits_for == hash))
+			set_latch_of(i);
+	}
+	LWLockRelease(lock);
+}
+
+void
+database_hold(Oid dboid)
+{
+	BackendEntry *entry = my_backend_entry();
+
+	if (entry == NULL)
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	entry->held_database = dboid;
+	LWLockRelease(lock);
+}
+
+void
+database_release(void)
+{
+	BackendEntry *entry;
+
+	if (!exit_callback_registered)
+		return;
+	entry = my_backend_entry();
+	if (!OidIsValid(entry->held_database))
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	entry->held_database = InvalidOid;
+	shared->tellings.rescan = true;
+	wake_launcher();
+	LWLockRelease(lock);
+}
+
+/* Ends one process: sends SIGTERM, or sees to it that one just registered leaves before it connects. */
+static int
+terminate_slot(SlotInfo *info)
+{
+	int			pid = info->pid;
+
+	if (info->state == SLOT_STARTING)
+	{
+		info->state = SLOT_LEFT;
+		info->ref.generation++;
+	}
+	info->excused = true;
+	if (pid != 0)
+		kill(pid, SIGTERM);
+	return pid;
+}
+
+int
+database_terminate_processes(Oid dboid, int *pids)
+{
+	int			n = 0;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		SlotInfo   *info = &slot_at(i)->info;
+
+		if (info->dboid == dboid && is_taken(info))
+		{
+			pids[n] = terminate_slot(info);
+			if (pids[n] != 0)
+				n++;
+		}
+	}
+	LWLockRelease(lock);
+	return n;
+}
+
+/* The table of suspects is not in shared memory but has the same lock. */
+void
+shmem_lock_suspects(bool exclusive)
+{
+	LWLockAcquire(lock, exclusive ? LW_EXCLUSIVE : LW_SHARED);
+}
+
+void
+shmem_unlock_suspects(void)
+{
+	LWLockRelease(lock);
+}
+
+/* ----------------------------------------------------------------
+ * SQL functions
+ * ----------------------------------------------------------------
+ */
+
+static const char *
+state_name(const SlotInfo *info)
+{
+	if (info->state == SLOT_STARTING || info->state == SLOT_CONNECTING)
+		return "starting";
+	if (info->retire)
+		return "leaving";
+	return info->state == SLOT_BUSY ? "busy" : "idle";
+}
+
+static void
+put_process(ReturnSetInfo *rsinfo, const ProcessSlot *slot)
+{
+	const SlotInfo *info = &slot->info;
+	bool		here = (info->dboid == MyDatabaseId);	/* else the text may be in another encoding */
+	bool		is_worker = (info->kind == PROCESS_WORKER);
+	bool		has_item = (slot->item[0] != '\0');
+	Datum		values[8];
+	bool		nulls[8] = {0};
+
+	values[0] = Int32GetDatum(info->pid);
+	nulls[0] = (info->pid == 0);
+	values[1] = CStringGetTextDatum(is_worker ? "worker" : "coordinator");
+	values[2] = ObjectIdGetDatum(info->dboid);
+	values[3] = CStringGetTextDatum(is_worker && here ? info->hub : "");
+	nulls[3] = !is_worker || !here;
+	values[4] = CStringGetTextDatum(state_name(info));
+	values[5] = CStringGetTextDatum(has_item && here ? slot->item : "");
+	nulls[5] = !has_item || !here;
+	values[6] = TimestampTzGetDatum(has_item ? slot->item_since : info->state_since);
+	values[7] = Int64GetDatum(info->items_done);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static void
+put_launcher(ReturnSetInfo *rsinfo, int pid)
+{
+	Datum		values[8] = {0};
+	bool		nulls[8] = {false, false, true, true, false, true, true, true};
+
+	values[0] = Int32GetDatum(pid);
+	values[1] = CStringGetTextDatum("launcher");
+	values[4] = CStringGetTextDatum("idle");
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* Copies the slots with their items; "copy" has room for all. */
+static int
+copy_processes(ProcessSlot *copy, int *launcher_pid)
+{
+	int			n = 0;
+
+	LWLockAcquire(lock, LW_SHARED);
+	*launcher_pid = shared->launcher_pid;
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		ProcessSlot *slot = slot_at(i);
+
+		if (!is_taken(&slot->info))
+			continue;
+		SpinLockAcquire(&slot->mutex);
+		copy[n++] = *slot;
+		SpinLockRelease(&slot->mutex);
+	}
+	LWLockRelease(lock);
+	return n;
+}
+
+/* The rows of the view durable.workers. */
+Datum
+durable_workers(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ProcessSlot *slots;
+	int			launcher_pid;
+	int			n;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (shared == NULL)
+		return (Datum) 0;
+
+	slots = palloc(shared->n_slots * sizeof(ProcessSlot));
+	n = copy_processes(slots, &launcher_pid);
+	if (launcher_pid != 0)
+		put_launcher(rsinfo, launcher_pid);
+	for (int i = 0; i < n; i++)
+		put_process(rsinfo, &slots[i]);
+	return (Datum) 0;
+}
+
+Datum
+durable_preloaded(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(shmem_attached());
+}

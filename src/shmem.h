@@ -1,0 +1,199 @@
+/*
+ * shmem.h
+ *		The shared memory of durable: who is there, who waits, who is asked
+ *		to leave.
+ *
+ * Every background process but the launcher has a slot, reserved by whoever
+ * registers it and taken over by the process when it runs. A slot names a
+ * process by number and generation, never by pointer, so a late or stale
+ * process finds out that the slot is not its own any more.
+ */
+#ifndef DURABLE_SHMEM_H
+#define DURABLE_SHMEM_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+/* ---- for everybody ---- */
+
+/* Installs the shared memory hooks; _PG_init of the postmaster calls it. */
+extern void shmem_init(void);
+
+/* Is the library preloaded, so that there is shared memory? */
+extern bool shmem_attached(void);
+
+/*
+ * Shows in durable.workers and pg_stat_activity which work item this worker
+ * has begun ("activity", "order-17", "charge"). Does nothing outside a worker.
+ */
+extern void worker_report_item(const char *kind, const char *instance_id,
+							   const char *name);
+
+/* ---- slots of background processes ---- */
+
+typedef enum ProcessKind
+{
+	PROCESS_COORDINATOR,
+	PROCESS_WORKER
+} ProcessKind;
+
+typedef enum SlotState
+{
+	SLOT_FREE = 0,
+	SLOT_STARTING,				/* reserved; its process has not come yet */
+	SLOT_CONNECTING,			/* its process is there but not at work yet */
+	SLOT_BUSY,
+	SLOT_IDLE,
+	SLOT_LEFT					/* its process has gone; somebody shall read why, then free it */
+} SlotState;
+
+typedef enum LeaveReason
+{
+	LEFT_BY_ERROR = 0,			/* ERROR or FATAL, pg_terminate_backend among them */
+	LEFT_IDLE,					/* nothing to do for long enough */
+	LEFT_ASKED,					/* somebody else needs the slot, or the database is not served any more */
+	LEFT_GONE,					/* there is no extension, or no such hub */
+	LEFT_DISABLED				/* durable.enabled is off */
+} LeaveReason;
+
+typedef struct SlotRef
+{
+	int			number;
+	uint32		generation;
+} SlotRef;
+
+typedef struct SlotInfo
+{
+	SlotRef		ref;
+	ProcessKind kind;
+	SlotState	state;
+	LeaveReason reason;			/* when SLOT_LEFT */
+	Oid			dboid;
+	Oid			owner;			/* worker: the role it connects as */
+	char		hub[NAMEDATALEN];	/* worker: its task hub */
+	int			index;			/* worker: its number within the hub */
+	int			procno;			/* valid from SLOT_CONNECTING to SLOT_IDLE */
+	int			pid;
+	bool		connected;		/* it got as far as its loop */
+	bool		retire;			/* it is asked to leave between two work items */
+	TimestampTz retire_asked_at;
+	bool		excused;		/* ended by DDL: nobody's fault */
+	bool		look_now;		/* coordinator: a hub without a worker has work */
+	bool		watching;		/* coordinator: looks again soon by itself */
+	bool		starving;		/* coordinator: a hub gets no process for want of slots */
+	TimestampTz started_at;
+	TimestampTz state_since;
+	TimestampTz next_due;		/* when SLOT_LEFT: when there is work again, DT_NOEND: unknown */
+	int64		items_done;
+} SlotInfo;
+
+typedef enum ClaimResult
+{
+	CLAIM_OK,
+	CLAIM_HELD,					/* DDL has the database */
+	CLAIM_TAKEN,				/* the database has a coordinator, the hub a worker of this index */
+	CLAIM_MAX_WORKERS,			/* durable.max_workers are there */
+	CLAIM_NO_SLOT				/* every slot is in use */
+} ClaimResult;
+
+/* Reserves a slot for a process about to be registered. "like" says kind, dboid, owner, hub, index. */
+extern ClaimResult slot_claim(const SlotInfo *like, SlotRef *ref);
+
+/* Frees a slot: one whose process could not be registered, or that was read after SLOT_LEFT. */
+extern void slot_free(const SlotRef *ref);
+
+/* Frees a slot whose process never came. False when it has come after all. */
+extern bool slot_expire(const SlotRef *ref);
+
+/* The process takes its slot over; false: it came too late, or DDL has the database, and must leave. */
+extern bool slot_attach(const SlotRef *ref);
+
+/* Of this process: tells the others what it does; the item is forgotten when idle. */
+extern void slot_set_state(SlotState state);
+extern void slot_add_items_done(int64 done);
+extern const SlotInfo *slot_mine(void);
+
+/* Ends this process with exit code 0, giving the reason and when there is work again. */
+extern void slot_leave(LeaveReason reason, TimestampTz next_due) pg_attribute_noreturn();
+
+/* Copies all slots in use into CurrentMemoryContext. */
+extern int	slots_read(SlotInfo **slots);
+extern int	slots_count(void);
+
+/* ---- coordinator ---- */
+
+/*
+ * Is a worker of this database at work? If so nobody needs to wake the
+ * coordinator for hubs that have one: it looks again soon.
+ */
+extern bool coordinator_watch_workers(void);
+
+/* Takes the note that a hub without worker has work. */
+extern bool coordinator_take_look_now(void);
+
+extern void coordinator_set_starving(bool starving);
+extern bool coordinator_others_starve(void);
+
+/*
+ * Somebody has been without a process since "since": asks the one process to
+ * leave that can best be spared, if nobody is leaving yet. True when somebody
+ * is leaving.
+ */
+extern bool make_room_for_worker(Oid dboid, const char *hub, TimestampTz since,
+								 bool max_workers_reached);
+extern void make_room_for_helper(Oid dboid, const char *hub);	/* idle ones only */
+extern bool make_room_for_coordinator(TimestampTz since);
+
+/*
+ * Somebody has been refused a process since "since". True when the log should
+ * say so: once an episode, which is over when nobody was refused for minutes.
+ */
+extern bool refusal_is_news(TimestampTz since);
+
+/* Asks one process, or all of a database, to leave. */
+extern void slot_retire(const SlotRef *ref);
+extern void slots_retire_database(Oid dboid);
+
+/* ---- launcher ---- */
+
+typedef struct Tellings
+{
+	bool		rescan;			/* databases have come or gone */
+	bool		all;			/* more databases than were noted */
+	int			n;
+	Oid			databases[32];	/* these want a coordinator */
+} Tellings;
+
+extern void launcher_attach(void);
+extern void launcher_take_tellings(Tellings *tellings);
+
+/* ---- waking ---- */
+
+/* Wakes who serves the hub of this database (NULL: all its hubs). Neither allocates nor raises. */
+extern void shmem_wake_hub(const char *hub);
+extern void shmem_wake_launcher(Oid dboid);		/* it shall see to this database; InvalidOid: to the list of them */
+extern bool shmem_has_coordinator(Oid dboid);
+
+/* The sessions waiting for an instance, known by a hash; 0 wakes all of this database. */
+extern bool shmem_waiter_enter(uint64 hash);
+extern void shmem_waiter_leave(void);
+extern void shmem_wake_waiters(uint64 hash);
+
+/* ---- for suspects.c ---- */
+
+extern void shmem_lock_suspects(bool exclusive);
+extern void shmem_unlock_suspects(void);
+
+/* ---- DDL ---- */
+
+/* Keeps our processes out of the database until database_release(), the end of the transaction or of the process. */
+extern void database_hold(Oid dboid);
+extern void database_release(void);
+
+/*
+ * Terminates our processes in the database. Stores their pids in pids (room
+ * for slots_count()) and returns how many there were.
+ */
+extern int	database_terminate_processes(Oid dboid, int *pids);
+
+#endif							/* DURABLE_SHMEM_H */

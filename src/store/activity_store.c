@@ -1,0 +1,175 @@
+/*
+ * activity_store.c
+ *		The queue of activities: see activity_store.h.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "core/json.h"
+#include "store/activity_store.h"
+#include "store/store.h"
+#include "wake.h"
+
+static StoreStatement claim_activity = {
+	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version,"
+	" coalesce(q.input, h.payload), pg_catalog.jsonb_strip_nulls(i.settings), i.generation, i.version, i.parent_instance_id,"
+	" CASE WHEN h.tags IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || h.tags END"
+	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input"
+	"       FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.visible_at <= $2"
+	"       ORDER BY a.visible_at LIMIT 1 FOR UPDATE SKIP LOCKED) q"
+	" LEFT JOIN durable_store.history h ON h.task_hub = $1 AND h.instance_id = q.instance_id"
+	"  AND h.generation = q.generation AND h.seq = q.seq"
+	" LEFT JOIN durable_store.instances i ON i.task_hub = $1 AND i.instance_id = q.instance_id",
+	2, {TEXTOID, TIMESTAMPTZOID}
+};
+
+/* The answer goes to the execution that asked, if it still runs; else only the row goes. */
+static StoreStatement finish_activity = {
+	"WITH done AS (DELETE FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = $2"
+	"  AND q.execution_id = $3 AND q.task_id = $4)"
+	" INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", execution_id, task_id, event_type,"
+	"  name, payload, failure)"
+	" SELECT $1, $2, $5, $5, $3, $4, $6, $7, $8, $9 FROM durable_store.instances i"
+	" WHERE i.task_hub = $1 AND i.instance_id = $2 AND i.execution_id = $3 AND i.completed_at IS NULL",
+	9, {TEXTOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, INT2OID, TEXTOID, JSONBOID, JSONBOID}
+};
+
+static StoreStatement reclaim_activity = {
+	"SELECT FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = $2"
+	" AND q.execution_id = $3 AND q.task_id = $4 FOR UPDATE SKIP LOCKED",
+	4, {TEXTOID, TEXTOID, UUIDOID, INT4OID}
+};
+
+static StoreStatement repeat_activity = {
+	"UPDATE durable_store.activity_queue q SET attempt = q.attempt + 1, visible_at = $5, input = $6"
+	" WHERE q.task_hub = $1 AND q.instance_id = $2 AND q.execution_id = $3 AND q.task_id = $4",
+	6, {TEXTOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, JSONBOID}
+};
+
+/* What continue-as-new left in the history for this activity alone. */
+static StoreStatement delete_leftover_history = {
+	"DELETE FROM durable_store.history h WHERE h.task_hub = $1 AND h.instance_id = $2 AND h.generation = $3 AND h.seq = $4",
+	4, {TEXTOID, TEXTOID, INT8OID, INT4OID}
+};
+
+static ClaimedActivity *
+claimed_from_row(const Row *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(row->context);
+	ClaimedActivity *activity = palloc0(sizeof(ClaimedActivity));
+	Jsonb	   *settings;
+
+	activity->instance_id = row_text(row, 1);
+	(void) row_uuid(row, 2, &activity->execution_id);
+	activity->generation = row_int64(row, 3);
+	activity->task_id = row_int32(row, 4);
+	activity->seq = row_int32(row, 5);
+	activity->attempt = row_int32(row, 6);
+	activity->name = row_text(row, 7);
+	activity->version = row_text(row, 8);
+	activity->input = row_jsonb(row, 9);
+	settings = row_jsonb(row, 10);
+	activity->settings.search_path = json_text_field(settings, "search_path");
+	activity->settings.time_zone = json_text_field(settings, "TimeZone");
+	activity->settings.date_style = json_text_field(settings, "DateStyle");
+	activity->settings.interval_style = json_text_field(settings, "IntervalStyle");
+	activity->has_instance = !row_is_null(row, 11);
+	activity->instance_generation = row_int64(row, 11);
+	activity->instance_version = row_text(row, 12);
+	activity->parent_instance_id = row_text(row, 13);
+	activity->tags = row_jsonb(row, 14);
+	MemoryContextSwitchTo(old);
+	return activity;
+}
+
+ClaimedActivity *
+store_claim_activity(const char *task_hub, TimestampTz now)
+{
+	Datum		values[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now)};
+	ClaimedActivity *activity = NULL;
+	StoreScope	scope;
+
+	store_open(&scope);
+	if (store_execute(&claim_activity, values, NULL) > 0)
+	{
+		Row			row = store_row(&scope, 0);
+
+		activity = claimed_from_row(&row);
+	}
+	store_close(&scope);
+	return activity;
+}
+
+/* The key of an activity into the first four arguments. */
+static void
+set_key(Datum *values, const char *task_hub, const ClaimedActivity *activity)
+{
+	values[0] = TEXT_DATUM(task_hub);
+	values[1] = TEXT_DATUM(activity->instance_id);
+	values[2] = UUIDPGetDatum(&activity->execution_id);
+	values[3] = Int32GetDatum(activity->task_id);
+}
+
+static void
+delete_leftovers(const char *task_hub, const ClaimedActivity *activity)
+{
+	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(activity->instance_id),
+	Int64GetDatum(activity->generation), Int32GetDatum(activity->seq)};
+
+	if (!activity->has_instance || activity->generation != activity->instance_generation)
+		store_execute(&delete_leftover_history, values, NULL);
+}
+
+void
+store_finish_activity(const char *task_hub, const ClaimedActivity *activity,
+					  Jsonb *result, Jsonb *failure, TimestampTz now)
+{
+	char		nulls[] = "         ";
+	Datum		values[9];
+	StoreScope	scope;
+
+	set_key(values, task_hub, activity);
+	values[4] = TimestampTzGetDatum(now);
+	values[5] = Int16GetDatum((int16) (failure ? EVENT_TASK_FAILED : EVENT_TASK_COMPLETED));
+	values[6] = TEXT_DATUM(activity->name);
+	values[7] = PointerGetDatum(result);
+	values[8] = PointerGetDatum(failure);
+	nulls[7] = result ? ' ' : 'n';
+	nulls[8] = failure ? ' ' : 'n';
+	store_open(&scope);
+	store_execute(&finish_activity, values, nulls);
+	delete_leftovers(task_hub, activity);
+	store_close(&scope);
+	wake_hub_at_commit(task_hub);
+}
+
+bool
+store_reclaim_activity(const char *task_hub, const ClaimedActivity *activity)
+{
+	Datum		values[4];
+	StoreScope	scope;
+	bool		found;
+
+	set_key(values, task_hub, activity);
+	store_open(&scope);
+	found = store_execute(&reclaim_activity, values, NULL) > 0;
+	store_close(&scope);
+	return found;
+}
+
+void
+store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, TimestampTz until)
+{
+	Datum		values[6];
+	StoreScope	scope;
+
+	set_key(values, task_hub, activity);
+	values[4] = TimestampTzGetDatum(until);
+	values[5] = PointerGetDatum(activity->input);
+	store_open(&scope);
+	store_execute(&repeat_activity, values, activity->input ? NULL : "     n");
+	store_close(&scope);
+}

@@ -1,0 +1,550 @@
+/*
+ * checkpoint.c
+ *		Writing a batch of turns with a handful of set-oriented statements.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "core/failure.h"
+#include "ids.h"
+#include "store/inbox_store.h"
+#include "store/instance_start.h"
+#include "store/instance_store.h"
+#include "store/store.h"
+#include "wake.h"
+
+static const Oid message_key_types[] = {TEXTOID, INT8OID};
+
+static StoreStatement delete_messages = {
+	"DELETE FROM durable_store.inbox m USING ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) u(instance_id, message_id)"
+	" WHERE m.task_hub = $1 AND m.instance_id = u.instance_id AND m.message_id = u.message_id",
+	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
+};
+
+enum
+{
+	H_INSTANCE_ID, H_GENERATION, H_SEQ, H_TURN, H_TURN_AT, H_TIMESTAMP, H_FIRE_AT, H_EVENT_ID, H_TASK_ID, H_EVENT_TYPE,
+	H_OPENS, H_CLOSES, H_NAME, H_VERSION, H_TARGET, H_PAYLOAD, H_FAILURE, H_TAGS, N_HISTORY_COLUMNS
+};
+
+static const Oid history_types[N_HISTORY_COLUMNS] = {
+	TEXTOID, INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT2OID,
+	BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID
+};
+
+static StoreStatement insert_history = {
+	"INSERT INTO durable_store.history (task_hub, instance_id, generation, seq, turn, turn_at, \"timestamp\", fire_at, event_id,"
+	" task_id, event_type, opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags)"
+	" SELECT $1, u.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+	" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
+	" pg_catalog.unnest($11), pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15),"
+	" pg_catalog.unnest($16), pg_catalog.unnest($17), pg_catalog.unnest($18), pg_catalog.unnest($19)) u",
+	19, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
+		INT4ARRAYOID, INT4ARRAYOID, INT2ARRAYOID, BOOLARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
+};
+
+/* What a queued activity of an older generation still needs stays until it has run. */
+static StoreStatement delete_old_history = {
+	"DELETE FROM durable_store.history h USING ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) u(instance_id, generation)"
+	" WHERE h.task_hub = $1 AND h.instance_id = u.instance_id AND h.generation < u.generation"
+	" AND NOT EXISTS (SELECT FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = h.instance_id"
+	"  AND q.generation = h.generation AND q.seq = h.seq)",
+	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
+};
+
+enum
+{
+	A_INSTANCE_ID, A_EXECUTION_ID, A_GENERATION, A_TASK_ID, A_SEQ, A_VISIBLE_AT, A_NAME, A_VERSION, A_INPUT, N_ACTIVITY_COLUMNS
+};
+
+static const Oid activity_types[N_ACTIVITY_COLUMNS] = {
+	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID
+};
+
+static StoreStatement insert_activities = {
+	"INSERT INTO durable_store.activity_queue (task_hub, instance_id, execution_id, generation, task_id, seq, visible_at,"
+	" name, version, input)"
+	" SELECT $1, u.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+	" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10)) u",
+	10, {TEXTOID, TEXTARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		JSONBARRAYOID}
+};
+
+enum
+{
+	I_INSTANCE_ID, I_EXECUTION_ID, I_GENERATION, I_TURN, I_LAST_SEQ, I_STATUS, I_VERSION, I_COMPLETED_AT, I_CONTINUED,
+	I_INPUT, I_OUTPUT, I_FAILURE, I_CUSTOM_STATUS, N_INSTANCE_COLUMNS
+};
+
+static const Oid instance_types[N_INSTANCE_COLUMNS] = {
+	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID,
+	JSONBOID, JSONBOID, JSONBOID, JSONBOID
+};
+
+static StoreStatement update_instances = {
+	"UPDATE durable_store.instances i SET execution_id = u.execution_id, generation = u.generation, turn = u.turn,"
+	" last_seq = u.last_seq, status = u.status, version = u.version, completed_at = u.completed_at, updated_at = $2,"
+	" input = CASE WHEN u.continued THEN u.input ELSE i.input END,"
+	" output = u.output, failure = u.failure, custom_status = u.custom_status, waiting_events = NULL"
+	" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
+	" pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
+	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15))"
+	" u(instance_id, execution_id, generation, turn, last_seq, status, version, completed_at, continued, input, output,"
+	" failure, custom_status)"
+	" WHERE i.task_hub = $1 AND i.instance_id = u.instance_id",
+	15, {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TIMESTAMPTZARRAYOID, BOOLARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
+};
+
+/* Only for those that wait for events: most turns have none, and arrays do not nest in unnest(). */
+static StoreStatement update_waiting = {
+	"UPDATE durable_store.instances i SET waiting_events = $3 WHERE i.task_hub = $1 AND i.instance_id = $2",
+	3, {TEXTOID, TEXTOID, TEXTARRAYOID}
+};
+
+static StoreStatement clear_inboxes = {
+	"DELETE FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.instance_id = ANY ($2)",
+	2, {TEXTOID, TEXTARRAYOID}
+};
+
+static StoreStatement delete_timers = {
+	"DELETE FROM durable_store.inbox m USING ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) u(instance_id, task_id)"
+	" WHERE m.task_hub = $1 AND m.instance_id = u.instance_id AND m.event_type = 11 AND m.task_id = u.task_id::integer",
+	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
+};
+
+/* Runs a statement over (instance id, bigint) pairs, if there are any; returns rows changed. */
+static uint64
+execute_pairs(StoreStatement *statement, const char *task_hub, RowBuffer *pairs)
+{
+	Datum		values[3];
+	StoreScope	scope;
+	uint64		rows;
+
+	if (pairs->n_rows == 0)
+		return 0;
+	store_open(&scope);
+	values[0] = TEXT_DATUM(task_hub);
+	row_buffer_arrays(pairs, values + 1);
+	rows = store_execute(statement, values, NULL);
+	store_close(&scope);
+	return rows;
+}
+
+static void
+add_pair(RowBuffer *pairs, const char *instance_id, int64 number)
+{
+	row_buffer_add(pairs);
+	row_buffer_set_text(pairs, 0, instance_id);
+	row_buffer_set(pairs, 1, Int64GetDatum(number));
+}
+
+/*
+ * Deletes what was consumed. We hold the instance's lock since before we read
+ * the messages, so they must all be there still; if not, somebody took part
+ * in this turn who must not, and nothing of it may stand.
+ */
+static void
+consume_messages(const char *task_hub, List *checkpoints)
+{
+	RowBuffer  *pairs = row_buffer_make(2, message_key_types);
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, checkpoints)
+	{
+		FetchedInstance *fetched = ((Checkpoint *) lfirst(lc))->fetched;
+
+		foreach(lc2, fetched->messages)
+			add_pair(pairs, fetched->state->instance_id, ((HistoryEvent *) lfirst(lc2))->message_id);
+	}
+	if (execute_pairs(&delete_messages, task_hub, pairs) != (uint64) pairs->n_rows)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("messages of a locked instance were taken by another session")));
+}
+
+static void
+add_history_row(RowBuffer *rows, const RuntimeState *state, const HistoryEvent *event)
+{
+	row_buffer_add(rows);
+	row_buffer_set_text(rows, H_INSTANCE_ID, state->instance_id);
+	row_buffer_set(rows, H_GENERATION, Int64GetDatum(state->generation));
+	row_buffer_set(rows, H_SEQ, Int32GetDatum(event->seq));
+	row_buffer_set(rows, H_TURN, Int32GetDatum(event->turn));
+	row_buffer_set(rows, H_TURN_AT, TimestampTzGetDatum(event->turn_at));
+	row_buffer_set(rows, H_TIMESTAMP, TimestampTzGetDatum(event->timestamp));
+	if (event->fire_at != 0)
+		row_buffer_set(rows, H_FIRE_AT, TimestampTzGetDatum(event->fire_at));
+	row_buffer_set(rows, H_EVENT_ID, Int32GetDatum(event->event_id));
+	if (event->task_id != NO_TASK_ID)
+		row_buffer_set(rows, H_TASK_ID, Int32GetDatum(event->task_id));
+	row_buffer_set(rows, H_EVENT_TYPE, Int16GetDatum((int16) event->type));
+	row_buffer_set(rows, H_OPENS, BoolGetDatum(event->opens_turn));
+	row_buffer_set(rows, H_CLOSES, BoolGetDatum(event->closes_turn));
+	row_buffer_set_text(rows, H_NAME, event->name);
+	row_buffer_set_text(rows, H_VERSION, event->version);
+	row_buffer_set_text(rows, H_TARGET, event->target_instance_id);
+	row_buffer_set_jsonb(rows, H_PAYLOAD, event->payload);
+	row_buffer_set_jsonb(rows, H_FAILURE, event->failure);
+	row_buffer_set_jsonb(rows, H_TAGS, event->tags);
+}
+
+/* Runs a statement with the hub and one array a column, if there are rows. */
+static void
+execute_rows(StoreStatement *statement, const char *task_hub, RowBuffer *rows)
+{
+	Datum		values[STORE_MAX_ARGS];
+	StoreScope	scope;
+
+	if (rows->n_rows == 0)
+		return;
+	store_open(&scope);
+	values[0] = TEXT_DATUM(task_hub);
+	row_buffer_arrays(rows, values + 1);
+	store_execute(statement, values, NULL);
+	store_close(&scope);
+}
+
+static void
+write_history(const char *task_hub, List *checkpoints)
+{
+	RowBuffer  *rows = row_buffer_make(N_HISTORY_COLUMNS, history_types);
+	RowBuffer  *continued = row_buffer_make(2, message_key_types);
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, checkpoints)
+	{
+		Checkpoint *checkpoint = lfirst(lc);
+		RuntimeState *state = checkpoint->state;
+
+		if (!checkpoint->ran)
+			continue;
+		foreach(lc2, state->new_events)
+			add_history_row(rows, state, lfirst(lc2));
+		if (state->generation != checkpoint->fetched->state->generation)
+			add_pair(continued, state->instance_id, state->generation);
+	}
+	execute_rows(&insert_history, task_hub, rows);
+	execute_pairs(&delete_old_history, task_hub, continued);
+}
+
+static void
+add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivity *activity, TimestampTz now)
+{
+	const HistoryEvent *scheduled = activity->scheduled;
+
+	row_buffer_add(rows);
+	row_buffer_set_text(rows, A_INSTANCE_ID, instance_id);
+	row_buffer_set(rows, A_EXECUTION_ID, UUIDPGetDatum(&activity->execution_id));
+	row_buffer_set(rows, A_GENERATION, Int64GetDatum(activity->generation));
+	row_buffer_set(rows, A_TASK_ID, Int32GetDatum(scheduled->event_id));
+	row_buffer_set(rows, A_SEQ, Int32GetDatum(scheduled->seq));
+	row_buffer_set(rows, A_VISIBLE_AT, TimestampTzGetDatum(now));
+	row_buffer_set_text(rows, A_NAME, scheduled->name);
+	row_buffer_set_text(rows, A_VERSION, scheduled->version);
+	if (activity->keep_input)
+		row_buffer_set_jsonb(rows, A_INPUT, scheduled->payload);
+}
+
+static void
+queue_activities(const char *task_hub, List *checkpoints, TimestampTz now)
+{
+	RowBuffer  *rows = row_buffer_make(N_ACTIVITY_COLUMNS, activity_types);
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, checkpoints)
+	{
+		Checkpoint *checkpoint = lfirst(lc);
+
+		foreach(lc2, checkpoint->outbox.activities)
+			add_activity_row(rows, checkpoint->state->instance_id, lfirst(lc2), now);
+	}
+	execute_rows(&insert_activities, task_hub, rows);
+	if (rows->n_rows > 0)
+		wake_hub_at_commit(task_hub);
+}
+
+static void
+send_outbox(const char *task_hub, List *checkpoints)
+{
+	MessageBuffer *messages = message_buffer_make();
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, checkpoints)
+	{
+		Checkpoint *checkpoint = lfirst(lc);
+
+		foreach(lc2, checkpoint->outbox.messages)
+		{
+			OutboundMessage *message = lfirst(lc2);
+
+			message_buffer_add(messages, message->instance_id, message->event);
+		}
+	}
+	store_send_messages(task_hub, messages);
+}
+
+static void
+forget_timers(const char *task_hub, List *checkpoints)
+{
+	RowBuffer  *pairs = row_buffer_make(2, message_key_types);
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, checkpoints)
+	{
+		Checkpoint *checkpoint = lfirst(lc);
+
+		foreach(lc2, checkpoint->outbox.cancelled_timers)
+			add_pair(pairs, checkpoint->state->instance_id, lfirst_int(lc2));
+	}
+	execute_pairs(&delete_timers, task_hub, pairs);
+}
+
+/* ------------------------------------------------------------------------
+ * Children
+ * ------------------------------------------------------------------------
+ */
+
+static NewInstance *
+new_child(const ResolvedChild *child, TimestampTz now)
+{
+	NewInstance *instance = palloc0(sizeof(NewInstance));
+	const ChildStart *start = child->start;
+
+	instance->instance_id = start->instance_id;
+	make_time_ordered_uuid(now, &instance->execution_id);
+	instance->name = start->name;
+	instance->function = child->function;
+	instance->version = start->version;
+	instance->input = start->input;
+	instance->tags = start->tags;
+	instance->settings = child->parent->settings_json;
+	instance->created_at = now;
+	instance->trace_parent = child->parent->trace_parent;
+	if (!start->detached)
+	{
+		instance->parent_instance_id = child->parent->instance_id;
+		instance->parent_execution_id = start->parent_execution_id;
+		instance->parent_task_id = start->parent_task_id;
+	}
+	return instance;
+}
+
+/* A child that could not be started is a failed sub-orchestration of its parent. */
+static void
+reject_child(MessageBuffer *answers, const ResolvedChild *child, Jsonb *failure, TimestampTz now)
+{
+	HistoryEvent *answer;
+
+	if (child->start->detached)
+		return;
+	answer = history_event_make(EVENT_SUBORCHESTRATION_FAILED, now);
+	answer->task_id = child->start->parent_task_id;
+	answer->failure = failure;
+	answer->visible_at = now;
+	answer->has_execution_id = true;
+	answer->execution_id = child->start->parent_execution_id;
+	message_buffer_add(answers, child->parent->instance_id, answer);
+}
+
+static Jsonb *
+child_exists_failure(const char *instance_id)
+{
+	Failure		failure = {0};
+
+	failure.error_type = "OrchestrationAlreadyExistsException";
+	failure.sqlstate = "UD003";
+	failure.message = psprintf("an instance with id \"%s\" already exists and has not finished", instance_id);
+	failure.hint = "Leave instance_id out to get an id of its own for each sub-orchestration.";
+	return failure_make(&failure);
+}
+
+/* The id is taken: a finished instance makes room, a live one does not. */
+static void
+replace_or_reject(const char *task_hub, const ResolvedChild *child, NewInstance *instance,
+				  MessageBuffer *answers, TimestampTz now)
+{
+	ExistingInstance existing;
+
+	if (!store_lock_existing(task_hub, instance->instance_id, &existing))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("instance \"%s\" was purged while a sub-orchestration of that id was started", instance->instance_id)));
+	if (runtime_status_is_finished(existing.status))
+		store_replace_instance(task_hub, instance, &existing);
+	else
+		reject_child(answers, child, child_exists_failure(instance->instance_id), now);
+}
+
+static void
+start_children(const char *task_hub, List *children, TimestampTz now)
+{
+	MessageBuffer *answers = message_buffer_make();
+	List	   *startable = NIL;
+	List	   *instances = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, children)
+	{
+		ResolvedChild *child = lfirst(lc);
+
+		if (child->failure)
+		{
+			reject_child(answers, child, child->failure, now);
+			continue;
+		}
+		startable = lappend(startable, child);
+		instances = lappend(instances, new_child(child, now));
+	}
+	if (instances != NIL)
+		store_insert_instances(task_hub, instances);
+	forboth(lc, startable, lc2, instances)
+	{
+		if (!((NewInstance *) lfirst(lc2))->created)
+			replace_or_reject(task_hub, lfirst(lc), lfirst(lc2), answers, now);
+	}
+	store_send_messages(task_hub, answers);
+}
+
+static void
+start_all_children(const char *task_hub, List *checkpoints, TimestampTz now)
+{
+	List	   *children = NIL;
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+		children = list_concat(children, ((Checkpoint *) lfirst(lc))->children);
+	if (children != NIL)
+		start_children(task_hub, children, now);
+}
+
+/* ------------------------------------------------------------------------
+ * Instances
+ * ------------------------------------------------------------------------
+ */
+
+static void
+add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now)
+{
+	const RuntimeState *state = checkpoint->state;
+
+	row_buffer_add(rows);
+	row_buffer_set_text(rows, I_INSTANCE_ID, state->instance_id);
+	row_buffer_set(rows, I_EXECUTION_ID, UUIDPGetDatum(&state->execution_id));
+	row_buffer_set(rows, I_GENERATION, Int64GetDatum(state->generation));
+	row_buffer_set(rows, I_TURN, Int32GetDatum(state->turn));
+	row_buffer_set(rows, I_LAST_SEQ, Int32GetDatum(state->last_seq));
+	row_buffer_set_text(rows, I_STATUS, runtime_status_name(state->status));
+	row_buffer_set_text(rows, I_VERSION, state->version);
+	if (runtime_status_is_finished(state->status))
+		row_buffer_set(rows, I_COMPLETED_AT, TimestampTzGetDatum(now));
+	if (state->generation != checkpoint->fetched->state->generation)
+	{
+		row_buffer_set(rows, I_CONTINUED, BoolGetDatum(true));
+		row_buffer_set_jsonb(rows, I_INPUT, state->input);
+	}
+	row_buffer_set_jsonb(rows, I_OUTPUT, state->output);
+	row_buffer_set_jsonb(rows, I_FAILURE, state->failure);
+	row_buffer_set_jsonb(rows, I_CUSTOM_STATUS, state->custom_status);
+}
+
+static void
+write_waiting_events(const char *task_hub, const RuntimeState *state)
+{
+	Datum	   *names = palloc(sizeof(Datum) * list_length(state->waiting_events));
+	Datum		values[3];
+	int			n = 0;
+	StoreScope	scope;
+	ListCell   *lc;
+
+	foreach(lc, state->waiting_events)
+		names[n++] = CStringGetTextDatum((char *) lfirst(lc));
+	values[0] = TEXT_DATUM(task_hub);
+	values[1] = TEXT_DATUM(state->instance_id);
+	values[2] = PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+	store_open(&scope);
+	store_execute(&update_waiting, values, NULL);
+	store_close(&scope);
+}
+
+static void
+update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
+{
+	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
+	Datum		values[N_INSTANCE_COLUMNS + 2];
+	StoreScope	scope;
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+		if (((Checkpoint *) lfirst(lc))->ran)
+			add_instance_row(rows, lfirst(lc), now);
+	if (rows->n_rows == 0)
+		return;
+	store_open(&scope);
+	values[0] = TEXT_DATUM(task_hub);
+	values[1] = TimestampTzGetDatum(now);
+	row_buffer_arrays(rows, values + 2);
+	store_execute(&update_instances, values, NULL);
+	store_close(&scope);
+	foreach(lc, checkpoints)
+	{
+		Checkpoint *checkpoint = lfirst(lc);
+
+		if (checkpoint->ran && checkpoint->state->waiting_events != NIL)
+			write_waiting_events(task_hub, checkpoint->state);
+	}
+}
+
+/* Finished instances receive nothing any more; who waits for them is told. */
+static void
+close_finished(const char *task_hub, List *checkpoints)
+{
+	static const Oid types[] = {TEXTOID};
+	RowBuffer  *ids = row_buffer_make(1, types);
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+	{
+		Checkpoint *checkpoint = lfirst(lc);
+		RuntimeState *state = checkpoint->state;
+
+		if (!checkpoint->ran)
+			continue;
+		if (runtime_status_is_finished(state->status))
+		{
+			row_buffer_add(ids);
+			row_buffer_set_text(ids, 0, state->instance_id);
+			if (state->notify)
+				Async_Notify("durable", state->instance_id);
+		}
+		if (runtime_status_is_finished(state->status) || checkpoint->fetched->state->turn <= 1)
+			wake_waiters_at_commit(task_hub, state->instance_id);
+	}
+	execute_rows(&clear_inboxes, task_hub, ids);
+}
+
+void
+store_checkpoint(const char *task_hub, List *checkpoints, TimestampTz now)
+{
+	consume_messages(task_hub, checkpoints);
+	write_history(task_hub, checkpoints);
+	queue_activities(task_hub, checkpoints, now);
+	start_all_children(task_hub, checkpoints, now);
+	send_outbox(task_hub, checkpoints);
+	forget_timers(task_hub, checkpoints);
+	update_rows(task_hub, checkpoints, now);
+	close_finished(task_hub, checkpoints);
+}

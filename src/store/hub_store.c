@@ -1,0 +1,227 @@
+/*
+ * hub_store.c
+ *		Task hubs: see hub_store.h.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "settings.h"
+#include "store/hub_store.h"
+#include "store/store.h"
+
+#define HUB_COLUMNS "h.task_hub, h.owner::pg_catalog.oid, h.paused, h.system_identifier, h.database_oid"
+
+static StoreStatement find_hub = {
+	"SELECT " HUB_COLUMNS " FROM durable_store.hubs h WHERE h.task_hub = $1", 1, {TEXTOID}
+};
+
+static StoreStatement find_default_hub = {
+	"SELECT " HUB_COLUMNS " FROM durable_store.hubs h WHERE h.owner = $1 AND h.is_default", 1, {OIDOID}
+};
+
+static StoreStatement create_hub = {
+	"INSERT INTO durable_store.hubs (task_hub, owner, is_default, system_identifier, database_oid)"
+	" VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+	5, {TEXTOID, OIDOID, BOOLOID, INT8OID, OIDOID}
+};
+
+static StoreStatement pause_hub = {
+	"UPDATE durable_store.hubs h SET paused = $2 WHERE h.task_hub = $1", 2, {TEXTOID, BOOLOID}
+};
+
+static StoreStatement adopt_hub = {
+	"UPDATE durable_store.hubs h SET system_identifier = $2, database_oid = $3 WHERE h.task_hub = $1",
+	3, {TEXTOID, INT8OID, OIDOID}
+};
+
+/* Two index probes a hub. */
+#define NEXT_TURN(hub) \
+	"(SELECT m.visible_at FROM durable_store.inbox m WHERE m.task_hub = " hub " ORDER BY m.visible_at LIMIT 1)"
+#define NEXT_ACTIVITY(hub) \
+	"(SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = " hub " ORDER BY a.visible_at LIMIT 1)"
+
+static StoreStatement hub_loads = {
+	"SELECT " HUB_COLUMNS ", " NEXT_TURN("h.task_hub") ", " NEXT_ACTIVITY("h.task_hub")
+	" FROM durable_store.hubs h WHERE NOT h.paused AND h.system_identifier = $1 AND h.database_oid = $2",
+	2, {INT8OID, OIDOID}
+};
+
+static StoreStatement next_due = {
+	"SELECT least(" NEXT_TURN("$1") ", " NEXT_ACTIVITY("$1") ")", 1, {TEXTOID}
+};
+
+/* Messages whose instance was purged while they were on their way. */
+static StoreStatement drop_orphans = {
+	"DELETE FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.visible_at < $2"
+	" AND NOT EXISTS (SELECT FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = m.instance_id)",
+	2, {TEXTOID, TIMESTAMPTZOID}
+};
+
+/* In portions, so that the coordinator's transactions stay short. */
+static StoreStatement purge_expired = {
+	"WITH gone AS (DELETE FROM durable_store.instances i USING ("
+	"  SELECT e.instance_id FROM durable_store.instances e WHERE e.task_hub = $1 AND e.completed_at < $2"
+	"  ORDER BY e.completed_at LIMIT 1000 FOR UPDATE SKIP LOCKED) d"
+	"  WHERE i.task_hub = $1 AND i.instance_id = d.instance_id RETURNING i.instance_id),"
+	" no_history AS (DELETE FROM durable_store.history h USING gone g WHERE h.task_hub = $1 AND h.instance_id = g.instance_id)"
+	" DELETE FROM durable_store.inbox m USING gone g WHERE m.task_hub = $1 AND m.instance_id = g.instance_id",
+	2, {TEXTOID, TIMESTAMPTZOID}
+};
+
+static Hub
+hub_from_row(const Row *row)
+{
+	Hub			hub;
+
+	strlcpy(hub.name, row_text(row, 1), NAMEDATALEN);
+	hub.owner = row_oid(row, 2);
+	hub.paused = row_bool(row, 3);
+	hub.is_ours = (uint64) row_int64(row, 4) == GetSystemIdentifier() && row_oid(row, 5) == MyDatabaseId;
+	return hub;
+}
+
+static bool
+find_one(StoreStatement *statement, Datum key, Hub *hub)
+{
+	StoreScope	scope;
+	bool		found;
+
+	store_open(&scope);
+	found = store_execute(statement, &key, NULL) > 0;
+	if (found)
+	{
+		Row			row = store_row(&scope, 0);
+
+		*hub = hub_from_row(&row);
+	}
+	store_close(&scope);
+	return found;
+}
+
+bool
+store_find_hub(const char *name, Hub *hub)
+{
+	return find_one(&find_hub, TEXT_DATUM(name), hub);
+}
+
+bool
+store_find_default_hub(Oid owner, Hub *hub)
+{
+	return find_one(&find_default_hub, ObjectIdGetDatum(owner), hub);
+}
+
+static uint64
+execute_once(StoreStatement *statement, Datum *values)
+{
+	StoreScope	scope;
+	uint64		rows;
+
+	store_open(&scope);
+	rows = store_execute(statement, values, NULL);
+	store_close(&scope);
+	return rows;
+}
+
+bool
+store_create_hub(const char *name, Oid owner, bool is_default)
+{
+	Datum		values[5] = {TEXT_DATUM(name), ObjectIdGetDatum(owner), BoolGetDatum(is_default),
+	Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+
+	return execute_once(&create_hub, values) > 0;
+}
+
+void
+store_pause_hub(const char *name, bool paused)
+{
+	Datum		values[2] = {TEXT_DATUM(name), BoolGetDatum(paused)};
+
+	execute_once(&pause_hub, values);
+}
+
+void
+store_adopt_hub(const char *name)
+{
+	Datum		values[3] = {TEXT_DATUM(name), Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+
+	execute_once(&adopt_hub, values);
+}
+
+static TimestampTz
+time_or_never(const Row *row, int column)
+{
+	return row_is_null(row, column) ? DT_NOEND : row_time(row, column);
+}
+
+/* A dropped owner leaves its hub asleep. */
+static bool
+role_exists(Oid role)
+{
+	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role));
+}
+
+List *
+store_hub_loads(void)
+{
+	Datum		values[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+	List	   *loads = NIL;
+	StoreScope	scope;
+	uint64		rows;
+
+	store_open(&scope);
+	rows = store_execute(&hub_loads, values, NULL);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(&scope, i);
+		Hub			hub = hub_from_row(&row);
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+		HubLoad    *load = palloc0(sizeof(HubLoad));
+
+		strlcpy(load->name, hub.name, NAMEDATALEN);
+		load->owner = hub.owner;
+		load->next_turn = time_or_never(&row, 6);
+		load->next_activity = time_or_never(&row, 7);
+		if (role_exists(hub.owner))
+			loads = lappend(loads, load);
+		MemoryContextSwitchTo(old);
+	}
+	store_close(&scope);
+	return loads;
+}
+
+TimestampTz
+store_next_due(const char *task_hub)
+{
+	Datum		values[1] = {TEXT_DATUM(task_hub)};
+	StoreScope	scope;
+	Row			row;
+	TimestampTz due;
+
+	store_open(&scope);
+	store_execute(&next_due, values, NULL);
+	row = store_row(&scope, 0);
+	due = time_or_never(&row, 1);
+	store_close(&scope);
+	return due;
+}
+
+int64
+store_sweep_hub(const char *task_hub)
+{
+	TimestampTz now = clock_now();
+	Datum		orphans[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now - 60 * USECS_PER_SEC)};
+	Datum		expired[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now - setting_retention * USECS_PER_SEC)};
+	int64		removed = (int64) execute_once(&drop_orphans, orphans);
+
+	if (setting_retention >= 0)
+		removed += (int64) execute_once(&purge_expired, expired);
+	return removed;
+}

@@ -1,0 +1,55 @@
+/*
+ * hub_store.h
+ *		Task hubs: whose they are and which of them have work.
+ */
+#ifndef DURABLE_HUB_STORE_H
+#define DURABLE_HUB_STORE_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+typedef struct Hub
+{
+	char		name[NAMEDATALEN];
+	Oid			owner;
+	bool		paused;
+	bool		is_ours;		/* bound to this cluster and database */
+} Hub;
+
+/* The hub of a name; false if there is none. */
+extern bool store_find_hub(const char *name, Hub *hub);
+
+/* The default hub of a role; false if it has none yet. */
+extern bool store_find_default_hub(Oid owner, Hub *hub);
+
+/* Makes a hub; false if the name is taken (or the role has a default hub already). */
+extern bool store_create_hub(const char *name, Oid owner, bool is_default);
+
+extern void store_pause_hub(const char *name, bool paused);
+
+/* Binds a hub to this cluster and database. */
+extern void store_adopt_hub(const char *name);
+
+/* What the coordinator needs to know of a hub that may run (not paused, ours by identity, owner exists). */
+typedef struct HubLoad
+{
+	char		name[NAMEDATALEN];
+	Oid			owner;
+	TimestampTz next_turn;		/* when the next message becomes visible, DT_NOEND: none */
+	TimestampTz next_activity;	/* the same for activities */
+} HubLoad;
+
+/* A list of HubLoad, in CurrentMemoryContext of the caller; inside a transaction with extension_lock(). */
+extern List *store_hub_loads(void);
+
+/* When the next message or activity of a hub becomes visible; DT_NOEND: none. */
+extern TimestampTz store_next_due(const char *task_hub);
+
+/*
+ * Housekeeping of one hub by the coordinator: purges what is older than
+ * durable.retention, drops messages whose instance is gone. Returns rows removed.
+ */
+extern int64 store_sweep_hub(const char *task_hub);
+
+#endif							/* DURABLE_HUB_STORE_H */

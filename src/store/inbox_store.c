@@ -1,0 +1,228 @@
+/*
+ * inbox_store.c
+ *		Sending messages, and what clients do to instances with them.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "core/decisions.h"
+#include "store/inbox_store.h"
+#include "store/store.h"
+#include "wake.h"
+
+enum
+{
+	C_INSTANCE_ID, C_VISIBLE_AT, C_TIMESTAMP, C_FIRE_AT, C_EXECUTION_ID, C_TASK_ID, C_EVENT_TYPE, C_RECURSE,
+	C_NAME, C_PAYLOAD, C_FAILURE, N_COLUMNS
+};
+
+static const Oid column_types[N_COLUMNS] = {
+	TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT2OID, BOOLOID,
+	TEXTOID, JSONBOID, JSONBOID
+};
+
+struct MessageBuffer
+{
+	RowBuffer  *rows;
+};
+
+/* A recursive termination also goes to finished instances: their children may be running. */
+static StoreStatement insert_messages = {
+	"INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", fire_at, execution_id, task_id,"
+	" event_type, recurse, name, payload, failure)"
+	" SELECT $1, u.instance_id, greatest(u.visible_at, CASE WHEN i.status = 'pending' THEN i.scheduled_start_at END),"
+	" u.\"timestamp\", u.fire_at, u.execution_id, u.task_id, u.event_type, u.recurse, u.name, u.payload, u.failure"
+	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+	" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
+	" pg_catalog.unnest($11), pg_catalog.unnest($12)) WITH ORDINALITY"
+	" u(instance_id, visible_at, \"timestamp\", fire_at, execution_id, task_id, event_type, recurse, name, payload, failure, n)"
+	" JOIN durable_store.instances i ON i.task_hub = $1 AND i.instance_id = u.instance_id"
+	" WHERE i.completed_at IS NULL OR u.recurse"
+	" ORDER BY u.n",
+	12, {TEXTOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, UUIDARRAYOID, INT4ARRAYOID,
+		INT2ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
+};
+
+static StoreStatement terminate_children = {
+	"INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", event_type, recurse, payload)"
+	" SELECT $1, c.instance_id, $4, $4, 3, true, $3"
+	" FROM durable_store.instances c WHERE c.task_hub = $1 AND c.parent_instance_id = $2",
+	4, {TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID}
+};
+
+static StoreStatement find_recipient = {
+	"SELECT i.status FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = $2 FOR KEY SHARE",
+	2, {TEXTOID, TEXTOID}
+};
+
+static StoreStatement lock_pending = {
+	"SELECT i.parent_instance_id, i.parent_execution_id, i.parent_task_id FROM durable_store.instances i"
+	" WHERE i.task_hub = $1 AND i.instance_id = $2 AND i.status = 'pending' FOR NO KEY UPDATE SKIP LOCKED",
+	2, {TEXTOID, TEXTOID}
+};
+
+static StoreStatement end_pending = {
+	"WITH dropped AS (DELETE FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.instance_id = $2)"
+	" UPDATE durable_store.instances i SET status = 'terminated', output = $3, completed_at = $4, updated_at = $4"
+	" WHERE i.task_hub = $1 AND i.instance_id = $2",
+	4, {TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID}
+};
+
+/* The finished instances to go: the one asked for and those below it that are reached through finished ones. */
+static StoreStatement purge_instances = {
+	"WITH RECURSIVE doomed AS ("
+	" SELECT i.instance_id FROM durable_store.instances i"
+	"  WHERE i.task_hub = $1 AND i.instance_id = $2 AND i.completed_at IS NOT NULL"
+	" UNION SELECT c.instance_id FROM doomed d JOIN durable_store.instances c"
+	"  ON c.task_hub = $1 AND c.parent_instance_id = d.instance_id AND c.completed_at IS NOT NULL WHERE $3),"
+	" gone AS (DELETE FROM durable_store.instances i USING doomed d"
+	"  WHERE i.task_hub = $1 AND i.instance_id = d.instance_id AND i.completed_at IS NOT NULL RETURNING i.instance_id),"
+	" no_history AS (DELETE FROM durable_store.history h USING gone g WHERE h.task_hub = $1 AND h.instance_id = g.instance_id),"
+	" no_messages AS (DELETE FROM durable_store.inbox m USING gone g WHERE m.task_hub = $1 AND m.instance_id = g.instance_id),"
+	" idle AS MATERIALIZED (SELECT q.instance_id, q.execution_id, q.task_id FROM gone g JOIN durable_store.activity_queue q"
+	"  ON q.task_hub = $1 AND q.instance_id = g.instance_id FOR UPDATE OF q SKIP LOCKED),"
+	" no_activities AS (DELETE FROM durable_store.activity_queue q USING idle d WHERE q.task_hub = $1"
+	"  AND q.instance_id = d.instance_id AND q.execution_id = d.execution_id AND q.task_id = d.task_id)"
+	" SELECT pg_catalog.count(*) FROM gone",
+	3, {TEXTOID, TEXTOID, BOOLOID}
+};
+
+MessageBuffer *
+message_buffer_make(void)
+{
+	MessageBuffer *buffer = palloc(sizeof(MessageBuffer));
+
+	buffer->rows = row_buffer_make(N_COLUMNS, column_types);
+	return buffer;
+}
+
+void
+message_buffer_add(MessageBuffer *buffer, const char *instance_id, const HistoryEvent *event)
+{
+	RowBuffer  *rows = buffer->rows;
+
+	row_buffer_add(rows);
+	row_buffer_set_text(rows, C_INSTANCE_ID, instance_id);
+	row_buffer_set(rows, C_VISIBLE_AT, TimestampTzGetDatum(event->visible_at));
+	row_buffer_set(rows, C_TIMESTAMP, TimestampTzGetDatum(event->timestamp));
+	if (event->fire_at != 0)
+		row_buffer_set(rows, C_FIRE_AT, TimestampTzGetDatum(event->fire_at));
+	if (event->has_execution_id)
+		row_buffer_set(rows, C_EXECUTION_ID, UUIDPGetDatum(&event->execution_id));
+	if (event->task_id != NO_TASK_ID)
+		row_buffer_set(rows, C_TASK_ID, Int32GetDatum(event->task_id));
+	row_buffer_set(rows, C_EVENT_TYPE, Int16GetDatum((int16) event->type));
+	row_buffer_set(rows, C_RECURSE, BoolGetDatum(event->recurse));
+	row_buffer_set_text(rows, C_NAME, event->name);
+	row_buffer_set_jsonb(rows, C_PAYLOAD, event->payload);
+	row_buffer_set_jsonb(rows, C_FAILURE, event->failure);
+}
+
+void
+store_send_messages(const char *task_hub, const MessageBuffer *buffer)
+{
+	Datum		values[N_COLUMNS + 1];
+	StoreScope	scope;
+
+	if (buffer->rows->n_rows == 0)
+		return;
+	store_open(&scope);
+	values[0] = TEXT_DATUM(task_hub);
+	row_buffer_arrays(buffer->rows, values + 1);
+	store_execute(&insert_messages, values, NULL);
+	store_close(&scope);
+	wake_hub_at_commit(task_hub);
+}
+
+void
+store_terminate_children(const char *task_hub, const char *instance_id, Jsonb *reason, TimestampTz now)
+{
+	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id),
+	PointerGetDatum(reason), TimestampTzGetDatum(now)};
+	StoreScope	scope;
+
+	store_open(&scope);
+	if (store_execute(&terminate_children, values, reason ? NULL : "  n ") > 0)
+		wake_hub_at_commit(task_hub);
+	store_close(&scope);
+}
+
+bool
+store_find_recipient(const char *task_hub, const char *instance_id, RuntimeStatus *status)
+{
+	Datum		values[2] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id)};
+	StoreScope	scope;
+	bool		found;
+
+	store_open(&scope);
+	found = store_execute(&find_recipient, values, NULL) > 0;
+	if (found)
+	{
+		Row			row = store_row(&scope, 0);
+
+		(void) runtime_status_from_name(row_text(&row, 1), status);
+	}
+	store_close(&scope);
+	return found;
+}
+
+/* Tells the parent of an instance that ended before it began. */
+static void
+answer_parent_of(const char *task_hub, const Row *row, Jsonb *failure, TimestampTz now)
+{
+	HistoryEvent *answer;
+	MessageBuffer *messages;
+
+	if (row_is_null(row, 1))
+		return;
+	answer = history_event_make(EVENT_SUBORCHESTRATION_FAILED, now);
+	answer->task_id = row_int32(row, 3);
+	answer->failure = failure;
+	answer->visible_at = now;
+	answer->has_execution_id = row_uuid(row, 2, &answer->execution_id);
+	messages = message_buffer_make();
+	message_buffer_add(messages, row_text(row, 1), answer);
+	store_send_messages(task_hub, messages);
+}
+
+bool
+store_terminate_pending(const char *task_hub, const char *instance_id, Jsonb *reason, TimestampTz now)
+{
+	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id),
+	PointerGetDatum(reason), TimestampTzGetDatum(now)};
+	StoreScope	scope;
+	bool		found;
+
+	store_open(&scope);
+	found = store_execute(&lock_pending, values, NULL) > 0;
+	if (found)
+	{
+		Row			parent = store_row(&scope, 0);
+
+		answer_parent_of(task_hub, &parent, termination_failure(reason), now);
+		store_execute(&end_pending, values, reason ? NULL : "  n ");
+	}
+	store_close(&scope);
+	if (found)
+		wake_waiters_at_commit(task_hub, instance_id);
+	return found;
+}
+
+int64
+store_purge_instance(const char *task_hub, const char *instance_id, bool recursive)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id), BoolGetDatum(recursive)};
+	StoreScope	scope;
+	Row			row;
+	int64		count;
+
+	store_open(&scope);
+	store_execute(&purge_instances, values, NULL);
+	row = store_row(&scope, 0);
+	count = row_int64(&row, 1);
+	store_close(&scope);
+	return count;
+}

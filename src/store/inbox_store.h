@@ -1,0 +1,41 @@
+/*
+ * inbox_store.h
+ *		Sending messages to instances.
+ */
+#ifndef DURABLE_INBOX_STORE_H
+#define DURABLE_INBOX_STORE_H
+
+#include "core/history_event.h"
+#include "core/runtime_state.h"
+
+typedef struct MessageBuffer MessageBuffer;
+
+extern MessageBuffer *message_buffer_make(void);
+extern void message_buffer_add(MessageBuffer *buffer, const char *instance_id, const HistoryEvent *event);
+
+/*
+ * Puts messages into the inboxes of instances that exist and have not
+ * finished; the others are dropped. Nothing is delivered to an instance before
+ * its delayed start. Arranges for the wake-up of the hub.
+ */
+extern void store_send_messages(const char *task_hub, const MessageBuffer *buffer);
+
+/* Sends a recursive ExecutionTerminated to the children of an instance. */
+extern void store_terminate_children(const char *task_hub, const char *instance_id, Jsonb *reason, TimestampTz now);
+
+/*
+ * Finds the instance a client wants to send to and keeps it from being purged
+ * until the end of the transaction. False: there is none.
+ */
+extern bool store_find_recipient(const char *task_hub, const char *instance_id, RuntimeStatus *status);
+
+/*
+ * Ends a pending instance that no worker holds, at once: its messages go, its
+ * parent is told. False: it has started or is about to.
+ */
+extern bool store_terminate_pending(const char *task_hub, const char *instance_id, Jsonb *reason, TimestampTz now);
+
+/* Deletes a finished instance, and its finished children; returns how many. */
+extern int64 store_purge_instance(const char *task_hub, const char *instance_id, bool recursive);
+
+#endif							/* DURABLE_INBOX_STORE_H */

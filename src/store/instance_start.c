@@ -1,0 +1,253 @@
+/*
+ * instance_start.c
+ *		Making instances: see instance_start.h.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "core/decisions.h"
+#include "core/json.h"
+#include "store/inbox_store.h"
+#include "store/instance_start.h"
+#include "store/store.h"
+#include "wake.h"
+
+/* The columns of a new instance, in the order of the statements below. */
+enum
+{
+	C_INSTANCE_ID, C_EXECUTION_ID, C_CREATED_AT, C_START_AT, C_NAME, C_FUNCTION, C_VERSION, C_INPUT, C_TAGS,
+	C_SETTINGS, C_NOTIFY, C_TRACE_PARENT, C_PARENT_INSTANCE_ID, C_PARENT_EXECUTION_ID, C_PARENT_TASK_ID, N_COLUMNS
+};
+
+static const Oid column_types[N_COLUMNS] = {
+	TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID,
+	JSONBOID, BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID
+};
+
+static StoreStatement insert_instances = {
+	"INSERT INTO durable_store.instances (task_hub, instance_id, execution_id, created_at, updated_at,"
+	" scheduled_start_at, name, function, version, input, tags, settings, notify, trace_parent,"
+	" parent_instance_id, parent_execution_id, parent_task_id)"
+	" SELECT $1, u.instance_id, u.execution_id, u.created_at, u.created_at, u.start_at, u.name, u.function,"
+	" u.version, u.input, u.tags, u.settings, u.notify, u.trace_parent,"
+	" u.parent_instance_id, u.parent_execution_id, u.parent_task_id"
+	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+	" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
+	" pg_catalog.unnest($11), pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15),"
+	" pg_catalog.unnest($16)) u(instance_id, execution_id, created_at, start_at, name, function, version, input, tags,"
+	" settings, notify, trace_parent, parent_instance_id, parent_execution_id, parent_task_id)"
+	" ON CONFLICT DO NOTHING RETURNING execution_id",
+	16, {TEXTOID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, UUIDARRAYOID, INT4ARRAYOID}
+};
+
+static StoreStatement lock_existing = {
+	"SELECT i.status, i.execution_id, i.parent_instance_id, i.parent_execution_id, i.parent_task_id"
+	" FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = $2 FOR NO KEY UPDATE",
+	2, {TEXTOID, TEXTOID}
+};
+
+static StoreStatement replace_instance = {
+	"UPDATE durable_store.instances i SET execution_id = $3, generation = i.generation + 1, created_at = $4, updated_at = $4,"
+	" scheduled_start_at = $5, completed_at = NULL, turn = 0, last_seq = 0, status = 'pending', name = $6,"
+	" function = $7, version = $8, input = $9, tags = $10, settings = $11, notify = $12, trace_parent = $13,"
+	" parent_instance_id = $14, parent_execution_id = $15, parent_task_id = $16,"
+	" output = NULL, failure = NULL, custom_status = NULL, waiting_events = NULL"
+	" WHERE i.task_hub = $1 AND i.instance_id = $2",
+	16, {TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID,
+		BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID}
+};
+
+static StoreStatement delete_history = {
+	"DELETE FROM durable_store.history h WHERE h.task_hub = $1 AND h.instance_id = $2", 2, {TEXTOID, TEXTOID}
+};
+
+static StoreStatement delete_inbox = {
+	"DELETE FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.instance_id = $2", 2, {TEXTOID, TEXTOID}
+};
+
+/* One that is running is left: it holds its row, and its answer will find no execution. */
+static StoreStatement delete_activities = {
+	"DELETE FROM durable_store.activity_queue q USING (SELECT a.execution_id, a.task_id"
+	" FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.instance_id = $2 FOR UPDATE SKIP LOCKED) d"
+	" WHERE q.task_hub = $1 AND q.instance_id = $2 AND q.execution_id = d.execution_id AND q.task_id = d.task_id",
+	2, {TEXTOID, TEXTOID}
+};
+
+/* Fills the columns; "set" puts a value where it belongs: into a buffer's row or an argument list. */
+static void
+fill_row(RowBuffer *buffer, const NewInstance *instance)
+{
+	row_buffer_add(buffer);
+	row_buffer_set_text(buffer, C_INSTANCE_ID, instance->instance_id);
+	row_buffer_set(buffer, C_EXECUTION_ID, UUIDPGetDatum(&instance->execution_id));
+	row_buffer_set(buffer, C_CREATED_AT, TimestampTzGetDatum(instance->created_at));
+	if (instance->start_at != 0)
+		row_buffer_set(buffer, C_START_AT, TimestampTzGetDatum(instance->start_at));
+	row_buffer_set_text(buffer, C_NAME, instance->name);
+	row_buffer_set_text(buffer, C_FUNCTION, instance->function);
+	row_buffer_set_text(buffer, C_VERSION, instance->version);
+	row_buffer_set_jsonb(buffer, C_INPUT, instance->input);
+	row_buffer_set_jsonb(buffer, C_TAGS, instance->tags);
+	row_buffer_set_jsonb(buffer, C_SETTINGS, instance->settings);
+	row_buffer_set(buffer, C_NOTIFY, BoolGetDatum(instance->notify));
+	row_buffer_set_text(buffer, C_TRACE_PARENT, instance->trace_parent);
+	if (instance->parent_instance_id == NULL)
+		return;
+	row_buffer_set_text(buffer, C_PARENT_INSTANCE_ID, instance->parent_instance_id);
+	row_buffer_set(buffer, C_PARENT_EXECUTION_ID, UUIDPGetDatum(&instance->parent_execution_id));
+	row_buffer_set(buffer, C_PARENT_TASK_ID, Int32GetDatum(instance->parent_task_id));
+}
+
+/* The ExecutionStarted that makes a pending instance run. */
+static void
+send_start(MessageBuffer *messages, const NewInstance *instance)
+{
+	HistoryEvent *started = history_event_make(EVENT_EXECUTION_STARTED, instance->created_at);
+
+	started->name = instance->name;
+	started->has_execution_id = true;
+	started->execution_id = instance->execution_id;
+	started->visible_at = instance->start_at != 0 ? instance->start_at : instance->created_at;
+	message_buffer_add(messages, instance->instance_id, started);
+}
+
+/* Marks the instances whose execution id came back from the insert. */
+static void
+mark_created(const StoreScope *scope, List *instances, uint64 rows)
+{
+	ListCell   *lc = list_head(instances);
+
+	for (uint64 i = 0; i < rows && lc != NULL; lc = lnext(instances, lc))
+	{
+		NewInstance *instance = lfirst(lc);
+		Row			row = store_row(scope, i);
+		pg_uuid_t	execution_id;
+
+		(void) row_uuid(&row, 1, &execution_id);
+		instance->created = memcmp(&execution_id, &instance->execution_id, sizeof(pg_uuid_t)) == 0;
+		if (instance->created)
+			i++;				/* rows come back in the order they went in */
+	}
+}
+
+void
+store_insert_instances(const char *task_hub, List *instances)
+{
+	RowBuffer  *buffer = row_buffer_make(N_COLUMNS, column_types);
+	MessageBuffer *messages = message_buffer_make();
+	Datum		values[N_COLUMNS + 1];
+	StoreScope	scope;
+	ListCell   *lc;
+
+	foreach(lc, instances)
+		fill_row(buffer, lfirst(lc));
+	store_open(&scope);
+	values[0] = TEXT_DATUM(task_hub);
+	row_buffer_arrays(buffer, values + 1);
+	mark_created(&scope, instances, store_execute(&insert_instances, values, NULL));
+	store_close(&scope);
+	foreach(lc, instances)
+		if (((NewInstance *) lfirst(lc))->created)
+			send_start(messages, lfirst(lc));
+	store_send_messages(task_hub, messages);
+}
+
+bool
+store_lock_existing(const char *task_hub, const char *instance_id, ExistingInstance *existing)
+{
+	Datum		values[2] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id)};
+	StoreScope	scope;
+	bool		found;
+
+	store_open(&scope);
+	found = store_execute(&lock_existing, values, NULL) > 0;
+	if (found)
+	{
+		Row			row = store_row(&scope, 0);
+
+		(void) runtime_status_from_name(row_text(&row, 1), &existing->status);
+		(void) row_uuid(&row, 2, &existing->execution_id);
+		existing->parent_instance_id = row_text(&row, 3);
+		(void) row_uuid(&row, 4, &existing->parent_execution_id);
+		existing->parent_task_id = row_int32(&row, 5);
+	}
+	store_close(&scope);
+	return found;
+}
+
+/* What terminating a live instance in its place means to its children and its parent. */
+static void
+announce_termination(const char *task_hub, const NewInstance *instance, const ExistingInstance *existing)
+{
+	Jsonb	   *reason = json_string("replaced by a new instance of the same id");
+	MessageBuffer *messages;
+	HistoryEvent *answer;
+
+	store_terminate_children(task_hub, instance->instance_id, reason, instance->created_at);
+	if (existing->parent_instance_id == NULL)
+		return;
+	answer = history_event_make(EVENT_SUBORCHESTRATION_FAILED, instance->created_at);
+	answer->task_id = existing->parent_task_id;
+	answer->failure = termination_failure(reason);
+	answer->has_execution_id = true;
+	answer->execution_id = existing->parent_execution_id;
+	answer->visible_at = instance->created_at;
+	messages = message_buffer_make();
+	message_buffer_add(messages, existing->parent_instance_id, answer);
+	store_send_messages(task_hub, messages);
+}
+
+static void
+delete_traces(const char *task_hub, const char *instance_id)
+{
+	Datum		key[2] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id)};
+	StoreScope	scope;
+
+	store_open(&scope);
+	store_execute(&delete_history, key, NULL);
+	store_execute(&delete_inbox, key, NULL);
+	store_execute(&delete_activities, key, NULL);
+	store_close(&scope);
+}
+
+static void
+overwrite_instance(const char *task_hub, const NewInstance *instance)
+{
+	RowBuffer  *row = row_buffer_make(N_COLUMNS, column_types);
+	Datum		values[N_COLUMNS + 1];
+	char		nulls[N_COLUMNS + 2];
+	StoreScope	scope;
+
+	fill_row(row, instance);
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = TEXT_DATUM(task_hub);
+	for (int i = 0; i < N_COLUMNS; i++)
+	{
+		values[i + 1] = row->values[i][0];
+		if (row->nulls[i][0])
+			nulls[i + 1] = 'n';
+	}
+	nulls[N_COLUMNS + 1] = '\0';
+	store_open(&scope);
+	store_execute(&replace_instance, values, nulls);
+	store_close(&scope);
+}
+
+void
+store_replace_instance(const char *task_hub, NewInstance *instance, const ExistingInstance *existing)
+{
+	MessageBuffer *messages = message_buffer_make();
+
+	if (!runtime_status_is_finished(existing->status))
+		announce_termination(task_hub, instance, existing);
+	delete_traces(task_hub, instance->instance_id);
+	overwrite_instance(task_hub, instance);
+	instance->created = true;
+	send_start(messages, instance);
+	store_send_messages(task_hub, messages);
+	wake_waiters_at_commit(task_hub, instance->instance_id);
+}

@@ -1,0 +1,57 @@
+/*
+ * instance_start.h
+ *		Making instances: for clients and for parents.
+ */
+#ifndef DURABLE_INSTANCE_START_H
+#define DURABLE_INSTANCE_START_H
+
+#include "core/runtime_state.h"
+
+typedef struct NewInstance
+{
+	const char *instance_id;
+	pg_uuid_t	execution_id;
+	const char *name;
+	const char *function;
+	const char *version;
+	Jsonb	   *input;
+	Jsonb	   *tags;
+	Jsonb	   *settings;
+	TimestampTz created_at;
+	TimestampTz start_at;		/* 0 = at once */
+	bool		notify;
+	const char *trace_parent;
+	const char *parent_instance_id; /* NULL: none */
+	pg_uuid_t	parent_execution_id;
+	int			parent_task_id;
+	bool		created;		/* set by store_insert_instances() */
+} NewInstance;
+
+/* An instance that is there already, locked. */
+typedef struct ExistingInstance
+{
+	RuntimeStatus status;
+	pg_uuid_t	execution_id;
+	const char *parent_instance_id;
+	pg_uuid_t	parent_execution_id;
+	int			parent_task_id;
+} ExistingInstance;
+
+/*
+ * Inserts pending instances with their ExecutionStarted and arranges for the
+ * wake-up. "created" stays false where the id is taken; waits for the end of
+ * a transaction that is about to take it.
+ */
+extern void store_insert_instances(const char *task_hub, List *instances);
+
+/* Locks the instance with an id, waiting for its turn to end; false if there is none. */
+extern bool store_lock_existing(const char *task_hub, const char *instance_id, ExistingInstance *existing);
+
+/*
+ * Puts a new generation in the place of the locked one: its history, messages
+ * and queued activities go. A live one is terminated first: its children are
+ * told to terminate and its parent that it was.
+ */
+extern void store_replace_instance(const char *task_hub, NewInstance *instance, const ExistingInstance *existing);
+
+#endif							/* DURABLE_INSTANCE_START_H */

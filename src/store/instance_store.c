@@ -1,0 +1,334 @@
+/*
+ * instance_store.c
+ *		Fetching instances: see instance_store.h.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "core/json.h"
+#include "store/instance_store.h"
+#include "store/store.h"
+
+#define INSTANCE_COLUMNS \
+	"i.instance_id, i.execution_id, i.generation, i.turn, i.last_seq, i.status, i.name, i.function, i.version, " \
+	"i.parent_instance_id, i.parent_execution_id, i.parent_task_id, i.notify, i.settings, i.tags, i.input, " \
+	"i.custom_status, i.trace_parent"
+
+/*
+ * Looks at the first $3 visible messages and locks the instances they are
+ * for. When others hold all of those, the caller looks further.
+ */
+static StoreStatement lock_instances = {
+	"SELECT " INSTANCE_COLUMNS ""
+	" FROM (SELECT m.instance_id, pg_catalog.min(m.visible_at) AS first"
+	"       FROM (SELECT b.instance_id, b.visible_at FROM durable_store.inbox b"
+	"             WHERE b.task_hub = $1 AND b.visible_at <= $2"
+	"             ORDER BY b.visible_at LIMIT $3) m"
+	"       GROUP BY m.instance_id) d"
+	" JOIN durable_store.instances i ON i.task_hub = $1"
+	"      AND i.instance_id = d.instance_id"
+	" ORDER BY d.first LIMIT $4"
+	" FOR NO KEY UPDATE OF i SKIP LOCKED",
+	4, {TEXTOID, TIMESTAMPTZOID, INT8OID, INT8OID}
+};
+
+static StoreStatement lock_instance = {
+	"SELECT " INSTANCE_COLUMNS
+	" FROM durable_store.instances i"
+	" WHERE i.task_hub = $1 AND i.instance_id = $2"
+	" FOR NO KEY UPDATE SKIP LOCKED",
+	2, {TEXTOID, TEXTOID}
+};
+
+static StoreStatement count_visible = {
+	"SELECT pg_catalog.count(*) FROM (SELECT FROM durable_store.inbox b"
+	" WHERE b.task_hub = $1 AND b.visible_at <= $2"
+	" ORDER BY b.visible_at LIMIT $3) m",
+	3, {TEXTOID, TIMESTAMPTZOID, INT8OID}
+};
+
+/* A statement of its own, after the lock: in one statement with it, messages consumed meanwhile would be seen. */
+static StoreStatement read_messages = {
+	"SELECT u.n, m.message_id, m.visible_at, m.\"timestamp\", m.fire_at, m.execution_id, m.task_id, m.event_type,"
+	" m.recurse, m.name, m.payload, m.failure"
+	" FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
+	" JOIN durable_store.inbox m ON m.task_hub = $1"
+	"      AND m.instance_id = u.instance_id AND m.visible_at <= $3"
+	" ORDER BY u.n, m.visible_at, m.message_id",
+	3, {TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}
+};
+
+/* Inputs of what was scheduled are not needed for replay. */
+static StoreStatement read_history = {
+	"SELECT u.n, h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type,"
+	" h.name, h.version, h.target_instance_id,"
+	" CASE WHEN h.event_type <> ALL ('{4,7,10,14}'::pg_catalog.int2[]) THEN h.payload END,"
+	" h.failure, CASE WHEN h.event_type = 7 THEN h.tags END"
+	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) WITH ORDINALITY u(instance_id, generation, n)"
+	" JOIN durable_store.history h ON h.task_hub = $1"
+	"      AND h.instance_id = u.instance_id"
+	"      AND h.generation = u.generation"
+	" ORDER BY u.n, h.seq",
+	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
+};
+
+static StoreStatement defer_messages = {
+	"UPDATE durable_store.inbox m SET visible_at = $4"
+	" WHERE m.task_hub = $1 AND m.instance_id = $2"
+	" AND m.visible_at <= $3",
+	4, {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static void
+read_settings(RuntimeState *state)
+{
+	state->settings.search_path = json_text_field(state->settings_json, "search_path");
+	state->settings.time_zone = json_text_field(state->settings_json, "TimeZone");
+	state->settings.date_style = json_text_field(state->settings_json, "DateStyle");
+	state->settings.interval_style = json_text_field(state->settings_json, "IntervalStyle");
+}
+
+/* A row of INSTANCE_COLUMNS. */
+static FetchedInstance *
+fetched_from_row(const char *task_hub, const Row *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(row->context);
+	FetchedInstance *fetched = palloc0(sizeof(FetchedInstance));
+	RuntimeState *state = palloc0(sizeof(RuntimeState));
+
+	fetched->state = state;
+	state->task_hub = task_hub;
+	state->instance_id = row_text(row, 1);
+	(void) row_uuid(row, 2, &state->execution_id);
+	state->generation = row_int64(row, 3);
+	state->turn = row_int32(row, 4);
+	state->last_seq = row_int32(row, 5);
+	(void) runtime_status_from_name(row_text(row, 6), &state->status);
+	state->name = row_text(row, 7);
+	state->function = row_text(row, 8);
+	state->version = row_text(row, 9);
+	state->parent_instance_id = row_text(row, 10);
+	(void) row_uuid(row, 11, &state->parent_execution_id);
+	state->parent_task_id = row_int32(row, 12);
+	state->notify = row_bool(row, 13);
+	state->settings_json = row_jsonb(row, 14);
+	state->tags = row_jsonb(row, 15);
+	state->input = row_jsonb(row, 16);
+	state->custom_status = row_jsonb(row, 17);
+	state->trace_parent = row_text(row, 18);
+	read_settings(state);
+	MemoryContextSwitchTo(old);
+	return fetched;
+}
+
+/* Copies the rows of a lock statement; the last statement was one. */
+static List *
+fetched_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
+{
+	List	   *instances = NIL;
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(scope, i);
+		FetchedInstance *fetched = fetched_from_row(task_hub, &row);
+		MemoryContext old = MemoryContextSwitchTo(scope->caller);
+
+		instances = lappend(instances, fetched);
+		MemoryContextSwitchTo(old);
+	}
+	return instances;
+}
+
+static uint64
+count_messages(const char *task_hub, TimestampTz now, int64 limit)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), Int64GetDatum(limit)};
+	bool		isnull;
+
+	store_execute(&count_visible, values, NULL);
+	return (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/*
+ * Locks instances, looking at ever more messages while all that were found
+ * belong to instances that others hold.
+ */
+static List *
+lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int max_instances)
+{
+	int64		look_at = (int64) max_instances * 4 + 16;
+
+	for (;;)
+	{
+		Datum		values[4] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now),
+		Int64GetDatum(look_at), Int64GetDatum(max_instances)};
+		uint64		rows = store_execute(&lock_instances, values, NULL);
+
+		if (rows > 0)
+			return fetched_from_result(scope, task_hub, rows);
+		if (count_messages(task_hub, now, look_at) < (uint64) look_at)
+			return NIL;
+		look_at *= 8;
+	}
+}
+
+static HistoryEvent *
+message_from_row(const Row *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(row->context);
+	HistoryEvent *message = history_event_make((EventType) row_int16(row, 8), row_time(row, 4));
+
+	message->message_id = row_int64(row, 2);
+	message->visible_at = row_time(row, 3);
+	message->fire_at = row_time(row, 5);
+	message->has_execution_id = row_uuid(row, 6, &message->execution_id);
+	if (!row_is_null(row, 7))
+		message->task_id = row_int32(row, 7);
+	message->recurse = row_bool(row, 9);
+	message->name = row_text(row, 10);
+	message->payload = row_jsonb(row, 11);
+	message->failure = row_jsonb(row, 12);
+	MemoryContextSwitchTo(old);
+	return message;
+}
+
+static HistoryEvent *
+event_from_row(const Row *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(row->context);
+	HistoryEvent *event = history_event_make((EventType) row_int16(row, 9), row_time(row, 5));
+
+	event->seq = row_int32(row, 2);
+	event->turn = row_int32(row, 3);
+	event->turn_at = row_time(row, 4);
+	event->fire_at = row_time(row, 6);
+	event->event_id = row_int32(row, 7);
+	if (!row_is_null(row, 8))
+		event->task_id = row_int32(row, 8);
+	event->name = row_text(row, 10);
+	event->version = row_text(row, 11);
+	event->target_instance_id = row_text(row, 12);
+	event->payload = row_jsonb(row, 13);
+	event->failure = row_jsonb(row, 14);
+	event->tags = row_jsonb(row, 15);
+	MemoryContextSwitchTo(old);
+	return event;
+}
+
+/* Ids and generations of instances as arrays. */
+static void
+instance_arrays(List *instances, Datum *ids, Datum *generations)
+{
+	static const Oid types[] = {TEXTOID, INT8OID};
+	RowBuffer  *buffer = row_buffer_make(2, types);
+	Datum		arrays[2];
+	ListCell   *lc;
+
+	foreach(lc, instances)
+	{
+		RuntimeState *state = ((FetchedInstance *) lfirst(lc))->state;
+
+		row_buffer_add(buffer);
+		row_buffer_set_text(buffer, 0, state->instance_id);
+		row_buffer_set(buffer, 1, Int64GetDatum(state->generation));
+	}
+	row_buffer_arrays(buffer, arrays);
+	*ids = arrays[0];
+	*generations = arrays[1];
+}
+
+static void
+load_messages(const StoreScope *scope, const char *task_hub, List *instances, Datum ids, TimestampTz now)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub), ids, TimestampTzGetDatum(now)};
+	uint64		rows = store_execute(&read_messages, values, NULL);
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(scope, i);
+		FetchedInstance *fetched = list_nth(instances, (int) row_int64(&row, 1) - 1);
+		MemoryContext old = MemoryContextSwitchTo(scope->caller);
+
+		fetched->messages = lappend(fetched->messages, message_from_row(&row));
+		MemoryContextSwitchTo(old);
+	}
+}
+
+static void
+load_history(const StoreScope *scope, const char *task_hub, List *instances, Datum ids, Datum generations)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub), ids, generations};
+	uint64		rows = store_execute(&read_history, values, NULL);
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(scope, i);
+		FetchedInstance *fetched = list_nth(instances, (int) row_int64(&row, 1) - 1);
+		MemoryContext old = MemoryContextSwitchTo(scope->caller);
+		HistoryEvent *event = event_from_row(&row);
+
+		fetched->state->past_events = lappend(fetched->state->past_events, event);
+		fetched->state->turn_at = event->turn_at;
+		MemoryContextSwitchTo(old);
+	}
+}
+
+static void
+load_instances(const StoreScope *scope, const char *task_hub, List *instances, TimestampTz now)
+{
+	Datum		ids;
+	Datum		generations;
+
+	instance_arrays(instances, &ids, &generations);
+	load_messages(scope, task_hub, instances, ids, now);
+	load_history(scope, task_hub, instances, ids, generations);
+}
+
+List *
+store_fetch_instances(const char *task_hub, TimestampTz now, int max_instances)
+{
+	StoreScope	scope;
+	List	   *instances;
+
+	store_open(&scope);
+	instances = lock_ready_instances(&scope, task_hub, now, max_instances);
+	if (instances != NIL)
+		load_instances(&scope, task_hub, instances, now);
+	store_close(&scope);
+	return instances;
+}
+
+FetchedInstance *
+store_fetch_instance(const char *task_hub, const char *instance_id, TimestampTz now)
+{
+	Datum		values[2] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id)};
+	StoreScope	scope;
+	List	   *instances = NIL;
+	uint64		rows;
+
+	store_open(&scope);
+	rows = store_execute(&lock_instance, values, NULL);
+	if (rows > 0)
+	{
+		instances = fetched_from_result(&scope, task_hub, rows);
+		load_instances(&scope, task_hub, instances, now);
+	}
+	store_close(&scope);
+	return instances == NIL ? NULL : linitial(instances);
+}
+
+void
+store_defer_instance(const char *task_hub, const char *instance_id, TimestampTz now, TimestampTz until)
+{
+	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id),
+	TimestampTzGetDatum(now), TimestampTzGetDatum(until)};
+	StoreScope	scope;
+
+	store_open(&scope);
+	store_execute(&defer_messages, values, NULL);
+	store_close(&scope);
+}

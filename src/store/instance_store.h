@@ -1,0 +1,58 @@
+/*
+ * instance_store.h
+ *		Fetching instances with their messages and history, and checkpointing
+ *		what their turns came to.
+ */
+#ifndef DURABLE_INSTANCE_STORE_H
+#define DURABLE_INSTANCE_STORE_H
+
+#include "core/decisions.h"
+#include "core/runtime_state.h"
+
+/* A locked instance and what came for it. */
+typedef struct FetchedInstance
+{
+	RuntimeState *state;
+	List	   *messages;		/* of HistoryEvent *, in order of arrival */
+} FetchedInstance;
+
+/*
+ * Locks up to max_instances instances that have visible messages, those with
+ * the oldest first, leaving out what others hold, and reads their messages
+ * and, unless they are finished, their history. A list of FetchedInstance.
+ */
+extern List *store_fetch_instances(const char *task_hub, TimestampTz now, int max_instances);
+
+/* As above for one instance; NULL if it is held by another, or has nothing to do. */
+extern FetchedInstance *store_fetch_instance(const char *task_hub, const char *instance_id, TimestampTz now);
+
+/* A child to start, its function found (or not: then failure says why). */
+typedef struct ResolvedChild
+{
+	const ChildStart *start;
+	const RuntimeState *parent;
+	const char *function;
+	Jsonb	   *failure;
+} ResolvedChild;
+
+/* What a turn came to. */
+typedef struct Checkpoint
+{
+	FetchedInstance *fetched;
+	RuntimeState *state;		/* after the turn; another generation after continue-as-new */
+	Outbox		outbox;
+	List	   *children;		/* of ResolvedChild * */
+	bool		ran;			/* false: its messages are only dropped */
+} Checkpoint;
+
+/*
+ * Writes the turns of a batch: all or nothing, in the current transaction.
+ * Raises a serialization failure if the messages are not those that were
+ * read. Arranges for the wake-ups and notifications at commit.
+ */
+extern void store_checkpoint(const char *task_hub, List *checkpoints, TimestampTz now);
+
+/* Makes the messages of an instance invisible for a while, after an error of the engine. */
+extern void store_defer_instance(const char *task_hub, const char *instance_id, TimestampTz now, TimestampTz until);
+
+#endif							/* DURABLE_INSTANCE_STORE_H */

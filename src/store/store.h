@@ -1,0 +1,97 @@
+/*
+ * store.h
+ *		Running the engine's SQL: saved plans, as the extension's owner, with
+ *		planner settings that do not change their minds as tables grow.
+ *
+ * Only files of this folder contain SQL about the tables of durable.
+ */
+#ifndef DURABLE_STORE_H
+#define DURABLE_STORE_H
+
+#include "postgres.h"
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "datatype/timestamp.h"
+#include "executor/spi.h"
+#include "utils/jsonb.h"
+#include "utils/snapshot.h"
+#include "utils/uuid.h"
+
+#include "session.h"
+
+#define STORE_MAX_ARGS 32
+
+/* A statement; the plan is made at first use and kept for the life of the process. */
+typedef struct StoreStatement
+{
+	const char *sql;
+	int			n_args;
+	Oid			arg_types[STORE_MAX_ARGS];
+	SPIPlanPtr	plan;
+} StoreStatement;
+
+/* Between open and close statements may run; results are read with row_...() into "caller". */
+typedef struct StoreScope
+{
+	EngineScope engine;
+	MemoryContext caller;
+} StoreScope;
+
+extern void store_open(StoreScope *scope);
+extern void store_close(StoreScope *scope);
+
+/* Runs a statement and returns how many rows it returned or changed. nulls may be NULL: none. */
+extern uint64 store_execute(StoreStatement *statement, Datum *values, const char *nulls);
+
+/* The same for a query that shall look with this snapshot whatever the isolation level. */
+extern uint64 store_query_with_snapshot(StoreStatement *statement, Datum *values, const char *nulls,
+										Snapshot snapshot);
+
+/* Columns (from 1) of a row of the last result; strings and jsonb are copied to the scope's caller. */
+typedef struct Row
+{
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	MemoryContext context;
+} Row;
+
+extern Row	store_row(const StoreScope *scope, uint64 n);
+extern bool row_is_null(const Row *row, int column);
+extern char *row_text(const Row *row, int column);	/* NULL if null */
+extern Jsonb *row_jsonb(const Row *row, int column);	/* NULL if null */
+extern int32 row_int32(const Row *row, int column);
+extern int16 row_int16(const Row *row, int column);
+extern int64 row_int64(const Row *row, int column);
+extern Oid	row_oid(const Row *row, int column);
+extern bool row_bool(const Row *row, int column);
+extern TimestampTz row_time(const Row *row, int column);	/* 0 if null */
+extern bool row_uuid(const Row *row, int column, pg_uuid_t *uuid);	/* false if null */
+
+/*
+ * Rows to be written by INSERT ... SELECT FROM unnest(): one array a column.
+ */
+typedef struct RowBuffer
+{
+	int			n_columns;
+	int			n_rows;
+	int			max_rows;
+	const Oid  *types;
+	Datum	  **values;
+	bool	  **nulls;
+} RowBuffer;
+
+extern RowBuffer *row_buffer_make(int n_columns, const Oid *types);
+
+/* Begins a row, all null; then set its columns (from 0). Pointers must live until the arrays are made. */
+extern void row_buffer_add(RowBuffer *buffer);
+extern void row_buffer_set(RowBuffer *buffer, int column, Datum value);
+extern void row_buffer_set_text(RowBuffer *buffer, int column, const char *text);
+extern void row_buffer_set_jsonb(RowBuffer *buffer, int column, Jsonb *json);
+
+/* Makes the arrays into values[0 .. n_columns - 1]. */
+extern void row_buffer_arrays(RowBuffer *buffer, Datum *values);
+
+/* A Datum of a C string as text. */
+#define TEXT_DATUM(s) CStringGetTextDatum(s)
+
+#endif							/* DURABLE_STORE_H */

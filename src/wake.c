@@ -1,0 +1,192 @@
+/*
+ * wake.c
+ *		Who wakes whom, at the commit of whoever made work.
+ *
+ * A transaction notes whom it will wake in memory of its own; the callback at
+ * commit only sets latches: an error there would bring the server down.
+ * What does not fit is not lost, then simply everybody of this database wakes.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/extension.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+
+#include "shmem.h"
+#include "wake.h"
+
+#define MAX_HUBS 16
+#define MAX_INSTANCES 128
+
+/* Whom this transaction wakes. */
+typedef struct Wakes
+{
+	int			n_hubs;			/* more than MAX_HUBS: all */
+	int			n_instances;	/* more than MAX_INSTANCES: all */
+	bool		launcher;
+	bool		rescan;
+} Wakes;
+
+static Wakes wakes;
+static char hubs[MAX_HUBS][NAMEDATALEN];
+static uint64 instances[MAX_INSTANCES];
+
+/* Does this session wait? */
+static bool waiting = false;
+
+static void
+fire_hubs(void)
+{
+	if (wakes.n_hubs > MAX_HUBS)
+		shmem_wake_hub(NULL);
+	else
+	{
+		for (int i = 0; i < wakes.n_hubs; i++)
+			shmem_wake_hub(hubs[i]);
+	}
+}
+
+static void
+fire_waiters(void)
+{
+	if (wakes.n_instances > MAX_INSTANCES)
+		shmem_wake_waiters(0);
+	else
+	{
+		for (int i = 0; i < wakes.n_instances; i++)
+			shmem_wake_waiters(instances[i]);
+	}
+}
+
+static void
+fire(void)
+{
+	fire_hubs();
+	fire_waiters();
+	if (wakes.launcher)
+		shmem_wake_launcher(MyDatabaseId);
+	if (wakes.rescan)
+		shmem_wake_launcher(InvalidOid);
+}
+
+/* PREPARE loses the notes: COMMIT PREPARED wakes everybody. */
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			fire();
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			break;
+		default:
+			return;
+	}
+	memset(&wakes, 0, sizeof(wakes));
+	wake_unregister_waiter();
+	database_release();
+}
+
+/* A command that failed needs the database it has held no more. */
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		database_release();
+}
+
+void
+wake_init(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}
+
+void
+wake_hub_at_commit(const char *task_hub)
+{
+	if (!shmem_attached() || wakes.n_hubs > MAX_HUBS)
+		return;
+	for (int i = 0; i < wakes.n_hubs; i++)
+	{
+		if (strcmp(hubs[i], task_hub) == 0)
+			return;
+	}
+	if (wakes.n_hubs < MAX_HUBS)
+		strlcpy(hubs[wakes.n_hubs], task_hub, NAMEDATALEN);
+	wakes.n_hubs++;
+}
+
+/* Never 0, which means everybody. */
+static uint64
+hash_instance(const char *task_hub, const char *instance_id)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) task_hub,
+										   strlen(task_hub), MyDatabaseId);
+
+	hash = hash_bytes_extended((const unsigned char *) instance_id, strlen(instance_id), hash);
+	return hash == 0 ? 1 : hash;
+}
+
+void
+wake_waiters_at_commit(const char *task_hub, const char *instance_id)
+{
+	if (!shmem_attached() || wakes.n_instances > MAX_INSTANCES)
+		return;
+	if (wakes.n_instances < MAX_INSTANCES)
+		instances[wakes.n_instances] = hash_instance(task_hub, instance_id);
+	wakes.n_instances++;
+}
+
+void
+wake_launcher_at_commit(void)
+{
+	wakes.launcher = shmem_attached();
+}
+
+void
+wake_rescan_at_commit(void)
+{
+	wakes.rescan = shmem_attached();
+}
+
+void
+wake_database_at_commit(void)
+{
+	if (shmem_attached() && shmem_has_coordinator(MyDatabaseId))
+		wakes.n_hubs = MAX_HUBS + 1;
+}
+
+bool
+wake_register_waiter(const char *task_hub, const char *instance_id)
+{
+	waiting = shmem_attached() && shmem_waiter_enter(hash_instance(task_hub, instance_id));
+	return waiting;
+}
+
+void
+wake_unregister_waiter(void)
+{
+	if (waiting)
+		shmem_waiter_leave();
+	waiting = false;
+}
+
+/*
+ * What another session has prepared is committed: it is not known what it
+ * was, so wake everybody who may care.
+ */
+void
+wake_after_commit_prepared(void)
+{
+	if (!shmem_attached())
+		return;
+	if (shmem_has_coordinator(MyDatabaseId))
+		shmem_wake_hub(NULL);
+	else if (OidIsValid(get_extension_oid("durable", true)))
+		shmem_wake_launcher(MyDatabaseId);
+	shmem_wake_waiters(0);
+}

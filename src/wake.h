@@ -1,0 +1,41 @@
+/*
+ * wake.h
+ *		Who wakes whom at the commit of whoever enqueued. All of it does
+ *		nothing when the library is not preloaded.
+ */
+#ifndef DURABLE_WAKE_H
+#define DURABLE_WAKE_H
+
+#include "postgres.h"
+
+/* At commit: wakes a worker of the hub, or the coordinator to start one. */
+extern void wake_hub_at_commit(const char *task_hub);
+
+/* At commit: wakes the sessions that wait for this instance. */
+extern void wake_waiters_at_commit(const char *task_hub, const char *instance_id);
+
+/* At commit: makes the launcher see to a coordinator for this database (CREATE EXTENSION). */
+extern void wake_launcher_at_commit(void);
+
+/* At commit: makes the launcher look which databases there are (CREATE DATABASE). */
+extern void wake_rescan_at_commit(void);
+
+/* At commit: wakes all processes of this database (DROP EXTENSION: they shall leave). */
+extern void wake_database_at_commit(void);
+
+/* After COMMIT PREPARED, inside a transaction: wakes everybody of this database. */
+extern void wake_after_commit_prepared(void);
+
+/*
+ * A client that waits for an instance: register, look, clock_wait_until(),
+ * look again, unregister. Register returns false when no slot or no shared
+ * memory is to be had: then the caller polls. Unregistering also happens at
+ * the end of the transaction and of the process.
+ */
+extern bool wake_register_waiter(const char *task_hub, const char *instance_id);
+extern void wake_unregister_waiter(void);
+
+/* Installs the transaction callback, once a process; called from _PG_init. */
+extern void wake_init(void);
+
+#endif							/* DURABLE_WAKE_H */

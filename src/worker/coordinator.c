@@ -1,0 +1,719 @@
+/*
+ * coordinator.c
+ *		One a database: sees to it that each task hub with work has workers.
+ *
+ * It runs the engine's statements only, never user code. It looks at the load
+ * (one query over the hubs) when woken, when a hub without a worker becomes
+ * due, soon again while workers are busy, and else once in a long while. What
+ * a look has found is answered in the same pass.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "session.h"
+#include "settings.h"
+#include "store/hub_store.h"
+#include "suspects.h"
+#include "worker/workers.h"
+
+/* How soon to look again while workers are busy: is there more work than they can do? */
+#define WATCH_MS 200
+
+/* Looks are not run more often than this, but for the first sign of work in a hub without a worker. */
+#define LOOK_GAP_MS 50
+
+#define BURY_LATER_MS 100
+
+#define FAILURE_BACKOFF_FIRST_MS 1000
+#define FAILURE_BACKOFF_LAST_MS 60000
+#define REFUSAL_BACKOFF_FIRST_MS 20
+#define REFUSAL_BACKOFF_LAST_MS 1000
+
+/* A hub that made room waits so long before it wants a process again. */
+#define TURN_TAKING_MS 300
+
+#define SEE_LOG_HINT \
+	"The server log says why before this message. Workers are started again after growing delays of up to a minute."
+
+/* Nothing due for so long: the coordinator can be spared. */
+#define SPARE_MS 1000
+
+typedef struct HubState
+{
+	char		name[NAMEDATALEN];
+	Oid			owner;
+	char		owner_name[NAMEDATALEN];
+	TimestampTz next_turn;
+	TimestampTz next_activity;
+	bool		listed;			/* the last look has found it */
+	bool		overloaded;		/* at the last look work waited although its workers were busy */
+	const char *obstacle;		/* why no worker can connect as the owner, NULL: it can */
+	bool		complained;		/* the log says so already */
+	int			failures;		/* workers in a row that came to grief */
+	int			refusals;		/* starts in a row refused for want of a slot */
+	TimestampTz starving_since; /* it has no worker and gets none; 0: it does not starve */
+	TimestampTz retry_at;		/* no worker is started before */
+	/* of the last count */
+	bool		has_full_worker;	/* one that takes all kinds of work */
+	bool		has_newcomer;	/* one that is still on its way */
+	Bitmapset  *numbers;		/* of all its workers; in the loop's context */
+	Bitmapset  *idle_numbers;
+} HubState;
+
+static char database_name[NAMEDATALEN];
+static MemoryContext loop_context = NULL;
+static MemoryContext hub_context = NULL;
+static List *hubs = NIL;		/* of HubState */
+
+static bool look_wanted = true;
+static bool watching = false;	/* workers are at work */
+static TimestampTz watching_since = 0;
+static bool last_look_was_vain = false;
+static TimestampTz last_look = 0;
+static TimestampTz next_sweep = 0;
+static TimestampTz bury_later = DT_NOEND;
+static uint32 reloads_seen = 0;
+
+static TimestampTz
+ms_from_now(int ms)
+{
+	return TimestampTzPlusMilliseconds(clock_now(), ms);
+}
+
+/* ---- hubs ---- */
+
+static HubState *
+find_hub(const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, hubs)
+	{
+		HubState   *hub = lfirst(lc);
+
+		if (strcmp(hub->name, name) == 0)
+			return hub;
+	}
+	return NULL;
+}
+
+static HubState *
+add_hub(const char *name)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(hub_context);
+	HubState   *hub = palloc0(sizeof(HubState));
+
+	strlcpy(hub->name, name, NAMEDATALEN);
+	hubs = lappend(hubs, hub);
+	MemoryContextSwitchTo(old_context);
+	return hub;
+}
+
+static TimestampTz
+hub_due(const HubState *hub)
+{
+	return Min(hub->next_turn, hub->next_activity);
+}
+
+static bool
+has_ready_work(const HubState *hub)
+{
+	return hub_due(hub) <= clock_now();
+}
+
+/* What held the hub up is over. */
+static void
+hub_is_well(HubState *hub)
+{
+	if (hub->complained)
+		ereport(LOG,
+				(errmsg("task hub \"%s\" in database \"%s\" is being served again",
+						hub->name, database_name)));
+	hub->complained = false;
+	hub->failures = 0;
+}
+
+/* Says once an episode why the hub stands still. */
+static void
+complain(HubState *hub, const char *detail, const char *hint)
+{
+	if (hub->complained)
+		return;
+	hub->complained = true;
+	ereport(LOG,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("task hub \"%s\" of role \"%s\" in database \"%s\" is not being served",
+					hub->name, hub->owner_name, database_name),
+			 errdetail_internal("%s", detail),
+			 errhint("%s", hint)));
+}
+
+/* ---- looking at the load ---- */
+
+static bool
+has_connect_privilege(Oid role)
+{
+	return DatumGetBool(DirectFunctionCall3(has_database_privilege_id_id,
+											ObjectIdGetDatum(role),
+											ObjectIdGetDatum(MyDatabaseId),
+											CStringGetTextDatum("CONNECT")));
+}
+
+/* May a worker connect as the owner? Asked in a transaction, before one is forked in vain. */
+static const char *
+find_obstacle(HubState *hub)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(hub->owner));
+	bool		can_login;
+
+	if (!HeapTupleIsValid(tuple))
+		return "The role does not exist any more.";
+	strlcpy(hub->owner_name, NameStr(((Form_pg_authid) GETSTRUCT(tuple))->rolname), NAMEDATALEN);
+	can_login = WORKERS_NEED_NO_LOGIN || ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	ReleaseSysCache(tuple);
+	if (!can_login)
+		return "The role is not permitted to log in.";
+	if (!has_connect_privilege(hub->owner))
+		return "The role has no CONNECT privilege on the database.";
+	return NULL;
+}
+
+/* A hub that has another owner now is another hub: what was known of it does not hold. */
+static void
+note_load(const HubLoad *load)
+{
+	HubState   *hub = find_hub(load->name);
+
+	if (hub == NULL)
+		hub = add_hub(load->name);
+	if (hub->owner != load->owner)
+	{
+		hub->owner = load->owner;
+		hub->failures = 0;
+		hub->complained = false;
+		hub->retry_at = 0;
+	}
+	hub->next_turn = load->next_turn;
+	hub->next_activity = load->next_activity;
+	hub->listed = true;
+	hub->obstacle = has_ready_work(hub) ? find_obstacle(hub) : NULL;
+}
+
+static void
+forget_unlisted_hubs(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, hubs)
+	{
+		HubState   *hub = lfirst(lc);
+
+		if (hub->listed)
+			continue;
+		hubs = foreach_delete_current(hubs, lc);
+		pfree(hub);
+	}
+}
+
+static void
+mark_hubs_unlisted(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, hubs)
+		((HubState *) lfirst(lc))->listed = false;
+}
+
+static void
+note_database_name(void)
+{
+	char	   *name = get_database_name(MyDatabaseId);
+
+	strlcpy(database_name, name ? name : "?", NAMEDATALEN);
+}
+
+/* Asks the store which hubs have work, and when. Ends the process when the extension has gone. */
+static void
+look_at_load(void)
+{
+	List	   *loads;
+	ListCell   *lc;
+
+	if (!work_item_begin("looking at the load of the task hubs"))
+		slot_leave(LEFT_GONE, DT_NOEND);
+	MemoryContextSwitchTo(loop_context);
+	note_database_name();
+	mark_hubs_unlisted();
+	loads = store_hub_loads();
+	foreach(lc, loads)
+		note_load(lfirst(lc));
+	work_item_commit();
+	MemoryContextSwitchTo(loop_context);
+	forget_unlisted_hubs();
+	look_wanted = false;
+	last_look = clock_now();
+}
+
+/* ---- workers that are there and that have gone ---- */
+
+static void
+reset_worker_counts(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, hubs)
+	{
+		HubState   *hub = lfirst(lc);
+
+		hub->has_full_worker = hub->has_newcomer = false;
+		hub->numbers = hub->idle_numbers = NULL;
+	}
+}
+
+/* A worker connected as somebody who is not the owner any more must go. */
+static void
+count_worker(const SlotInfo *slot)
+{
+	HubState   *hub = find_hub(slot->hub);
+
+	if (hub == NULL)
+		return;
+	if (slot->owner != hub->owner && !slot->retire)
+		slot_retire(&slot->ref);
+	hub->numbers = bms_add_member(hub->numbers, slot->index);
+	if (slot->state == SLOT_IDLE)
+		hub->idle_numbers = bms_add_member(hub->idle_numbers, slot->index);
+	if (slot->state == SLOT_STARTING || slot->state == SLOT_CONNECTING)
+		hub->has_newcomer = true;
+	if (slot->index < Min(setting_orchestrator_workers, setting_activity_workers))
+		hub->has_full_worker = true;
+	if (slot->state == SLOT_IDLE || slot->items_done > 0)
+		hub_is_well(hub);
+}
+
+/*
+ * It came to grief: start the next one later each time, and say so when none
+ * gets to work. The delays begin small if it had done some work, or had a
+ * work item in hand: that will be given up if it is to blame, and the others
+ * of the hub wait.
+ */
+static void
+note_failure(HubState *hub, const SlotInfo *slot)
+{
+	bool		may_be_well = slot->items_done > 0 || suspect_in_hand(slot->ref.number);
+
+	if (slot->items_done > 0)
+		hub_is_well(hub);
+	hub->failures++;
+	hub->retry_at = ms_from_now(process_backoff(hub->failures,
+												may_be_well ? BURY_LATER_MS : FAILURE_BACKOFF_FIRST_MS,
+												FAILURE_BACKOFF_LAST_MS));
+	if (!slot->connected)
+		complain(hub, "A worker could not connect to the database as that role.", SEE_LOG_HINT);
+	else if (hub->failures > 2)
+		complain(hub, "Its workers fail before they complete a work item.", SEE_LOG_HINT);
+}
+
+static void
+bury_worker(HubState *hub, const SlotInfo *slot)
+{
+	if (hub != NULL && slot->reason == LEFT_BY_ERROR && !slot->excused)
+		note_failure(hub, slot);
+	else if (hub != NULL && slot->reason == LEFT_ASKED)
+		hub->retry_at = ms_from_now(TURN_TAKING_MS);
+	process_bury(slot);
+	look_wanted = true;
+}
+
+/* Until it is known whether its work item is to be charged nobody else shall take that. */
+static void
+put_off_burial(HubState *hub)
+{
+	bury_later = ms_from_now(BURY_LATER_MS);
+	if (hub != NULL)
+		hub->retry_at = Max(hub->retry_at, bury_later);
+}
+
+static bool
+may_be_dead(const SlotInfo *slot)
+{
+	return slot->kind == PROCESS_WORKER && slot->dboid == MyDatabaseId &&
+		(slot->state == SLOT_LEFT || slot->state == SLOT_STARTING);
+}
+
+static void
+count_workers(void)
+{
+	SlotInfo   *slots;
+	int			n = slots_read(&slots);
+
+	reset_worker_counts();
+	for (int i = 0; i < n; i++)
+	{
+		if (slots[i].kind == PROCESS_WORKER && slots[i].dboid == MyDatabaseId &&
+			slots[i].state != SLOT_LEFT)
+			count_worker(&slots[i]);
+	}
+}
+
+/* Those who have gone or never came. */
+static void
+bury_workers(void)
+{
+	SlotInfo   *slots;
+	int			n = slots_read(&slots);
+
+	bury_later = DT_NOEND;
+	for (int i = 0; i < n; i++)
+	{
+		SlotInfo   *slot = &slots[i];
+		bool		gone = (slot->state == SLOT_LEFT);
+
+		if (!may_be_dead(slot))
+			continue;
+		if ((gone && process_may_be_buried(slot, clock_now())) || process_never_came(slot))
+			bury_worker(find_hub(slot->hub), slot);
+		else if (gone || process_is_inherited(slot))
+			put_off_burial(find_hub(slot->hub));
+	}
+}
+
+/* Looks are taken more often while workers are at work. */
+static void
+watch_workers(void)
+{
+	bool		watched = watching;
+
+	watching = coordinator_watch_workers();
+	if (watching && !watched)
+		watching_since = clock_now();
+}
+
+/* ---- starting workers ---- */
+
+/* Workers with a number below this take the kind of work that waits. */
+static int
+number_limit(const HubState *hub)
+{
+	int			limit = 0;
+
+	if (hub->next_turn <= clock_now())
+		limit = setting_orchestrator_workers;
+	if (hub->next_activity <= clock_now())
+		limit = Max(limit, setting_activity_workers);
+	return limit;
+}
+
+/* The lowest free number for such a worker; -1: none. */
+static int
+number_for_worker(const HubState *hub)
+{
+	int			limit = number_limit(hub);
+
+	for (int i = 0; i < limit; i++)
+	{
+		if (!bms_is_member(i, hub->numbers))
+			return i;
+	}
+	return -1;
+}
+
+static bool
+has_idle_worker(const HubState *hub)
+{
+	int			lowest = bms_next_member(hub->idle_numbers, -1);
+
+	return lowest >= 0 && lowest < number_limit(hub);
+}
+
+static void
+log_refusal(bool max_workers_reached)
+{
+	ereport(LOG,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 max_workers_reached ?
+			 errmsg("durable has as many workers as durable.max_workers allows") :
+			 errmsg("out of background worker slots for durable workers"),
+			 errdetail("Task hubs of database \"%s\" and others take turns.", database_name),
+			 max_workers_reached ?
+			 errhint("You might need to increase durable.max_workers.") :
+			 errhint("You might need to increase max_worker_processes.")));
+}
+
+/* The only worker of the hub could not be started: try to get somebody else to leave. */
+static void
+note_refusal(HubState *hub, bool max_workers_reached)
+{
+	if (hub->starving_since == 0)
+		hub->starving_since = clock_now();
+	if (refusal_is_news(hub->starving_since))
+		log_refusal(max_workers_reached);
+	hub->refusals++;
+	if (make_room_for_worker(MyDatabaseId, hub->name, hub->starving_since, max_workers_reached))
+		hub->refusals = Min(hub->refusals, 3);
+	hub->retry_at = ms_from_now(process_backoff(hub->refusals, REFUSAL_BACKOFF_FIRST_MS,
+												REFUSAL_BACKOFF_LAST_MS));
+}
+
+static void
+note_start(HubState *hub)
+{
+	hub->has_full_worker = true;
+	hub->has_newcomer = true;
+	hub->starving_since = 0;
+	hub->refusals = 0;
+	last_look_was_vain = false;
+}
+
+static void
+start_worker(HubState *hub)
+{
+	SlotInfo	like = {0};
+	StartResult result;
+
+	like.kind = PROCESS_WORKER;
+	like.dboid = MyDatabaseId;
+	like.owner = hub->owner;
+	strlcpy(like.hub, hub->name, NAMEDATALEN);
+	like.index = number_for_worker(hub);
+	if (like.index < 0)
+		return;
+	result = process_start(&like, database_name);
+	if (result == START_OK)
+		note_start(hub);
+	else if (result == START_NOT_NOW)
+		hub->retry_at = ms_from_now(WATCH_MS);
+	else if (!hub->has_full_worker)
+		note_refusal(hub, result == START_MAX_WORKERS);
+	else
+		make_room_for_helper(MyDatabaseId, hub->name);
+}
+
+/* Work waits and nobody is there who could do all of it. */
+static void
+start_first_worker(HubState *hub)
+{
+	if (clock_now() < hub->retry_at)
+		return;
+	if (hub->obstacle == NULL)
+		start_worker(hub);
+	else
+	{
+		complain(hub, hub->obstacle, "Workers connect as the owner of their task hub: allow it to connect.");
+		hub->failures++;
+		hub->retry_at = ms_from_now(process_backoff(hub->failures, FAILURE_BACKOFF_FIRST_MS,
+													FAILURE_BACKOFF_LAST_MS));
+	}
+}
+
+static bool
+somebody_starves(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, hubs)
+	{
+		if (((HubState *) lfirst(lc))->starving_since != 0)
+			return true;
+	}
+	return coordinator_others_starve();
+}
+
+/*
+ * Work waits although the hub has workers. An idle one is woken, in case it
+ * does not know. If all were busy at two looks in a row another one helps,
+ * unless a hub without any worker needs the slot more.
+ */
+static void
+help_workers(HubState *hub)
+{
+	bool		overloaded = (!has_idle_worker(hub) && !hub->has_newcomer);
+
+	if (has_idle_worker(hub))
+		shmem_wake_hub(hub->name);
+	else if (overloaded && hub->overloaded && !somebody_starves())
+		start_worker(hub);
+	hub->overloaded = overloaded;
+}
+
+/* Answers what the look has found. */
+static void
+staff_hubs(void)
+{
+	bool		starving = false;
+	ListCell   *lc;
+
+	last_look_was_vain = true;
+	foreach(lc, hubs)
+	{
+		HubState   *hub = lfirst(lc);
+
+		if (!has_ready_work(hub))
+			hub->overloaded = false;
+		else if (!hub->has_full_worker)
+			start_first_worker(hub);
+		else
+			help_workers(hub);
+		if (!has_ready_work(hub) || hub->has_full_worker)
+			hub->starving_since = 0;
+		starving = starving || hub->starving_since != 0;
+	}
+	coordinator_set_starving(starving);
+}
+
+/* ---- housekeeping ---- */
+
+static void
+sweep_hub(const char *name)
+{
+	if (!work_item_begin("sweeping a task hub"))
+		slot_leave(LEFT_GONE, DT_NOEND);
+	(void) store_sweep_hub(name);
+	work_item_commit();
+	MemoryContextSwitchTo(loop_context);
+}
+
+static void
+sweep_hubs(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, hubs)
+	{
+		process_serve_requests();
+		sweep_hub(((HubState *) lfirst(lc))->name);
+	}
+	next_sweep = ms_from_now(setting_poll_interval);
+}
+
+/* ---- the loop ---- */
+
+/* When work is due that no worker waits for. */
+static TimestampTz
+next_due(void)
+{
+	TimestampTz due = DT_NOEND;
+	ListCell   *lc;
+
+	foreach(lc, hubs)
+	{
+		HubState   *hub = lfirst(lc);
+
+		if (!hub->has_full_worker)
+			due = Min(due, Max(hub_due(hub), hub->retry_at));
+	}
+	return due;
+}
+
+/* When the next look is to be taken without being woken. */
+static TimestampTz
+next_look(void)
+{
+	TimestampTz next = Min(next_due(), TimestampTzPlusMilliseconds(last_look, setting_poll_interval));
+
+	if (watching)
+		next = Min(next, TimestampTzPlusMilliseconds(Max(last_look, watching_since), WATCH_MS));
+	if (look_wanted)
+		next = last_look;
+	return Max(next, TimestampTzPlusMilliseconds(last_look, LOOK_GAP_MS));
+}
+
+/*
+ * A hub that has no worker is served at once; but not when the look before
+ * was for nothing, as it is when a hub is paused and its clients are not.
+ */
+static bool
+is_time_to_look(void)
+{
+	if (coordinator_take_look_now())
+		look_wanted = true;
+	if (look_wanted && !last_look_was_vain)
+		return true;
+	return clock_now() >= next_look();
+}
+
+static void
+leave_if_asked(void)
+{
+	if (!setting_enabled)
+		slot_leave(LEFT_DISABLED, DT_NOEND);
+	if (slot_mine()->retire)
+		slot_leave(LEFT_ASKED, next_due());
+}
+
+/* With new settings a hub may get what it was refused. */
+static void
+notice_reload(void)
+{
+	ListCell   *lc;
+
+	if (process_reloads() == reloads_seen)
+		return;
+	reloads_seen = process_reloads();
+	look_wanted = true;
+	foreach(lc, hubs)
+		((HubState *) lfirst(lc))->retry_at = 0;
+}
+
+/* Shows whether this process can be spared, then sleeps until something is to be done. */
+static void
+sleep_until_needed(void)
+{
+	bool		spare = !watching && !look_wanted && next_due() > ms_from_now(SPARE_MS);
+
+	process_report_idle();
+	slot_set_state(spare ? SLOT_IDLE : SLOT_BUSY);
+	(void) clock_wait_until(Min(next_look(), Min(next_sweep, bury_later)));
+}
+
+/* Connects with all rights, for the catalogs; the store lowers them to the extension's owner. */
+static void
+coordinator_connect(void)
+{
+	const SlotInfo *slot = slot_mine();
+
+	BackgroundWorkerInitializeConnectionByOid(slot->dboid, InvalidOid, 0);
+	session_init_worker();
+	loop_context = process_enter_loop();
+	hub_context = AllocSetContextCreate(TopMemoryContext, "durable task hubs",
+										ALLOCSET_DEFAULT_SIZES);
+	next_sweep = ms_from_now(setting_poll_interval);
+}
+
+void
+durable_coordinator_main(Datum main_arg)
+{
+	process_begin();
+	coordinator_connect();
+	for (;;)
+	{
+		MemoryContextReset(loop_context);
+		process_serve_requests();
+		notice_reload();
+		leave_if_asked();
+		bury_workers();
+		watch_workers();
+		if (is_time_to_look())
+		{
+			look_at_load();
+			count_workers();
+			staff_hubs();
+		}
+		if (clock_now() >= next_sweep)
+			sweep_hubs();
+		sleep_until_needed();
+	}
+}

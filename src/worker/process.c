@@ -1,0 +1,232 @@
+/*
+ * process.c
+ *		What launcher, coordinators and workers have in common: how one is
+ *		started, begins, serves requests, and is buried.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "suspects.h"
+#include "worker/workers.h"
+
+/* A process that was registered by somebody who is gone gets this long to come. */
+#define COMING_MS 10000
+
+/*
+ * A death with a work item in hand is judged this much later: by then a
+ * server that shuts down has told us so, and it is not held against the item.
+ */
+#define JUDGE_AFTER_MS 100
+
+StaticAssertDecl(sizeof(SlotRef) <= BGW_EXTRALEN, "SlotRef must fit into bgw_extra");
+
+/* The processes this one has registered, by slot number. */
+typedef struct Started
+{
+	BackgroundWorkerHandle *handle;
+	uint32		generation;
+} Started;
+
+static Started *started = NULL;
+static bool in_background = false;
+static uint32 reloads = 0;
+
+/* ---- the life of this process ---- */
+
+void
+process_begin(void)
+{
+	SlotRef		ref;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	in_background = true;
+
+	/* The launcher has no slot, nor bgw_extra. */
+	memcpy(&ref, MyBgworkerEntry->bgw_extra, sizeof(ref));
+	if (ref.generation == 0)
+		launcher_attach();
+	else if (!slot_attach(&ref))
+		slot_leave(LEFT_ASKED, DT_NOEND);
+}
+
+MemoryContext
+process_enter_loop(void)
+{
+	/* Other people's hooks expect a MessageContext. */
+	MessageContext = AllocSetContextCreate(TopMemoryContext, "durable main loop",
+										   ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(MessageContext);
+	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_USERSET, PGC_S_OVERRIDE);
+	return MessageContext;
+}
+
+/* Called in sessions too, where the main loop of the backend reloads the settings. */
+void
+process_serve_requests(void)
+{
+	bool		idle = in_background && !IsTransactionState();
+
+	if (idle)
+		QueryCancelPending = false; /* there is nothing to cancel */
+	CHECK_FOR_INTERRUPTS();
+	if (!idle || !ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	reloads++;
+}
+
+uint32
+process_reloads(void)
+{
+	return reloads;
+}
+
+void
+process_report_idle(void)
+{
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, "idle");
+}
+
+/* ---- starting others ---- */
+
+static void
+describe_process(BackgroundWorker *worker, const SlotInfo *like, const char *database_name)
+{
+	bool		is_worker = (like->kind == PROCESS_WORKER);
+
+	memset(worker, 0, sizeof(*worker));
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker->bgw_restart_time = BGW_NEVER_RESTART;
+	worker->bgw_notify_pid = MyProcPid;
+	strlcpy(worker->bgw_library_name, "durable", BGW_MAXLEN);
+	strlcpy(worker->bgw_function_name,
+			is_worker ? "durable_worker_main" : "durable_coordinator_main", BGW_MAXLEN);
+	strlcpy(worker->bgw_type, is_worker ? "durable worker" : "durable coordinator", BGW_MAXLEN);
+	if (is_worker)
+		snprintf(worker->bgw_name, BGW_MAXLEN, "durable worker %s/%s", database_name, like->hub);
+	else
+		snprintf(worker->bgw_name, BGW_MAXLEN, "durable coordinator %s", database_name);
+}
+
+/* Remembers the handle, which tells whether the process has come. */
+static void
+remember_started(const SlotRef *ref, BackgroundWorkerHandle *handle)
+{
+	Started    *entry;
+
+	if (started == NULL)
+		started = MemoryContextAllocZero(TopMemoryContext, slots_count() * sizeof(Started));
+	entry = &started[ref->number];
+	if (entry->handle != NULL)
+		pfree(entry->handle);
+	entry->handle = handle;
+	entry->generation = ref->generation;
+}
+
+StartResult
+process_start(const SlotInfo *like, const char *database_name)
+{
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+	MemoryContext old_context;
+	SlotRef		ref;
+	bool		registered;
+
+	switch (slot_claim(like, &ref))
+	{
+		case CLAIM_OK:
+			break;
+		case CLAIM_MAX_WORKERS:
+			return START_MAX_WORKERS;
+		case CLAIM_NO_SLOT:
+			return START_NO_SLOT;
+		default:
+			return START_NOT_NOW;
+	}
+
+	describe_process(&worker, like, database_name);
+	memcpy(worker.bgw_extra, &ref, sizeof(ref));
+	old_context = MemoryContextSwitchTo(TopMemoryContext);
+	registered = RegisterDynamicBackgroundWorker(&worker, &handle);
+	if (registered)
+		remember_started(&ref, handle);
+	else
+		slot_free(&ref);
+	MemoryContextSwitchTo(old_context);
+	return registered ? START_OK : START_NO_SLOT;
+}
+
+static BackgroundWorkerHandle *
+find_handle(const SlotInfo *slot)
+{
+	Started    *entry = started ? &started[slot->ref.number] : NULL;
+
+	if (entry == NULL || entry->generation != slot->ref.generation)
+		return NULL;
+	return entry->handle;
+}
+
+bool
+process_is_inherited(const SlotInfo *slot)
+{
+	return find_handle(slot) == NULL;
+}
+
+/* Its handle tells; when somebody else has that, we can only wait. */
+static bool
+has_stopped(const SlotInfo *slot)
+{
+	BackgroundWorkerHandle *handle = find_handle(slot);
+	pid_t		pid;
+
+	if (handle != NULL)
+		return GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED;
+	return TimestampDifferenceExceeds(slot->started_at, GetCurrentTimestamp(), COMING_MS);
+}
+
+bool
+process_never_came(const SlotInfo *slot)
+{
+	return slot->state == SLOT_STARTING && has_stopped(slot) && slot_expire(&slot->ref);
+}
+
+/* ---- burying the dead ---- */
+
+bool
+process_may_be_buried(const SlotInfo *slot, TimestampTz now)
+{
+	return slot->reason != LEFT_BY_ERROR || slot->excused ||
+		!suspect_in_hand(slot->ref.number) ||
+		TimestampDifferenceExceeds(slot->state_since, now, JUDGE_AFTER_MS);
+}
+
+void
+process_bury(const SlotInfo *slot)
+{
+	suspect_empty_hand(slot->ref.number, slot->reason == LEFT_BY_ERROR && !slot->excused);
+	slot_free(&slot->ref);
+}
+
+int
+process_backoff(int tries, int first, int last)
+{
+	int			delay = first;
+
+	while (--tries > 0 && delay < last)
+		delay *= 2;
+	return Min(delay, last);
+}

@@ -1,0 +1,153 @@
+/*
+ * worker.c
+ *		A worker: hosts the dispatchers of one task hub, connected as the
+ *		hub's owner, so that user code finds no rights but the owner's.
+ *
+ * A lost wake-up cannot happen: whoever makes work commits first and sets the
+ * latch then; the worker resets the latch first and looks then. When the
+ * worker leaves, its coordinator looks.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "dispatch/dispatchers.h"
+#include "session.h"
+#include "settings.h"
+#include "worker/workers.h"
+
+/* Work is due but another process has it: how often to look whether it is still so, in ms. */
+#define PATIENCE_FIRST_MS 20
+#define PATIENCE_LAST_MS 5000
+
+typedef struct WorkerState
+{
+	char		hub[NAMEDATALEN];
+	int			index;
+	TimestampTz idle_since;
+	int			vain_looks;		/* work was due, but not to be had */
+	MemoryContext loop_context;
+} WorkerState;
+
+/* Connects as the owner of the hub; a FATAL here is the coordinator's to explain. */
+static void
+worker_connect(WorkerState *worker)
+{
+	const SlotInfo *slot = slot_mine();
+
+	strlcpy(worker->hub, slot->hub, NAMEDATALEN);
+	worker->index = slot->index;
+	BackgroundWorkerInitializeConnectionByOid(slot->dboid, slot->owner, WORKER_CONNECT_FLAGS);
+	session_init_worker();
+	worker->loop_context = process_enter_loop();
+	worker->idle_since = clock_now();
+}
+
+static bool
+hosts_turns(const WorkerState *worker)
+{
+	return worker->index < setting_orchestrator_workers;
+}
+
+static bool
+hosts_activities(const WorkerState *worker)
+{
+	return worker->index < setting_activity_workers;
+}
+
+/* Between two work items: does somebody want this process to end? */
+static void
+leave_if_asked(const WorkerState *worker)
+{
+	if (!setting_enabled)
+		slot_leave(LEFT_DISABLED, DT_NOEND);
+	if (slot_mine()->retire)
+		slot_leave(LEFT_ASKED, DT_NOEND);
+	if (!hosts_turns(worker) && !hosts_activities(worker))
+		slot_leave(LEFT_IDLE, DT_NOEND);
+}
+
+/* Turns go first: one activity runs only when no turn is ready. True if something was done. */
+static bool
+run_dispatchers(const WorkerState *worker)
+{
+	DispatchResult result = DISPATCH_IDLE;
+	int64		done = 0;
+
+	if (hosts_turns(worker))
+		result = orchestration_dispatcher_run(worker->hub, &done);
+	if (result == DISPATCH_IDLE && hosts_activities(worker))
+		result = activity_dispatcher_run(worker->hub, &done);
+	MemoryContextSwitchTo(worker->loop_context);
+
+	slot_add_items_done(done);
+	if (result == DISPATCH_GONE)
+		slot_leave(LEFT_GONE, DT_NOEND);
+	return result == DISPATCH_DONE;
+}
+
+/*
+ * When to look again without being woken. Work that is due although we got
+ * none is in the hands of another: who releases it wakes the hub, so look
+ * more and more seldom.
+ */
+static TimestampTz
+next_look(WorkerState *worker, TimestampTz due)
+{
+	TimestampTz now = clock_now();
+
+	if (due > now)
+	{
+		worker->vain_looks = 0;
+		return due;
+	}
+	worker->vain_looks++;
+	return TimestampTzPlusMilliseconds(now, process_backoff(worker->vain_looks,
+															PATIENCE_FIRST_MS, PATIENCE_LAST_MS));
+}
+
+/* Sleeps until something is due or woken; ends the process when that is too far away. */
+static void
+sleep_until_due(WorkerState *worker)
+{
+	TimestampTz due = dispatch_next_due(worker->hub);
+	TimestampTz leave_at = TimestampTzPlusMilliseconds(worker->idle_since,
+													   setting_worker_idle_timeout);
+	TimestampTz until;
+
+	MemoryContextSwitchTo(worker->loop_context);
+	if (clock_now() >= leave_at)
+		slot_leave(LEFT_IDLE, due);
+	until = next_look(worker, due);
+	process_report_idle();
+	slot_set_state(SLOT_IDLE);
+	(void) clock_wait_until(Min(until, leave_at));
+	slot_set_state(SLOT_BUSY);
+}
+
+void
+durable_worker_main(Datum main_arg)
+{
+	WorkerState worker = {0};
+
+	process_begin();
+	worker_connect(&worker);
+	slot_set_state(SLOT_BUSY);
+	for (;;)
+	{
+		MemoryContextReset(worker.loop_context);
+		process_serve_requests();
+		leave_if_asked(&worker);
+		if (run_dispatchers(&worker))
+		{
+			worker.idle_since = clock_now();
+			worker.vain_looks = 0;
+		}
+		else
+			sleep_until_due(&worker);
+	}
+}

@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+#
+# Runs test suites, each on servers of its own, all of them even when one
+# fails. The last line is "N passed, N failed", summed over the suites.
+#
+# usage: test.sh [regress|isolation|pgtap|tap]...
+#        T=name: only the tests of that name; SUITE_TIMEOUT: seconds for a suite
+#
+# What the suites leave (results, diffs, logs) is kept in tmp_check/<suite>.
+
+set -euo pipefail
+# shellcheck source=tools/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+T=${T:-}
+total_passed=0
+total_failed=0
+failures=()
+
+# --- the suites: each writes to stdout, and returns non-zero on failure -------
+
+installcheck() {
+	as_server_user timeout --foreground "${SUITE_TIMEOUT:-900}" \
+		make -s --no-print-directory -C "$work" installcheck PG_CONFIG="$PG_CONFIG" T="$T" "$@"
+}
+
+run_regress() { installcheck ISOLATION= TAP_TESTS=; }
+run_isolation() { installcheck REGRESS= TAP_TESTS=; }
+run_tap() { installcheck REGRESS= ISOLATION= PROVE="perl tools/prove.pl"; }
+
+run_pgtap() {
+	local files status=0
+	mapfile -t files < <(compgen -G "test/pgtap/${T:-*}.sql" | sort)
+	start_pgtap_server || return 1
+	as_server_user env PATH="$bindir:$PATH" PGHOST="$work/tmp_check" PGUSER=postgres \
+		timeout --foreground "${SUITE_TIMEOUT:-900}" perl tools/prove.pl --pgtap "${files[@]}" || status=$?
+	stop_servers
+	return "$status"
+}
+
+# A server as pg_regress would make it, with a template for the tests' databases.
+start_pgtap_server() {
+	local data=tmp_check/pgtap
+	as_server_user mkdir -p tmp_check log
+	quietly as_server_user "$bindir/initdb" -D "$data" -U postgres -A trust --no-locale --encoding=UTF8 --no-sync || return 1
+	as_server_user tee -a "$data/postgresql.conf" >/dev/null <<-END || return 1
+	listen_addresses = ''
+	unix_socket_directories = '$work/tmp_check'
+	fsync = off
+	include '$work/test/durable.conf'
+	END
+	quietly as_server_user "$bindir/pg_ctl" start -w -D "$data" -l log/postmaster.log || return 1
+	as_server_user "$bindir/psql" -X -q -h "$work/tmp_check" -U postgres -d postgres -v ON_ERROR_STOP=1 <<-END
+	CREATE DATABASE pgtap;
+	\c pgtap
+	CREATE EXTENSION pgtap;
+	CREATE EXTENSION durable;
+	END
+}
+
+# --- counting -------------------------------------------------------------------
+
+has_tests() {
+	case $1 in
+		regress) compgen -G "$work/test/sql/${T:-*}.sql" ;;
+		isolation) compgen -G "$work/test/specs/${T:-*}.spec" ;;
+		pgtap) compgen -G "$work/test/pgtap/${T:-*}.sql" ;;
+		tap) compgen -G "$work/test/t/${T:-*}.pl" ;;
+		*) die "no such suite: $1" ;;
+	esac >/dev/null
+}
+
+# Prints "passed failed" from a log: of prove.pl, or of pg_regress ("test x ...
+# ok" up to 15, "ok 1 - x" since 16).
+count() {
+	awk '/^# counts: / { passed = $3; failed = $4 }
+		/^ok [0-9]/ || / \.\.\. ok( |$)/ { passed++ }
+		/^not ok [0-9]/ || / \.\.\. FAILED/ { failed++ }
+		END { print passed + 0, failed + 0 }' "$1"
+}
+
+# --- a suite ------------------------------------------------------------------------
+
+show_failure() {
+	local suite=$1 file
+	for file in regression.diffs log/*.log tmp_check/log/regress_log_*; do
+		[ -s "$file" ] || continue
+		case $file in
+			log/initdb.log) [ ! -e log/postmaster.log ] || continue ;;
+			# Of a Perl test's logs only those that have a failure to show.
+			tmp_check/log/*) grep -q '^\[.*not ok \|^#.*Failed\|died' "$file" || continue ;;
+		esac
+		say "---- $suite: the end of $file"
+		tail -n "$([ "$file" = regression.diffs ] && echo 150 || echo 40)" "$file"
+	done
+}
+
+# Keeps results and logs, not data directories, where the developer finds them.
+keep_results() {
+	local suite=$1 kept=$repo/tmp_check/$1 file
+	rm -rf "$kept" && mkdir -p "$kept" || return 0
+	for file in results regression.diffs log tmp_check/log; do
+		[ ! -e "$file" ] || cp -R "$file" "$kept/"
+	done
+	cp "$suite.log" "$kept/output.log"
+}
+
+run_suite() {
+	local suite=$1 status=0 passed failed
+	if ! has_tests "$suite"; then
+		if [ -z "$T" ]; then
+			say "== $suite: no tests"
+			failures+=("$suite ran nothing")
+			total_failed=$((total_failed + 1))
+		fi
+		return 0
+	fi
+
+	say "== $suite"
+	"run_$suite" 2>&1 | tee "$suite.log" | grep -v '^# counts: ' || status=1
+	read -r passed failed < <(count "$suite.log")
+	if [ "$failed" = 0 ] && { [ "$status" != 0 ] || [ "$passed" = 0 ]; }; then
+		failed=1
+	fi
+	if [ "$failed" != 0 ]; then
+		show_failure "$suite"
+		failures+=("$suite: $failed failed, see tmp_check/$suite")
+	fi
+	keep_results "$suite"
+	stop_servers
+	as_server_user rm -rf results regression.diffs regression.out log tmp_check tmp_check_iso output_iso
+	total_passed=$((total_passed + passed))
+	total_failed=$((total_failed + failed))
+}
+
+prepare
+make_work_dir Makefile test expected tools
+[ $# -gt 0 ] || set -- regress isolation pgtap tap
+for suite in "$@"; do
+	run_suite "$suite"
+done
+if [ $((total_passed + total_failed)) = 0 ]; then
+	failures+=("no test is named ${T:-?}")
+	total_failed=1
+fi
+if [ ${#failures[@]} -gt 0 ]; then
+	say
+	say "== failures"
+	printf '%s\n' "${failures[@]}"
+fi
+say "$total_passed passed, $total_failed failed"
+[ "$total_failed" = 0 ]
