@@ -506,10 +506,10 @@ CREATE FUNCTION durable.schedule_sql(query text, VARIADIC args "any") RETURNS du
 COMMENT ON FUNCTION durable.schedule_sql(text, VARIADIC "any") IS
 'Schedules an SQL statement as an activity, with $1, $2 ... bound to the arguments.';
 
-CREATE FUNCTION durable.schedule_sql(retry durable.retry_policy, query text, VARIADIC args "any") RETURNS durable.task
+CREATE FUNCTION durable.schedule_sql(retry durable.retry_policy, VARIADIC query_and_args "any") RETURNS durable.task
 	AS 'MODULE_PATHNAME', 'durable_schedule_sql_retry' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION durable.schedule_sql(durable.retry_policy, text, VARIADIC "any") IS
-'Schedules an SQL statement as an activity, with $1, $2 ... bound to the arguments. Tried again as the retry policy says.';
+COMMENT ON FUNCTION durable.schedule_sql(durable.retry_policy, VARIADIC "any") IS
+'Schedules an SQL statement as an activity, with $1, $2 ... bound to the arguments. The statement is the first argument after the retry policy, which says when it is tried again.';
 
 CREATE FUNCTION durable.call_sql(query text) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'durable_call_sql' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -521,10 +521,10 @@ CREATE FUNCTION durable.call_sql(query text, VARIADIC args "any") RETURNS jsonb
 COMMENT ON FUNCTION durable.call_sql(text, VARIADIC "any") IS
 'Runs an SQL statement as an activity, with $1, $2 ... bound to the arguments. Returns null if it returns no row, the row as an object if it returns one, an array of objects if it returns more.';
 
-CREATE FUNCTION durable.call_sql(retry durable.retry_policy, query text, VARIADIC args "any") RETURNS jsonb
+CREATE FUNCTION durable.call_sql(retry durable.retry_policy, VARIADIC query_and_args "any") RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'durable_call_sql_retry' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION durable.call_sql(durable.retry_policy, text, VARIADIC "any") IS
-'Runs an SQL statement as an activity, with $1, $2 ... bound to the arguments. Returns null if it returns no row, the row as an object if it returns one, an array of objects if it returns more. Tried again as the retry policy says.';
+COMMENT ON FUNCTION durable.call_sql(durable.retry_policy, VARIADIC "any") IS
+'Runs an SQL statement as an activity, with $1, $2 ... bound to the arguments. Returns null if it returns no row, the row as an object if it returns one, an array of objects if it returns more. The statement is the first argument after the retry policy, which says when it is tried again.';
 
 CREATE FUNCTION durable.schedule_suborchestrator(name text, input jsonb DEFAULT NULL, instance_id text DEFAULT NULL, version text DEFAULT NULL, retry durable.retry_policy DEFAULT NULL, tags jsonb DEFAULT NULL) RETURNS durable.task
 	AS 'MODULE_PATHNAME', 'durable_schedule_suborchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -532,6 +532,7 @@ statement_result(MemoryContext caller)
 
 	if (SPI_tuptable == NULL || SPI_processed == 0)
 		return NULL;
+	BlessTupleDesc(SPI_tuptable->tupdesc);
 	old = MemoryContextSwitchTo(caller);
 	if (SPI_processed == 1)
 		result = DatumGetJsonbP(row_as_jsonb(0));

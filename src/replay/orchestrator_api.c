@@ -284,6 +284,29 @@ durable_call_activity(PG_FUNCTION_ARGS)
 	return await_outcome(context, fcinfo, schedule_activity(context, fcinfo));
 }
 
+/* The text of an argument that is declared "any". */
+static char *
+argument_text(FunctionCallInfo fcinfo, int arg)
+{
+	if (get_fn_expr_argtype(fcinfo->flinfo, arg) == UNKNOWNOID)
+		return DatumGetCString(PG_GETARG_DATUM(arg));
+	return text_to_cstring(PG_GETARG_TEXT_PP(arg));
+}
+
+/* The statement is declared "any" after a retry policy: see that it is text. */
+static void
+require_query(FunctionCallInfo fcinfo, int arg)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, arg);
+
+	require_argument(fcinfo, arg, "query");
+	if (type != TEXTOID && type != VARCHAROID && type != UNKNOWNOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("the query must be text, not %s", format_type_be(type))));
+	require_not_empty(cstring_to_text(argument_text(fcinfo, arg)), "query");
+}
+
 /* The arguments of a statement as {"type": ..., "value": ...}, the value as its type writes it. */
 static void
 push_statement_argument(JsonbParseState **state, FunctionCallInfo fcinfo, int arg)
@@ -329,7 +352,7 @@ statement_input(FunctionCallInfo fcinfo, int query_arg)
 	value.val.string.val = "query";
 	value.val.string.len = 5;
 	pushJsonbValue(&state, WJB_KEY, &value);
-	value.val.string.val = text_to_cstring(PG_GETARG_TEXT_PP(query_arg));
+	value.val.string.val = argument_text(fcinfo, query_arg);
 	value.val.string.len = strlen(value.val.string.val);
 	pushJsonbValue(&state, WJB_VALUE, &value);
 	value.val.string.val = "args";
@@ -349,8 +372,7 @@ schedule_sql(OrchestrationContext *context, FunctionCallInfo fcinfo, int query_a
 	const RetryPolicy *retry = query_arg > 0 ? retry_policy_from_argument(fcinfo, 0, context->memory) : NULL;
 	MemoryContext old;
 
-	require_argument(fcinfo, query_arg, "query");
-	require_not_empty(PG_GETARG_TEXT_PP(query_arg), "query");
+	require_query(fcinfo, query_arg);
 	if (get_fn_expr_variadic(fcinfo->flinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
