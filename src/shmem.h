@@ -171,7 +171,9 @@ extern void launcher_take_tellings(Tellings *tellings);
 
 /* Wakes who serves the hub of this database (NULL: all its hubs). Neither allocates nor raises. */
 extern void shmem_wake_hub(const char *hub);
-extern void shmem_wake_launcher(Oid dboid);		/* it shall see to this database; InvalidOid: to the list of them */
+
+/* The launcher shall see to this database; InvalidOid: to the list of them. */
+extern void shmem_wake_launcher(Oid dboid);
 extern bool shmem_has_coordinator(Oid dboid);
 
 /* The sessions waiting for an instance, known by a hash; 0 wakes all of this database. */
@@ -186,7 +188,7 @@ extern void shmem_unlock_suspects(void);
 
 /* ---- DDL ---- */
 
-/* Keeps our processes out of the database until database_release(), the end of the transaction or of the process. */
+/* Keeps our processes out of the database until database_release(), or the end of the transaction. */
 extern void database_hold(Oid dboid);
 extern void database_release(void);
 

@@ -59,17 +59,25 @@ start_batch() {
 	progress
 }
 
-# Looks until a query says true; gives up when the server or the batch is dead.
+# Looks until a query says true; gives up when the batch is not alive, or after a minute.
 wait_until() {
 	local tries=0
 	until [ "$(ask -c "$1")" = t ]; do
+		case $(batch_status) in
+			pending | running) ;;
+			*) give_up "too early, the batch has ended" ;;
+		esac
 		[ "$((tries += 1))" -lt 600 ] || give_up "this did not come true within a minute: $1"
 		sleep 0.1
 	done
 }
 
+batch_status() { ask -c "SELECT status FROM durable.instances WHERE instance_id = '$batch'"; }
+
 give_up() {
-	say "" "$*" "The end of the server's log:"
+	say "" "$1" "" "the batch:"
+	ask -c "SELECT status, failure FROM durable.instances WHERE instance_id = '$batch'" || true
+	say "the end of the server's log:"
 	tail -n 30 "$work/server.log"
 	exit 1
 }
@@ -79,7 +87,7 @@ decide() {
 }
 
 crash() {
-	wait_until "SELECT count(*) > (SELECT count(*) FROM orders) / 2 FROM orders WHERE outcome IS NOT NULL"
+	wait_until "SELECT count(*) > (SELECT count(*) FROM orders) / 2 FROM ledger"
 	progress
 	step "halfway: pg_ctl stop -m immediate, as in a power failure"
 	pg_ctl stop -m immediate
@@ -97,11 +105,11 @@ wait_for_end() {
 		case $status in
 			completed) break ;;
 			pending | running) ;;
-			*) give_up "the batch is $status: $(ask -c "SELECT failure FROM durable.instances WHERE instance_id = '$batch'")" ;;
+			*) give_up "the batch should have completed" ;;
 		esac
 		[ $((SECONDS - started)) -lt "${DEMO_TIMEOUT:-180}" ] || give_up "the batch has not ended"
 	done
-	ask -c "SELECT '   the batch returned ' || output FROM durable.instances WHERE instance_id = '$batch'"
+	ask -c "SELECT '   the batch returned ' || output::text FROM durable.instances WHERE instance_id = '$batch'"
 }
 
 check() {

@@ -74,7 +74,7 @@ CREATE FUNCTION fulfil_orders(input jsonb) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
 	order_ids	jsonb;
-	order_id	jsonb;
+	order_id	int;
 	repair		durable.task;
 	saga		durable.task;
 	sagas		durable.task[];
@@ -85,7 +85,7 @@ BEGIN
 		jsonb_build_object('gateway', 'north', 'after', input->'outage'), instance_id => 'repair-north');
 
 	order_ids := durable.call_activity('open_orders');
-	FOR order_id IN SELECT jsonb_array_elements(order_ids) LOOP
+	FOR order_id IN SELECT jsonb_array_elements_text(order_ids) LOOP
 		sagas := sagas || durable.schedule_suborchestrator('order_saga',
 			jsonb_build_object('order_id', order_id, 'approval_deadline', input->'approval_deadline'),
 			instance_id => 'order-' || order_id);

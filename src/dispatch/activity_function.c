@@ -373,7 +373,7 @@ make_call_plan(const ActivityFunction *function, uint64 given)
 	for (int i = 0; i < function->n_args; i++)
 		if (given & (UINT64CONST(1) << i))
 			types[n++] = function->types[i];
-	plan = SPI_prepare(call_query(function, given), n, types);
+	plan = SPI_prepare_cursor(call_query(function, given), n, types, CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare the call of an activity: %s", SPI_result_code_string(SPI_result));
 	return plan;

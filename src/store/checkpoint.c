@@ -27,6 +27,11 @@ static StoreStatement delete_messages = {
 	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
 };
 
+static StoreStatement delete_message = {
+	"DELETE FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.instance_id = $2 AND m.message_id = $3",
+	3, {TEXTOID, TEXTOID, INT8OID}
+};
+
 enum
 {
 	H_INSTANCE_ID, H_GENERATION, H_SEQ, H_TURN, H_TURN_AT, H_TIMESTAMP, H_FIRE_AT, H_EVENT_ID, H_TASK_ID, H_EVENT_TYPE,
@@ -38,16 +43,10 @@ static const Oid history_types[N_HISTORY_COLUMNS] = {
 	BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID
 };
 
-static StoreStatement insert_history = {
-	"INSERT INTO durable_store.history (task_hub, instance_id, generation, seq, turn, turn_at, \"timestamp\", fire_at, event_id,"
-	" task_id, event_type, opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags)"
-	" SELECT $1, u.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
-	" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
-	" pg_catalog.unnest($11), pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15),"
-	" pg_catalog.unnest($16), pg_catalog.unnest($17), pg_catalog.unnest($18), pg_catalog.unnest($19)) u",
-	19, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
-		INT4ARRAYOID, INT4ARRAYOID, INT2ARRAYOID, BOOLARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
+static StoreInsert insert_history = {
+	"history",
+	"instance_id, generation, seq, turn, turn_at, \"timestamp\", fire_at, event_id, task_id, event_type,"
+	" opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags"
 };
 
 /* What a queued activity of an older generation still needs stays until it has run. */
@@ -68,13 +67,9 @@ static const Oid activity_types[N_ACTIVITY_COLUMNS] = {
 	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID
 };
 
-static StoreStatement insert_activities = {
-	"INSERT INTO durable_store.activity_queue (task_hub, instance_id, execution_id, generation, task_id, seq, visible_at,"
-	" name, version, input)"
-	" SELECT $1, u.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
-	" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10)) u",
-	10, {TEXTOID, TEXTARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		JSONBARRAYOID}
+static StoreInsert insert_activities = {
+	"activity_queue",
+	"instance_id, execution_id, generation, task_id, seq, visible_at, name, version, input"
 };
 
 enum
@@ -103,6 +98,15 @@ static StoreStatement update_instances = {
 		TIMESTAMPTZARRAYOID, BOOLARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
 };
 
+static StoreStatement update_instance = {
+	"UPDATE durable_store.instances i SET execution_id = $4, generation = $5, turn = $6, last_seq = $7, status = $8,"
+	" version = $9, completed_at = $10, updated_at = $2, input = CASE WHEN $11 THEN $12 ELSE i.input END, output = $13,"
+	" failure = $14, custom_status = $15, waiting_events = NULL"
+	" WHERE i.task_hub = $1 AND i.instance_id = $3",
+	15, {TEXTOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID,
+		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID}
+};
+
 /* Only for those that wait for events: most turns have none, and arrays do not nest in unnest(). */
 static StoreStatement update_waiting = {
 	"UPDATE durable_store.instances i SET waiting_events = $3 WHERE i.task_hub = $1 AND i.instance_id = $2",
@@ -120,10 +124,15 @@ static StoreStatement delete_timers = {
 	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
 };
 
-/* Runs a statement over (instance id, bigint) pairs, if there are any; returns rows changed. */
+/*
+ * Runs a statement over (instance id, bigint) pairs, if there are any; "one"
+ * is for a single pair and may be NULL. Returns rows changed.
+ */
 static uint64
-execute_pairs(StoreStatement *statement, const char *task_hub, RowBuffer *pairs)
+execute_pairs(StoreStatement *one, StoreStatement *many, const char *task_hub, RowBuffer *pairs)
 {
+	bool		single = one != NULL && pairs->n_rows == 1;
+	char		nulls[3] = "   ";
 	Datum		values[3];
 	StoreScope	scope;
 	uint64		rows;
@@ -132,8 +141,11 @@ execute_pairs(StoreStatement *statement, const char *task_hub, RowBuffer *pairs)
 		return 0;
 	store_open(&scope);
 	values[0] = TEXT_DATUM(task_hub);
-	row_buffer_arrays(pairs, values + 1);
-	rows = store_execute(statement, values, NULL);
+	if (single)
+		row_buffer_row(pairs, 0, values + 1, nulls + 1);
+	else
+		row_buffer_arrays(pairs, values + 1);
+	rows = store_execute(single ? one : many, values, NULL);
 	store_close(&scope);
 	return rows;
 }
@@ -147,7 +159,8 @@ add_pair(RowBuffer *pairs, const char *instance_id, int64 number)
 }
 
 /*
- * Deletes what was consumed. We hold the instance's lock since before we read
+ * Deletes what was consumed, but of finished instances, whose inboxes are
+ * cleared as a whole. We hold the instance's lock since before we read
  * the messages, so they must all be there still; if not, somebody took part
  * in this turn who must not, and nothing of it may stand.
  */
@@ -160,12 +173,15 @@ consume_messages(const char *task_hub, List *checkpoints)
 
 	foreach(lc, checkpoints)
 	{
-		FetchedInstance *fetched = ((Checkpoint *) lfirst(lc))->fetched;
+		Checkpoint *checkpoint = lfirst(lc);
+		FetchedInstance *fetched = checkpoint->fetched;
 
+		if (checkpoint->ran && runtime_status_is_finished(checkpoint->state->status))
+			continue;
 		foreach(lc2, fetched->messages)
 			add_pair(pairs, fetched->state->instance_id, ((HistoryEvent *) lfirst(lc2))->message_id);
 	}
-	if (execute_pairs(&delete_messages, task_hub, pairs) != (uint64) pairs->n_rows)
+	if (execute_pairs(&delete_message, &delete_messages, task_hub, pairs) != (uint64) pairs->n_rows)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("messages of a locked instance were taken by another session")));
@@ -233,8 +249,8 @@ write_history(const char *task_hub, List *checkpoints)
 		if (state->generation != checkpoint->fetched->state->generation)
 			add_pair(continued, state->instance_id, state->generation);
 	}
-	execute_rows(&insert_history, task_hub, rows);
-	execute_pairs(&delete_old_history, task_hub, continued);
+	store_insert(&insert_history, task_hub, rows);
+	execute_pairs(NULL, &delete_old_history, task_hub, continued);
 }
 
 static void
@@ -269,7 +285,7 @@ queue_activities(const char *task_hub, List *checkpoints, TimestampTz now)
 		foreach(lc2, checkpoint->outbox.activities)
 			add_activity_row(rows, checkpoint->state->instance_id, lfirst(lc2), now);
 	}
-	execute_rows(&insert_activities, task_hub, rows);
+	store_insert(&insert_activities, task_hub, rows);
 	if (rows->n_rows > 0)
 		wake_hub_at_commit(task_hub);
 }
@@ -309,7 +325,7 @@ forget_timers(const char *task_hub, List *checkpoints)
 		foreach(lc2, checkpoint->outbox.cancelled_timers)
 			add_pair(pairs, checkpoint->state->instance_id, lfirst_int(lc2));
 	}
-	execute_pairs(&delete_timers, task_hub, pairs);
+	execute_pairs(NULL, &delete_timers, task_hub, pairs);
 }
 
 /* ------------------------------------------------------------------------
@@ -485,6 +501,7 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 {
 	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
 	Datum		values[N_INSTANCE_COLUMNS + 2];
+	char		nulls[N_INSTANCE_COLUMNS + 2];
 	StoreScope	scope;
 	ListCell   *lc;
 
@@ -496,8 +513,17 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 	store_open(&scope);
 	values[0] = TEXT_DATUM(task_hub);
 	values[1] = TimestampTzGetDatum(now);
-	row_buffer_arrays(rows, values + 2);
-	store_execute(&update_instances, values, NULL);
+	if (rows->n_rows == 1)
+	{
+		nulls[0] = nulls[1] = ' ';
+		row_buffer_row(rows, 0, values + 2, nulls + 2);
+		store_execute(&update_instance, values, nulls);
+	}
+	else
+	{
+		row_buffer_arrays(rows, values + 2);
+		store_execute(&update_instances, values, NULL);
+	}
 	store_close(&scope);
 	foreach(lc, checkpoints)
 	{

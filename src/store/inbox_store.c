@@ -46,6 +46,16 @@ static StoreStatement insert_messages = {
 		INT2ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
 };
 
+static StoreStatement insert_message = {
+	"INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", fire_at, execution_id, task_id,"
+	" event_type, recurse, name, payload, failure)"
+	" SELECT $1, $2, greatest($3, CASE WHEN i.status = 'pending' THEN i.scheduled_start_at END),"
+	" $4, $5, $6, $7, $8, $9, $10, $11, $12"
+	" FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = $2 AND (i.completed_at IS NULL OR $9)",
+	12, {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID,
+		INT2OID, BOOLOID, TEXTOID, JSONBOID, JSONBOID}
+};
+
 static StoreStatement terminate_children = {
 	"INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", event_type, recurse, payload)"
 	" SELECT $1, c.instance_id, $4, $4, 3, true, $3"
@@ -125,14 +135,24 @@ void
 store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 {
 	Datum		values[N_COLUMNS + 1];
+	char		nulls[N_COLUMNS + 1];
 	StoreScope	scope;
 
 	if (buffer->rows->n_rows == 0)
 		return;
 	store_open(&scope);
 	values[0] = TEXT_DATUM(task_hub);
-	row_buffer_arrays(buffer->rows, values + 1);
-	store_execute(&insert_messages, values, NULL);
+	nulls[0] = ' ';
+	if (buffer->rows->n_rows == 1)
+	{
+		row_buffer_row(buffer->rows, 0, values + 1, nulls + 1);
+		store_execute(&insert_message, values, nulls);
+	}
+	else
+	{
+		row_buffer_arrays(buffer->rows, values + 1);
+		store_execute(&insert_messages, values, NULL);
+	}
 	store_close(&scope);
 	wake_hub_at_commit(task_hub);
 }

@@ -27,18 +27,24 @@ static const Oid column_types[N_COLUMNS] = {
 	JSONBOID, BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID
 };
 
-static StoreStatement insert_instances = {
-	"INSERT INTO durable_store.instances (task_hub, instance_id, execution_id, created_at, updated_at,"
-	" scheduled_start_at, name, function, version, input, tags, settings, notify, trace_parent,"
+#define INSERT_INSTANCES \
+	"INSERT INTO durable_store.instances (task_hub, updated_at, instance_id, execution_id, created_at," \
+	" scheduled_start_at, name, function, version, input, tags, settings, notify, trace_parent," \
 	" parent_instance_id, parent_execution_id, parent_task_id)"
-	" SELECT $1, u.instance_id, u.execution_id, u.created_at, u.created_at, u.start_at, u.name, u.function,"
-	" u.version, u.input, u.tags, u.settings, u.notify, u.trace_parent,"
-	" u.parent_instance_id, u.parent_execution_id, u.parent_task_id"
+
+static StoreStatement insert_instance = {
+	INSERT_INSTANCES " VALUES ($1, $4, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+	" ON CONFLICT DO NOTHING RETURNING execution_id",
+	16, {TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
+		JSONBOID, JSONBOID, JSONBOID, BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID}
+};
+
+static StoreStatement insert_instances = {
+	INSERT_INSTANCES " SELECT $1, u.created_at, u.*"
 	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
 	" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
 	" pg_catalog.unnest($11), pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15),"
-	" pg_catalog.unnest($16)) u(instance_id, execution_id, created_at, start_at, name, function, version, input, tags,"
-	" settings, notify, trace_parent, parent_instance_id, parent_execution_id, parent_task_id)"
+	" pg_catalog.unnest($16)) u(instance_id, execution_id, created_at)"
 	" ON CONFLICT DO NOTHING RETURNING execution_id",
 	16, {TEXTOID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, UUIDARRAYOID, INT4ARRAYOID}
@@ -77,7 +83,7 @@ static StoreStatement delete_activities = {
 	2, {TEXTOID, TEXTOID}
 };
 
-/* Fills the columns; "set" puts a value where it belongs: into a buffer's row or an argument list. */
+/* A new instance as a row. */
 static void
 fill_row(RowBuffer *buffer, const NewInstance *instance)
 {
@@ -140,6 +146,7 @@ store_insert_instances(const char *task_hub, List *instances)
 	RowBuffer  *buffer = row_buffer_make(N_COLUMNS, column_types);
 	MessageBuffer *messages = message_buffer_make();
 	Datum		values[N_COLUMNS + 1];
+	char		nulls[N_COLUMNS + 1];
 	StoreScope	scope;
 	ListCell   *lc;
 
@@ -147,8 +154,17 @@ store_insert_instances(const char *task_hub, List *instances)
 		fill_row(buffer, lfirst(lc));
 	store_open(&scope);
 	values[0] = TEXT_DATUM(task_hub);
-	row_buffer_arrays(buffer, values + 1);
-	mark_created(&scope, instances, store_execute(&insert_instances, values, NULL));
+	nulls[0] = ' ';
+	if (buffer->n_rows == 1)
+	{
+		row_buffer_row(buffer, 0, values + 1, nulls + 1);
+		mark_created(&scope, instances, store_execute(&insert_instance, values, nulls));
+	}
+	else
+	{
+		row_buffer_arrays(buffer, values + 1);
+		mark_created(&scope, instances, store_execute(&insert_instances, values, NULL));
+	}
 	store_close(&scope);
 	foreach(lc, instances)
 		if (((NewInstance *) lfirst(lc))->created)
@@ -219,19 +235,13 @@ overwrite_instance(const char *task_hub, const NewInstance *instance)
 {
 	RowBuffer  *row = row_buffer_make(N_COLUMNS, column_types);
 	Datum		values[N_COLUMNS + 1];
-	char		nulls[N_COLUMNS + 2];
+	char		nulls[N_COLUMNS + 1];
 	StoreScope	scope;
 
 	fill_row(row, instance);
-	memset(nulls, ' ', sizeof(nulls));
 	values[0] = TEXT_DATUM(task_hub);
-	for (int i = 0; i < N_COLUMNS; i++)
-	{
-		values[i + 1] = row->values[i][0];
-		if (row->nulls[i][0])
-			nulls[i + 1] = 'n';
-	}
-	nulls[N_COLUMNS + 1] = '\0';
+	nulls[0] = ' ';
+	row_buffer_row(row, 0, values + 1, nulls + 1);
 	store_open(&scope);
 	store_execute(&replace_instance, values, nulls);
 	store_close(&scope);

@@ -12,28 +12,28 @@
 #include "core/json.h"
 #include "store/instance_store.h"
 #include "store/store.h"
+#include "store/string_set.h"
 
 #define INSTANCE_COLUMNS \
 	"i.instance_id, i.execution_id, i.generation, i.turn, i.last_seq, i.status, i.name, i.function, i.version, " \
 	"i.parent_instance_id, i.parent_execution_id, i.parent_task_id, i.notify, i.settings, i.tags, i.input, " \
 	"i.custom_status, i.trace_parent"
 
-/*
- * Looks at the first $3 visible messages and locks the instances they are
- * for. When others hold all of those, the caller looks further.
- */
+/* The instances of the first $3 visible messages, the one that waits longest first. */
+static StoreStatement find_ready = {
+	"SELECT m.instance_id FROM (SELECT b.instance_id, b.visible_at FROM durable_store.inbox b"
+	"  WHERE b.task_hub = $1 AND b.visible_at <= $2 ORDER BY b.visible_at LIMIT $3) m",
+	3, {TEXTOID, TIMESTAMPTZOID, INT8OID}
+};
+
+/* Those of them that nobody holds. */
 static StoreStatement lock_instances = {
-	"SELECT " INSTANCE_COLUMNS ""
-	" FROM (SELECT m.instance_id, pg_catalog.min(m.visible_at) AS first"
-	"       FROM (SELECT b.instance_id, b.visible_at FROM durable_store.inbox b"
-	"             WHERE b.task_hub = $1 AND b.visible_at <= $2"
-	"             ORDER BY b.visible_at LIMIT $3) m"
-	"       GROUP BY m.instance_id) d"
-	" JOIN durable_store.instances i ON i.task_hub = $1"
-	"      AND i.instance_id = d.instance_id"
-	" ORDER BY d.first LIMIT $4"
+	"SELECT " INSTANCE_COLUMNS
+	" FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
+	" JOIN durable_store.instances i ON i.task_hub = $1 AND i.instance_id = u.instance_id"
+	" ORDER BY u.n LIMIT $3"
 	" FOR NO KEY UPDATE OF i SKIP LOCKED",
-	4, {TEXTOID, TIMESTAMPTZOID, INT8OID, INT8OID}
+	3, {TEXTOID, TEXTARRAYOID, INT8OID}
 };
 
 static StoreStatement lock_instance = {
@@ -44,17 +44,19 @@ static StoreStatement lock_instance = {
 	2, {TEXTOID, TEXTOID}
 };
 
-static StoreStatement count_visible = {
-	"SELECT pg_catalog.count(*) FROM (SELECT FROM durable_store.inbox b"
-	" WHERE b.task_hub = $1 AND b.visible_at <= $2"
-	" ORDER BY b.visible_at LIMIT $3) m",
-	3, {TEXTOID, TIMESTAMPTZOID, INT8OID}
+#define MESSAGE_COLUMNS \
+	"m.message_id, m.visible_at, m.\"timestamp\", m.fire_at, m.execution_id, m.task_id, m.event_type," \
+	" m.recurse, m.name, m.payload, m.failure"
+
+static StoreStatement read_messages_of_one = {
+	"SELECT 1::bigint, " MESSAGE_COLUMNS " FROM durable_store.inbox m"
+	" WHERE m.task_hub = $1 AND m.instance_id = $2 AND m.visible_at <= $3 ORDER BY m.visible_at, m.message_id",
+	3, {TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };
 
 /* A statement of its own, after the lock: in one statement with it, messages consumed meanwhile would be seen. */
 static StoreStatement read_messages = {
-	"SELECT u.n, m.message_id, m.visible_at, m.\"timestamp\", m.fire_at, m.execution_id, m.task_id, m.event_type,"
-	" m.recurse, m.name, m.payload, m.failure"
+	"SELECT u.n, " MESSAGE_COLUMNS
 	" FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
 	" JOIN durable_store.inbox m ON m.task_hub = $1"
 	"      AND m.instance_id = u.instance_id AND m.visible_at <= $3"
@@ -63,11 +65,20 @@ static StoreStatement read_messages = {
 };
 
 /* Inputs of what was scheduled are not needed for replay. */
-static StoreStatement read_history = {
-	"SELECT u.n, h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type,"
-	" h.name, h.version, h.target_instance_id,"
-	" CASE WHEN h.event_type <> ALL ('{4,7,10,14}'::pg_catalog.int2[]) THEN h.payload END,"
+#define HISTORY_COLUMNS \
+	"h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
+	" h.name, h.version, h.target_instance_id," \
+	" CASE WHEN h.event_type <> ALL ('{4,7,10,14}'::pg_catalog.int2[]) THEN h.payload END," \
 	" h.failure, CASE WHEN h.event_type = 7 THEN h.tags END"
+
+static StoreStatement read_history_of_one = {
+	"SELECT 1::bigint, " HISTORY_COLUMNS " FROM durable_store.history h"
+	" WHERE h.task_hub = $1 AND h.instance_id = $2 AND h.generation = $3 ORDER BY h.seq",
+	3, {TEXTOID, TEXTOID, INT8OID}
+};
+
+static StoreStatement read_history = {
+	"SELECT u.n, " HISTORY_COLUMNS
 	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) WITH ORDINALITY u(instance_id, generation, n)"
 	" JOIN durable_store.history h ON h.task_hub = $1"
 	"      AND h.instance_id = u.instance_id"
@@ -143,14 +154,43 @@ fetched_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
 	return instances;
 }
 
-static uint64
-count_messages(const char *task_hub, TimestampTz now, int64 limit)
+/* The distinct instances among the first visible messages, in order; *looked_at: how many messages. */
+static RowBuffer *
+find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int64 look_at, uint64 *looked_at)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), Int64GetDatum(limit)};
-	bool		isnull;
+	static const Oid types[] = {TEXTOID};
+	Datum		values[3] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), Int64GetDatum(look_at)};
+	RowBuffer  *ids;
+	StringSet  *seen;
 
-	store_execute(&count_visible, values, NULL);
-	return (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	*looked_at = store_execute(&find_ready, values, NULL);
+	ids = row_buffer_make(1, types);
+	seen = string_set_make();
+	for (uint64 i = 0; i < *looked_at; i++)
+	{
+		Row			row = store_row(scope, i);
+		char	   *id = row_text(&row, 1);
+
+		if (!string_set_add(seen, id))
+			continue;
+		row_buffer_add(ids);
+		row_buffer_set_text(ids, 0, id);
+	}
+	return ids;
+}
+
+static uint64
+lock_found(const char *task_hub, RowBuffer *ids, int max_instances)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub), (Datum) 0, Int64GetDatum(max_instances)};
+
+	if (ids->n_rows == 1)
+	{
+		values[1] = ids->values[0][0];
+		return store_execute(&lock_instance, values, NULL);
+	}
+	row_buffer_arrays(ids, &values[1]);
+	return store_execute(&lock_instances, values, NULL);
 }
 
 /*
@@ -160,19 +200,21 @@ count_messages(const char *task_hub, TimestampTz now, int64 limit)
 static List *
 lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int max_instances)
 {
-	int64		look_at = (int64) max_instances * 4 + 16;
+	int64		look_at = (int64) max_instances * 2;
 
-	for (;;)
+	for (;; look_at *= 8)
 	{
-		Datum		values[4] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now),
-		Int64GetDatum(look_at), Int64GetDatum(max_instances)};
-		uint64		rows = store_execute(&lock_instances, values, NULL);
+		uint64		looked_at;
+		RowBuffer  *ids = find_ready_instances(scope, task_hub, now, look_at, &looked_at);
+		uint64		rows;
 
+		if (looked_at == 0)
+			return NIL;
+		rows = lock_found(task_hub, ids, max_instances);
 		if (rows > 0)
 			return fetched_from_result(scope, task_hub, rows);
-		if (count_messages(task_hub, now, look_at) < (uint64) look_at)
+		if (looked_at < (uint64) look_at)
 			return NIL;
-		look_at *= 8;
 	}
 }
 
@@ -219,13 +261,14 @@ event_from_row(const Row *row)
 	return event;
 }
 
-/* Ids and generations of instances as arrays. */
+/* Ids and generations of instances as arrays; of a single one as they are. */
 static void
-instance_arrays(List *instances, Datum *ids, Datum *generations)
+instance_keys(List *instances, Datum *ids, Datum *generations)
 {
 	static const Oid types[] = {TEXTOID, INT8OID};
 	RowBuffer  *buffer = row_buffer_make(2, types);
 	Datum		arrays[2];
+	char		nulls[2];
 	ListCell   *lc;
 
 	foreach(lc, instances)
@@ -236,7 +279,10 @@ instance_arrays(List *instances, Datum *ids, Datum *generations)
 		row_buffer_set_text(buffer, 0, state->instance_id);
 		row_buffer_set(buffer, 1, Int64GetDatum(state->generation));
 	}
-	row_buffer_arrays(buffer, arrays);
+	if (list_length(instances) == 1)
+		row_buffer_row(buffer, 0, arrays, nulls);
+	else
+		row_buffer_arrays(buffer, arrays);
 	*ids = arrays[0];
 	*generations = arrays[1];
 }
@@ -245,7 +291,7 @@ static void
 load_messages(const StoreScope *scope, const char *task_hub, List *instances, Datum ids, TimestampTz now)
 {
 	Datum		values[3] = {TEXT_DATUM(task_hub), ids, TimestampTzGetDatum(now)};
-	uint64		rows = store_execute(&read_messages, values, NULL);
+	uint64		rows = store_execute(list_length(instances) == 1 ? &read_messages_of_one : &read_messages, values, NULL);
 
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -262,7 +308,7 @@ static void
 load_history(const StoreScope *scope, const char *task_hub, List *instances, Datum ids, Datum generations)
 {
 	Datum		values[3] = {TEXT_DATUM(task_hub), ids, generations};
-	uint64		rows = store_execute(&read_history, values, NULL);
+	uint64		rows = store_execute(list_length(instances) == 1 ? &read_history_of_one : &read_history, values, NULL);
 
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -277,15 +323,28 @@ load_history(const StoreScope *scope, const char *task_hub, List *instances, Dat
 	}
 }
 
+/* Has any of them had a turn already? */
+static bool
+have_history(List *instances)
+{
+	ListCell   *lc;
+
+	foreach(lc, instances)
+		if (((FetchedInstance *) lfirst(lc))->state->last_seq > 0)
+			return true;
+	return false;
+}
+
 static void
 load_instances(const StoreScope *scope, const char *task_hub, List *instances, TimestampTz now)
 {
 	Datum		ids;
 	Datum		generations;
 
-	instance_arrays(instances, &ids, &generations);
+	instance_keys(instances, &ids, &generations);
 	load_messages(scope, task_hub, instances, ids, now);
-	load_history(scope, task_hub, instances, ids, generations);
+	if (have_history(instances))
+		load_history(scope, task_hub, instances, ids, generations);
 }
 
 List *

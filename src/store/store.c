@@ -37,7 +37,9 @@ prepare(StoreStatement *statement)
 {
 	if (statement->plan != NULL)
 		return;
-	statement->plan = SPI_prepare(statement->sql, statement->n_args, statement->arg_types);
+	/* values tell the planner nothing: one plan for all of them */
+	statement->plan = SPI_prepare_cursor(statement->sql, statement->n_args, statement->arg_types,
+										 CURSOR_OPT_GENERIC_PLAN);
 	if (statement->plan == NULL || SPI_keepplan(statement->plan) != 0)
 		elog(ERROR, "could not prepare a statement of durable: %s", SPI_result_code_string(SPI_result));
 }
@@ -314,4 +316,83 @@ row_buffer_arrays(RowBuffer *buffer, Datum *values)
 		values[i] = PointerGetDatum(construct_md_array(buffer->values[i], buffer->nulls[i], 1, dims, lbs,
 													   buffer->types[i], typlen, typbyval, typalign));
 	}
+}
+
+/* unnest($2), unnest($3) ...: one for each column. */
+static void
+append_unnests(StringInfo sql, int n_columns)
+{
+	for (int i = 0; i < n_columns; i++)
+		appendStringInfo(sql, "%spg_catalog.unnest($%d)", i > 0 ? ", " : "", i + 2);
+}
+
+static void
+append_params(StringInfo sql, int n_columns)
+{
+	for (int i = 0; i < n_columns; i++)
+		appendStringInfo(sql, ", $%d", i + 2);
+}
+
+/* Writes the text of both statements, once. */
+static void
+compose_insert(StoreInsert *insert, const RowBuffer *rows)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	StringInfoData sql;
+
+	insert->one.n_args = insert->many.n_args = rows->n_columns + 1;
+	insert->one.arg_types[0] = insert->many.arg_types[0] = TEXTOID;
+	for (int i = 0; i < rows->n_columns; i++)
+	{
+		insert->one.arg_types[i + 1] = rows->types[i];
+		insert->many.arg_types[i + 1] = get_array_type(rows->types[i]);
+	}
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "INSERT INTO durable_store.%s (task_hub, %s) VALUES ($1", insert->table, insert->columns);
+	append_params(&sql, rows->n_columns);
+	appendStringInfoChar(&sql, ')');
+	insert->one.sql = sql.data;
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "INSERT INTO durable_store.%s (task_hub, %s) SELECT $1, u.* FROM ROWS FROM (", insert->table, insert->columns);
+	append_unnests(&sql, rows->n_columns);
+	appendStringInfoString(&sql, ") u");
+	insert->many.sql = sql.data;
+	MemoryContextSwitchTo(old);
+}
+
+void
+row_buffer_row(const RowBuffer *buffer, int row, Datum *values, char *nulls)
+{
+	for (int i = 0; i < buffer->n_columns; i++)
+	{
+		values[i] = buffer->values[i][row];
+		nulls[i] = buffer->nulls[i][row] ? 'n' : ' ';
+	}
+}
+
+void
+store_insert(StoreInsert *insert, const char *task_hub, RowBuffer *rows)
+{
+	Datum		values[STORE_MAX_ARGS];
+	char		nulls[STORE_MAX_ARGS];
+	StoreScope	scope;
+
+	if (rows->n_rows == 0)
+		return;
+	if (insert->one.sql == NULL)
+		compose_insert(insert, rows);
+	values[0] = TEXT_DATUM(task_hub);
+	nulls[0] = ' ';
+	store_open(&scope);
+	if (rows->n_rows == 1)
+	{
+		row_buffer_row(rows, 0, values + 1, nulls + 1);
+		store_execute(&insert->one, values, nulls);
+	}
+	else
+	{
+		row_buffer_arrays(rows, values + 1);
+		store_execute(&insert->many, values, NULL);
+	}
+	store_close(&scope);
 }

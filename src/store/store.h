@@ -91,6 +91,24 @@ extern void row_buffer_set_jsonb(RowBuffer *buffer, int column, Jsonb *json);
 /* Makes the arrays into values[0 .. n_columns - 1]. */
 extern void row_buffer_arrays(RowBuffer *buffer, Datum *values);
 
+/* The values of one row, and their nulls as SPI wants them. */
+extern void row_buffer_row(const RowBuffer *buffer, int row, Datum *values, char *nulls);
+
+/*
+ * Writes rows of a buffer into a table: one INSERT for all of them. "columns"
+ * names the buffer's columns in order; the first column of the table is the
+ * task hub.
+ */
+typedef struct StoreInsert
+{
+	const char *table;
+	const char *columns;
+	StoreStatement one;			/* a single row, the commonest case, is cheaper as VALUES */
+	StoreStatement many;
+} StoreInsert;
+
+extern void store_insert(StoreInsert *insert, const char *task_hub, RowBuffer *rows);
+
 /* A Datum of a C string as text. */
 #define TEXT_DATUM(s) CStringGetTextDatum(s)
 

@@ -11,7 +11,6 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -46,7 +45,8 @@
 #define TURN_TAKING_MS 300
 
 #define SEE_LOG_HINT \
-	"The server log says why before this message. Workers are started again after growing delays of up to a minute."
+	"The server log says why before this message. " \
+	"Workers are started again after growing delays of up to a minute."
 
 /* Nothing due for so long: the coordinator can be spared. */
 #define SPARE_MS 1000
@@ -323,7 +323,7 @@ note_failure(HubState *hub, const SlotInfo *slot)
 												FAILURE_BACKOFF_LAST_MS));
 	if (!slot->connected)
 		complain(hub, "A worker could not connect to the database as that role.", SEE_LOG_HINT);
-	else if (hub->failures > 2)
+	else if (hub->failures > setting_max_dispatch_attempts)
 		complain(hub, "Its workers fail before they complete a work item.", SEE_LOG_HINT);
 }
 

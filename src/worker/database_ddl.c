@@ -157,17 +157,23 @@ clear_database(Oid dboid)
 	pfree(pids);
 }
 
-/* What is to be done when the command has succeeded. */
-static void
-after_command(Node *stmt)
+typedef void (*Afterwards) (void);
+
+/*
+ * What is to be done when the command has succeeded, NULL: nothing. Asked
+ * before, for a command may free its own parse tree.
+ */
+static Afterwards
+find_afterwards(Node *stmt)
 {
 	if (IsA(stmt, CreatedbStmt))
-		wake_rescan_at_commit();
-	else if (IsA(stmt, DropStmt) && ((DropStmt *) stmt)->removeType == OBJECT_EXTENSION)
-		wake_database_at_commit();
-	else if (IsA(stmt, TransactionStmt) &&
-			 ((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED)
-		wake_after_commit_prepared();
+		return wake_rescan_at_commit;
+	if (IsA(stmt, DropStmt) && ((DropStmt *) stmt)->removeType == OBJECT_EXTENSION)
+		return wake_database_at_commit;
+	if (IsA(stmt, TransactionStmt) &&
+		((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED)
+		return wake_after_commit_prepared;
+	return NULL;
 }
 
 static void
@@ -177,13 +183,15 @@ database_ddl_process_utility(PlannedStmt *pstmt, const char *query_string, bool 
 {
 	Node	   *stmt = pstmt->utilityStmt;
 	Oid			dboid = shmem_attached() ? database_wanted(stmt) : InvalidOid;
+	Afterwards	afterwards = find_afterwards(stmt);
 	ProcessUtility_hook_type next = prev_process_utility ? prev_process_utility :
 		standard_ProcessUtility;
 
 	if (OidIsValid(dboid))
 		clear_database(dboid);
 	next(pstmt, query_string, read_only_tree, context, params, query_env, dest, qc);
-	after_command(stmt);
+	if (afterwards)
+		afterwards();
 }
 
 void

@@ -34,6 +34,8 @@
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_LAST_MS 60000
 #define BURY_LATER_MS 200
+
+/* DDL has the database, or there are too many coordinators: how soon to try again. */
 #define ROOM_RETRY_MS 200
 
 /* A coordinator that was at work for as long was well: what ended it is no reason to wait. */
@@ -450,7 +452,7 @@ start_coordinator(DatabaseEntry *entry)
 			refusals = 0;
 			break;
 		case START_NOT_NOW:
-			entry->start_at = TimestampTzPlusMilliseconds(clock_now(), BACKOFF_FIRST_MS);
+			entry->start_at = TimestampTzPlusMilliseconds(clock_now(), ROOM_RETRY_MS);
 			break;
 		default:
 			note_refusal();

@@ -1,0 +1,126 @@
+--
+-- The extension as a set of objects: documented, complete, removable, and not
+-- to be led astray by what was there before.
+--
+-- The subject is what a superuser installs, so this test runs as one.
+--
+
+-- Every object a user meets says what it is: the queries below list those
+-- without a comment, and must be empty.
+SELECT n.nspname, c.relkind, c.relname
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname IN ('durable', 'durable_store') AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+	AND obj_description(c.oid, 'pg_class') IS NULL
+ORDER BY 1, 2, 3;
+
+SELECT p.oid::regprocedure AS function
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname IN ('durable', 'durable_store') AND obj_description(p.oid, 'pg_proc') IS NULL
+ORDER BY p.oid::regprocedure::text COLLATE "C";
+
+SELECT t.oid::regtype AS type
+FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+WHERE n.nspname IN ('durable', 'durable_store') AND t.typelem = 0
+	AND (t.typrelid = 0 OR (SELECT c.relkind FROM pg_class c WHERE c.oid = t.typrelid) = 'c')
+	AND obj_description(t.oid, 'pg_type') IS NULL
+ORDER BY t.oid::regtype::text COLLATE "C";
+
+SELECT nspname FROM pg_namespace
+WHERE nspname IN ('durable', 'durable_store') AND obj_description(oid, 'pg_namespace') IS NULL;
+
+SELECT o.oid::regoperator AS operator
+FROM pg_operator o JOIN pg_depend d ON d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e'
+JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid AND e.extname = 'durable'
+WHERE obj_description(o.oid, 'pg_operator') IS NULL AND obj_description(o.oprcode, 'pg_proc') IS NULL
+ORDER BY 1;
+
+-- The columns whose name does not say it all.
+SELECT a.attrelid::regclass AS relation, a.attname AS column
+FROM pg_attribute a
+WHERE a.attrelid IN ('durable_store.hubs'::regclass, 'durable_store.instances'::regclass,
+		'durable_store.history'::regclass, 'durable_store.inbox'::regclass,
+		'durable_store.activity_queue'::regclass, 'durable.instances'::regclass)
+	AND a.attname IN ('owner', 'is_default', 'paused', 'system_identifier', 'database_oid', 'execution_id',
+		'generation', 'turn', 'last_seq', 'function', 'settings', 'waiting_events', 'turn_at', 'event_id',
+		'task_id', 'event_type', 'recurse', 'seq', 'attempt', 'failure', 'waiting_for', 'status', 'scheduled_start_at')
+	AND a.attnum > 0 AND col_description(a.attrelid, a.attnum) IS NULL
+	-- keys that are the same thing as a commented one elsewhere
+	AND (a.attrelid::regclass::text, a.attname) NOT IN (
+		('durable_store.instances', 'status'), ('durable_store.instances', 'failure'),
+		('durable_store.instances', 'scheduled_start_at'),
+		('durable_store.history', 'generation'), ('durable_store.history', 'seq'), ('durable_store.history', 'turn'),
+		('durable_store.history', 'failure'),
+		('durable_store.inbox', 'task_id'), ('durable_store.inbox', 'event_type'), ('durable_store.inbox', 'failure'),
+		('durable_store.activity_queue', 'execution_id'), ('durable_store.activity_queue', 'generation'),
+		('durable_store.activity_queue', 'task_id'))
+ORDER BY 1, 2;
+
+-- What it consists of.
+\dx+ durable
+
+-- Every function names its search_path or is C or inlined as parsed: nothing
+-- of it can be led astray by the caller's search_path.
+SELECT p.oid::regprocedure AS function, l.lanname, p.prosecdef
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+WHERE n.nspname IN ('durable', 'durable_store')
+	AND (p.prosecdef OR (l.lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL AND p.proconfig IS NULL))
+ORDER BY 1;
+
+-- What a dump must carry: the tables, with all their rows.
+SELECT c.oid::regclass AS relation, e.condition
+FROM pg_extension x, unnest(x.extconfig, x.extcondition) AS e(relid, condition)
+JOIN pg_class c ON c.oid = e.relid
+WHERE x.extname = 'durable'
+ORDER BY c.oid::regclass::text COLLATE "C";
+
+-- Superusers install it, and it stays where it is.
+SELECT name, version, superuser, trusted, relocatable, schema, requires
+FROM pg_available_extension_versions WHERE name = 'durable';
+CREATE ROLE durable_regress_install;
+SET SESSION AUTHORIZATION durable_regress_install;
+CREATE EXTENSION durable;
+DROP EXTENSION durable;
+RESET SESSION AUTHORIZATION;
+ALTER EXTENSION durable SET SCHEMA public;
+CREATE EXTENSION durable;
+
+-- It goes without a trace, and comes again, in a transaction too.
+DROP EXTENSION durable;
+SELECT nspname FROM pg_namespace WHERE nspname LIKE 'durable%';
+SELECT oprname FROM pg_operator WHERE oprleft::regtype::text LIKE '%durable%';
+BEGIN;
+CREATE EXTENSION durable;
+SELECT count(*) FROM durable.instances;
+ROLLBACK;
+SELECT nspname FROM pg_namespace WHERE nspname LIKE 'durable%';
+
+-- Nothing that somebody has planted becomes part of it.
+CREATE SCHEMA durable AUTHORIZATION durable_regress_install;
+CREATE EXTENSION durable;
+DROP SCHEMA durable;
+CREATE SCHEMA durable_store AUTHORIZATION durable_regress_install;
+CREATE EXTENSION durable;
+DROP SCHEMA durable_store;
+CREATE SCHEMA planted AUTHORIZATION durable_regress_install;
+CREATE EXTENSION durable SCHEMA planted;
+SELECT count(*) FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid
+WHERE e.extname = 'durable' AND d.classid = 'pg_namespace'::regclass AND d.objid = 'planted'::regnamespace;
+DROP SCHEMA planted;
+
+-- Wherever it was made, it is whole. No warning: the library is preloaded.
+DROP EXTENSION IF EXISTS durable;
+CREATE EXTENSION durable;
+SELECT e.extname, n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'durable';
+SELECT count(*) FROM durable.instances;
+
+-- What users made with it is not swept away by accident.
+CREATE TABLE uses_task (t durable.task);
+DROP EXTENSION durable;
+DROP TABLE uses_task;
+
+-- Without it, functions of it are simply not there.
+DROP EXTENSION durable;
+SELECT durable.start_instance('x');
+CREATE EXTENSION durable;
+
+DROP ROLE durable_regress_install;
