@@ -45,17 +45,16 @@ $(condition_names): $(root)tools/gen_condition_names.sh $(datadir)/errcodes.txt
 	@mkdir -p $(@D)
 	bash $< $(datadir)/errcodes.txt >$@.tmp && mv $@.tmp $@
 
-object_dirs = $(sort $(dir $(OBJS)))
-$(OBJS): $(condition_names) $(MAKEFILE_LIST) | $(object_dirs)
-$(object_dirs):
-	mkdir -p $@
+# In a VPATH build the directories of the objects are still to be made.
+$(if $(root),$(shell mkdir -p $(dir $(OBJS))))
+$(OBJS): $(condition_names) $(MAKEFILE_LIST)
 $(shlib): $(root)src/durable.map
 -include $(OBJS:.o=.d)
 else
 all install installcheck:
 	@echo 'No PGXS found by "$(PG_CONFIG) --pgxs": install postgresql-server-dev-15 (tools/install-deps.sh does), or say PG_CONFIG=...' >&2; exit 1
 clean:
-	rm -rf $(EXTRA_CLEAN) $(OBJS) durable.so
+	@rm -rf $(EXTRA_CLEAN) $(OBJS) durable.so
 endif
 
 # ---------------------------------------------------------------------------

@@ -52,7 +52,7 @@ load_shop() {
 
 start_batch() {
 	step "one statement starts everything"
-	sed 's/^/   /' start.sql
+	sed 's/^\t/  /; s/^/   /' start.sql
 	ask -f start.sql >/dev/null
 	started=$SECONDS
 	wait_until "SELECT count(*) = (SELECT count(*) FROM orders) FROM durable.instances WHERE instance_id LIKE 'order-%'"
@@ -87,7 +87,9 @@ decide() {
 }
 
 crash() {
-	wait_until "SELECT count(*) > (SELECT count(*) FROM orders) / 2 FROM ledger"
+	# Half of the charges are made, or, on a slow machine, the approvals would become late.
+	wait_until "SELECT count(*) > (SELECT count(*) FROM orders) / 2
+		OR clock_timestamp() > (SELECT created_at + '8 s' FROM durable.instances WHERE instance_id = '$batch') FROM ledger"
 	progress
 	step "halfway: pg_ctl stop -m immediate, as in a power failure"
 	pg_ctl stop -m immediate
@@ -115,11 +117,8 @@ wait_for_end() {
 check() {
 	step "does it add up? expected: computed from the CSVs alone"
 	psql_as shop -f check.sql || give_up "it does not add up"
-	ask -c "SELECT format('   on the way %s activities ran %s times in vain, for gateway, cards, stock or address: their effects are gone',
-		count(DISTINCT (instance_id, name)), count(*))
-		FROM (SELECT f.instance_id, s.name FROM durable.history f
-			  JOIN durable.history s ON s.instance_id = f.instance_id AND s.event_id = f.task_scheduled_id AND s.event_type = 'TaskScheduled'
-			  WHERE f.event_type = 'TaskFailed') AS failed"
+	ask -c "SELECT '   ' || count(*) || ' activity runs failed on the way (gateway down, card refused, out of stock, Atlantis) and left nothing behind'
+		FROM durable.history WHERE event_type = 'TaskFailed'"
 }
 
 timeline() {
@@ -144,7 +143,6 @@ look_around() {
 	cat <<-'END'
 	then:  SELECT instance_id, status, output, failure FROM durable.instances LIMIT 10;
 	       SELECT * FROM durable.history WHERE instance_id = 'order-1' ORDER BY seq;
-	       SELECT durable.start_instance('order_saga', '{"order_id": 1, "approval_deadline": "1 min"}');
 	       TABLE durable.workers;
 	END
 }

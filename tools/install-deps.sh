@@ -23,6 +23,8 @@ find_missing() {
 		sharedir=$("$PG_CONFIG" --sharedir)
 		pgxs=$("$PG_CONFIG" --pgxs)
 		[ -x "${pgxs%/makefiles/*}/test/regress/pg_regress" ] || need "postgresql-client-$major"
+	elif [ "$PG_CONFIG" != pg_config ]; then
+		die "\"$PG_CONFIG --pgxs\" names no file: nothing to build with"
 	else
 		need "postgresql-server-dev-$major"
 	fi

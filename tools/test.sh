@@ -24,8 +24,26 @@ installcheck() {
 		make -s --no-print-directory -C "$work" installcheck PG_CONFIG="$PG_CONFIG" T="$T" "$@"
 }
 
-run_regress() { installcheck ISOLATION= TAP_TESTS=; }
-run_isolation() { installcheck REGRESS= TAP_TESTS=; }
+run_regress() {
+	expect_something test/sql/*.sql
+	installcheck ISOLATION= TAP_TESTS=
+}
+
+run_isolation() {
+	expect_something test/specs/*.spec
+	installcheck REGRESS= TAP_TESTS=
+}
+
+# A test without an expected file would end pg_regress: let it just fail.
+expect_something() {
+	local file name
+	for file in "$@"; do
+		name=${file##*/}
+		name=${name%.*}
+		[ -e "test/expected/$name.out" ] || as_server_user touch -a "expected/$name.out"
+	done
+}
+
 run_tap() { installcheck REGRESS= ISOLATION= PROVE="perl tools/prove.pl"; }
 
 run_pgtap() {
@@ -81,17 +99,21 @@ count() {
 
 # --- a suite ------------------------------------------------------------------------
 
+# The diffs; of the logs what helps: a server's when there is no diff or it
+# crashed, a Perl test's when it has a failure.
 show_failure() {
-	local suite=$1 file
+	local suite=$1 file lines
 	for file in regression.diffs log/*.log tmp_check/log/regress_log_*; do
 		[ -s "$file" ] || continue
+		lines=40
 		case $file in
+			regression.diffs) lines=150 ;;
 			log/initdb.log) [ ! -e log/postmaster.log ] || continue ;;
-			# Of a Perl test's logs only those that have a failure to show.
-			tmp_check/log/*) grep -q '^\[.*not ok \|^#.*Failed\|died' "$file" || continue ;;
+			log/*) [ ! -s regression.diffs ] || grep -q 'PANIC\|TRAP\|terminated by signal' "$file" || continue ;;
+			*) grep -q '^\[.*not ok \|^#.*Failed\|died' "$file" || continue ;;
 		esac
 		say "---- $suite: the end of $file"
-		tail -n "$([ "$file" = regression.diffs ] && echo 150 || echo 40)" "$file"
+		tail -n "$lines" "$file"
 	done
 }
 
@@ -135,6 +157,7 @@ run_suite() {
 
 prepare
 make_work_dir Makefile test expected tools
+[ -d expected ] || as_server_user mkdir expected
 [ $# -gt 0 ] || set -- regress isolation pgtap tap
 for suite in "$@"; do
 	run_suite "$suite"

@@ -43,7 +43,7 @@ BEGIN
 	BEGIN
 		PERFORM durable.call_activity('charge',
 			jsonb_build_object('order_id', o->'order_id', 'gateway', o->'gateway', 'card', o->'card', 'amount', o->'amount'),
-			retry => durable.retry_policy(max_attempts => 60, first_interval => '0.5 s', backoff => 1.5,
+			retry => durable.retry_policy(max_attempts => 60, first_interval => '1 s', backoff => 2,
 										  max_interval => '3 s', retry_on => '{ZP001}'));
 	EXCEPTION WHEN SQLSTATE 'ZP002' THEN		-- declined: trying again would not help
 		RETURN give_up(o, 'declined');

@@ -1,2 +1,2 @@
 SELECT durable.start_instance('fulfil_orders',
-	'{"approval_deadline": "20 s", "outage": "12 s"}', instance_id => 'fulfil-orders');
+	'{"approval_deadline": "25 s", "outage": "12 s"}', instance_id => 'fulfil-orders');

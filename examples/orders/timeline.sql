@@ -7,7 +7,7 @@ WITH events AS (
 	 WHERE instance_id = 'order-' || :order
 	   AND event_type NOT IN ('OrchestratorStarted', 'OrchestratorCompleted')
 ), readable AS (
-	SELECT seq, since, event_type AS event,
+	SELECT seq, CASE event_type WHEN 'TimerFired' THEN due ELSE since END AS since, event_type AS event,
 		   '#' || coalesce(task_scheduled_id, timer_id, nullif(event_id, -1)) AS id,
 		   CASE event_type
 				WHEN 'TaskScheduled' THEN name || coalesce(' ' || regexp_replace(input::text, '\\n|\\t|\s+', ' ', 'g'), '')
