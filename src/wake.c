@@ -13,6 +13,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 
+#include "settings.h"
 #include "shmem.h"
 #include "wake.h"
 
@@ -30,10 +31,21 @@ typedef struct Wakes
 
 static Wakes wakes;
 static char hubs[MAX_HUBS][NAMEDATALEN];
+static int	hub_items[MAX_HUBS];
 static uint64 instances[MAX_INSTANCES];
 
 /* Does this session wait? */
 static bool waiting = false;
+
+/* Is this process a worker of the hub that runs both turns and activities? */
+static bool
+takes_all_work_of(const char *hub)
+{
+	const SlotInfo *mine = slot_mine();
+
+	return mine != NULL && mine->kind == PROCESS_WORKER && strcmp(mine->hub, hub) == 0 &&
+		mine->index < setting_orchestrator_workers && mine->index < setting_activity_workers;
+}
 
 static void
 fire_hubs(void)
@@ -43,7 +55,10 @@ fire_hubs(void)
 	else
 	{
 		for (int i = 0; i < wakes.n_hubs; i++)
-			shmem_wake_hub(hubs[i]);
+		{
+			if (hub_items[i] > 1 || !takes_all_work_of(hubs[i]))
+				shmem_wake_hub(hubs[i]);
+		}
 	}
 }
 
@@ -106,17 +121,23 @@ wake_init(void)
 }
 
 void
-wake_hub_at_commit(const char *task_hub)
+wake_hub_at_commit(const char *task_hub, int items)
 {
 	if (!shmem_attached() || wakes.n_hubs > MAX_HUBS)
 		return;
 	for (int i = 0; i < wakes.n_hubs; i++)
 	{
 		if (strcmp(hubs[i], task_hub) == 0)
+		{
+			hub_items[i] += items;
 			return;
+		}
 	}
 	if (wakes.n_hubs < MAX_HUBS)
+	{
 		strlcpy(hubs[wakes.n_hubs], task_hub, NAMEDATALEN);
+		hub_items[wakes.n_hubs] = items;
+	}
 	wakes.n_hubs++;
 }
 

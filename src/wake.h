@@ -8,8 +8,12 @@
 
 #include "postgres.h"
 
-/* At commit: wakes a worker of the hub, or the coordinator to start one. */
-extern void wake_hub_at_commit(const char *task_hub);
+/*
+ * At commit: wakes a worker of the hub for so many work items, or the
+ * coordinator to start one. A worker that makes a single item for its own hub
+ * wakes nobody: it takes it itself, next.
+ */
+extern void wake_hub_at_commit(const char *task_hub, int items);
 
 /* At commit: wakes the sessions that wait for this instance. */
 extern void wake_waiters_at_commit(const char *task_hub, const char *instance_id);

@@ -283,11 +283,9 @@ recipient(FunctionCallInfo fcinfo, int hub_arg, Hub *hub, RuntimeStatus *status)
 	refuse_in_orchestrator(fcinfo);
 	require_argument(fcinfo, 0, "instance_id");
 	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	hub_for_call(fcinfo, hub_arg, hub);
+	hub_to_look_in(fcinfo, hub_arg, hub);
 	if (!store_find_recipient(hub->name, instance_id, status))
-		ereport(ERROR,
-				(errcode(ERRCODE_DURABLE_NO_SUCH_INSTANCE),
-				 errmsg("no instance with id \"%s\" in task hub \"%s\"", instance_id, hub->name)));
+		no_such_instance(hub, instance_id);
 	return instance_id;
 }
 
@@ -369,6 +367,6 @@ durable_purge(PG_FUNCTION_ARGS)
 	refuse_in_orchestrator(fcinfo);
 	require_argument(fcinfo, 0, "instance_id");
 	require_argument(fcinfo, 1, "recursive");
-	hub_for_call(fcinfo, 2, &hub);
+	hub_to_look_in(fcinfo, 2, &hub);
 	PG_RETURN_INT64(store_purge_instance(hub.name, text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_BOOL(1)));
 }

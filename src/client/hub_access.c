@@ -79,20 +79,48 @@ default_hub(Oid owner, Hub *hub)
 				 errmsg("the default task hub of role \"%s\" cannot be made: a hub of that name belongs to another role", name),
 				 errhint("Make one of another name with durable.create_hub() and set durable.task_hub to it.")));
 	warn_if_no_login(owner);
-	wake_hub_at_commit(name);
+	wake_hub_at_commit(name, 1);
 }
 
-void
-hub_for_call(FunctionCallInfo fcinfo, int arg, Hub *hub)
+/* The hub that is named by the argument or the setting; false if neither names one. */
+static bool
+named_hub(FunctionCallInfo fcinfo, int arg, Hub *hub)
 {
 	const char *name = PG_ARGISNULL(arg) ? setting_task_hub_of_current_user() :
 	text_to_cstring(PG_GETARG_TEXT_PP(arg));
 
 	extension_require();
-	if (name != NULL)
-		hub_by_name(name, hub);
-	else
+	if (name == NULL)
+		return false;
+	hub_by_name(name, hub);
+	return true;
+}
+
+void
+hub_for_call(FunctionCallInfo fcinfo, int arg, Hub *hub)
+{
+	if (!named_hub(fcinfo, arg, hub))
 		default_hub(GetUserId(), hub);
+}
+
+void
+hub_to_look_in(FunctionCallInfo fcinfo, int arg, Hub *hub)
+{
+	if (named_hub(fcinfo, arg, hub) || store_find_default_hub(GetUserId(), hub))
+		return;
+	memset(hub, 0, sizeof(Hub));	/* not the role's name: a hub of that name may be somebody else's */
+}
+
+void
+no_such_instance(const Hub *hub, const char *instance_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DURABLE_NO_SUCH_INSTANCE),
+			 hub->name[0] ?
+			 errmsg("no instance with id \"%s\" in task hub \"%s\"", instance_id, hub->name) :
+			 errmsg("no instance with id \"%s\": role \"%s\" has no task hub yet", instance_id,
+					GetUserNameFromId(GetUserId(), false)),
+			 errhint("If it was started, the transaction that did may not have committed yet, or it belongs to another hub: see task_hub => ... and durable.task_hub.")));
 }
 
 Datum
@@ -118,7 +146,7 @@ durable_create_hub(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("task hub \"%s\" already exists", name)));
 	warn_if_no_login(owner);
-	wake_hub_at_commit(name);
+	wake_hub_at_commit(name, 1);
 	PG_RETURN_VOID();
 }
 
@@ -130,7 +158,7 @@ set_paused(const char *name, bool paused)
 	extension_require();
 	hub_by_name(name, &hub);
 	store_pause_hub(name, paused);
-	wake_hub_at_commit(name);
+	wake_hub_at_commit(name, 1);
 }
 
 Datum
@@ -156,7 +184,7 @@ durable_adopt_hub(PG_FUNCTION_ARGS)
 	extension_require();
 	hub_by_name(name, &hub);
 	store_adopt_hub(name);
-	wake_hub_at_commit(name);
+	wake_hub_at_commit(name, 1);
 	PG_RETURN_VOID();
 }
 

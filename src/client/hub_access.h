@@ -17,6 +17,12 @@
  */
 extern void hub_for_call(FunctionCallInfo fcinfo, int arg, Hub *hub);
 
+/* The same for calls that want an instance: a default hub not made yet is a name without instances. */
+extern void hub_to_look_in(FunctionCallInfo fcinfo, int arg, Hub *hub);
+
+/* Raises UD004. */
+extern void no_such_instance(const Hub *hub, const char *instance_id) pg_attribute_noreturn();
+
 /* An existing hub the caller may administer, by name. */
 extern void hub_by_name(const char *name, Hub *hub);
 

@@ -61,15 +61,6 @@ make_durable(TransactionId writer)
 }
 
 static void
-no_such_instance(const Hub *hub, const char *instance_id)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DURABLE_NO_SUCH_INSTANCE),
-			 errmsg("no instance with id \"%s\" in task hub \"%s\"", instance_id, hub->name),
-			 errhint("If it was started, the transaction that did may not have committed yet.")));
-}
-
-static void
 wait_until(const Hub *hub, const char *instance_id, StatusTest test, TimestampTz deadline)
 {
 	bool		woken = wake_register_waiter(hub->name, instance_id);
@@ -118,7 +109,7 @@ wait_for(FunctionCallInfo fcinfo, StatusTest test)
 				 errhint("Use durable.call_suborchestrator(), or an event.")));
 	require_argument(fcinfo, 0, "instance_id");
 	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	hub_for_call(fcinfo, 2, &hub);
+	hub_to_look_in(fcinfo, 2, &hub);
 	wait_until(&hub, instance_id, test, deadline_argument(fcinfo, 1));
 	if (!store_instance_row(hub.name, instance_id, &row))
 		no_such_instance(&hub, instance_id);

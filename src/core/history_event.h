@@ -8,6 +8,7 @@
 
 #include "postgres.h"
 #include "datatype/timestamp.h"
+#include "storage/itemptr.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
@@ -61,6 +62,7 @@ typedef struct HistoryEvent
 
 	/* as a message */
 	int64		message_id;
+	ItemPointerData tid;		/* where the store found it */
 	bool		has_execution_id;	/* false: for whichever execution is current */
 	pg_uuid_t	execution_id;
 	TimestampTz visible_at;

@@ -10,7 +10,9 @@
 #include "utils/memutils.h"
 
 #include "errors.h"
+#include "ids.h"
 #include "replay/orchestration_context.h"
+#include "replay/sandbox.h"
 
 OrchestrationContext *current_orchestration = NULL;
 
@@ -74,6 +76,13 @@ enlarge_actions(OrchestrationContext *context)
 	memset(context->task_of_action + old, 0, sizeof(Task *) * old);
 }
 
+/* <execution id>:<number>: unique, also over continue-as-new and retries, and short however deep (DTFx). */
+static const char *
+default_child_id(OrchestrationContext *context, int action_id)
+{
+	return psprintf("%s:%d", execution_id_text(&context->state->execution_id), action_id);
+}
+
 /* Numbers a request; the number is what history events refer to. */
 int
 orchestration_add_action(OrchestrationContext *context, const Action *request)
@@ -85,6 +94,8 @@ orchestration_add_action(OrchestrationContext *context, const Action *request)
 		enlarge_actions(context);
 	*action = *request;
 	action->id = context->next_id++;
+	if (action->kind == ACTION_CREATE_SUBORCHESTRATION && action->instance_id == NULL)
+		action->instance_id = default_child_id(context, action->id);
 	context->actions[action->id] = action;
 	MemoryContextSwitchTo(old);
 	return action->id;
@@ -595,6 +606,8 @@ next_event(OrchestrationContext *context)
 	context->is_replaying = context->next_event < context->n_past;
 	context->time = event->turn_at;
 	context->next_event++;
+	if (context == current_orchestration)
+		sandbox_pin_time(context->time);	/* the code is running */
 	return event;
 }
 

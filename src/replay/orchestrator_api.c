@@ -415,22 +415,14 @@ durable_call_sql_retry(PG_FUNCTION_ARGS)
 	return await_outcome(context, fcinfo, schedule_sql(context, fcinfo, 1));
 }
 
-/* The id of a child: as given, else <execution id>:<number>, unique and short (DTFx). */
+/* The id of a child as given; NULL: it gets one of its own with its number. */
 static const char *
 child_instance_id(OrchestrationContext *context, FunctionCallInfo fcinfo, int arg)
 {
-	MemoryContext old;
-	char	   *id;
-
-	if (!PG_ARGISNULL(arg))
-	{
-		require_instance_id(PG_GETARG_TEXT_PP(arg));
-		return turn_text(context, fcinfo, arg);
-	}
-	old = MemoryContextSwitchTo(context->memory);
-	id = psprintf("%s:%d", execution_id_text(&context->state->execution_id), context->next_id);
-	MemoryContextSwitchTo(old);
-	return id;
+	if (PG_ARGISNULL(arg))
+		return NULL;
+	require_instance_id(PG_GETARG_TEXT_PP(arg));
+	return turn_text(context, fcinfo, arg);
 }
 
 /* The common part of a child's request: name, input, instance id and version. */
@@ -474,11 +466,12 @@ durable_start_detached(PG_FUNCTION_ARGS)
 {
 	OrchestrationContext *context = require_orchestration(fcinfo);
 	Action		request = {0};
+	int			id;
 
 	fill_child_request(context, fcinfo, 4, &request);
 	request.detached = true;
-	orchestration_add_action(context, &request);
-	PG_RETURN_TEXT_P(cstring_to_text(request.instance_id));
+	id = orchestration_add_action(context, &request);
+	PG_RETURN_TEXT_P(cstring_to_text(context->actions[id]->instance_id));
 }
 
 /* ------------------------------------------------------------------------

@@ -67,6 +67,12 @@ set_transaction_times(TimestampTz xact_time, TimestampTz statement_time)
 	ParallelWorkerNumber = worker_number;
 }
 
+void
+sandbox_pin_time(TimestampTz now)
+{
+	set_transaction_times(now, now);
+}
+
 /* The part of sandbox_run() that may throw. */
 static void
 run_body(const Sandbox *sandbox, SandboxBody body, void *arg)
@@ -76,7 +82,7 @@ run_body(const Sandbox *sandbox, SandboxBody body, void *arg)
 	if (sandbox->read_only)
 		XactReadOnly = true;
 	if (sandbox->pinned_time != 0)
-		set_transaction_times(sandbox->pinned_time, sandbox->pinned_time);
+		sandbox_pin_time(sandbox->pinned_time);
 	time_limit_start(sandbox->timeout_ms);
 	body(arg);
 	time_limit_stop();

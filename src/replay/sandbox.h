@@ -47,6 +47,9 @@ typedef void (*SandboxBody) (void *arg);
  */
 extern SandboxOutcome sandbox_run(const Sandbox *sandbox, SandboxBody body, void *arg, ErrorData **error);
 
+/* Moves the pinned time of the sandbox that runs now. */
+extern void sandbox_pin_time(TimestampTz now);
+
 /*
  * Is this the fault of circumstances and not of the code that ran: out of
  * memory, a cancel from outside, a shutdown? Then it is worth another try.

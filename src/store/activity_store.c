@@ -5,11 +5,13 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "core/json.h"
 #include "store/activity_store.h"
+#include "store/hub_store.h"
 #include "store/store.h"
 #include "wake.h"
 
@@ -18,12 +20,12 @@ static StoreStatement claim_activity = {
 	" coalesce(q.input, h.payload), pg_catalog.jsonb_strip_nulls(i.settings), i.generation, i.version, i.parent_instance_id,"
 	" CASE WHEN h.tags IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || h.tags END"
 	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input"
-	"       FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.visible_at <= $2"
-	"       ORDER BY a.visible_at LIMIT 1 FOR UPDATE SKIP LOCKED) q"
+	"       FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$3") ")"
+	"       ORDER BY a.visible_at LIMIT 1 FOR UPDATE OF a SKIP LOCKED) q"
 	" LEFT JOIN durable_store.history h ON h.task_hub = $1 AND h.instance_id = q.instance_id"
 	"  AND h.generation = q.generation AND h.seq = q.seq"
 	" LEFT JOIN durable_store.instances i ON i.task_hub = $1 AND i.instance_id = q.instance_id",
-	2, {TEXTOID, TIMESTAMPTZOID}
+	3, {TEXTOID, TIMESTAMPTZOID, OIDOID}
 };
 
 /* The answer goes to the execution that asked, if it still runs; else only the row goes. */
@@ -88,7 +90,7 @@ claimed_from_row(const Row *row)
 ClaimedActivity *
 store_claim_activity(const char *task_hub, TimestampTz now)
 {
-	Datum		values[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now)};
+	Datum		values[3] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
 	ClaimedActivity *activity = NULL;
 	StoreScope	scope;
 
@@ -143,7 +145,7 @@ store_finish_activity(const char *task_hub, const ClaimedActivity *activity,
 	store_execute(&finish_activity, values, nulls);
 	delete_leftovers(task_hub, activity);
 	store_close(&scope);
-	wake_hub_at_commit(task_hub);
+	wake_hub_at_commit(task_hub, 1);
 }
 
 bool

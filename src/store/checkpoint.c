@@ -19,17 +19,13 @@
 #include "store/store.h"
 #include "wake.h"
 
-static const Oid message_key_types[] = {TEXTOID, INT8OID};
-
+/*
+ * What was read and is locked is found again by its ctid, which stays as long
+ * as the instance's lock is held: there is no cheaper plan, nor another one.
+ */
 static StoreStatement delete_messages = {
-	"DELETE FROM durable_store.inbox m USING ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) u(instance_id, message_id)"
-	" WHERE m.task_hub = $1 AND m.instance_id = u.instance_id AND m.message_id = u.message_id",
-	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
-};
-
-static StoreStatement delete_message = {
-	"DELETE FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.instance_id = $2 AND m.message_id = $3",
-	3, {TEXTOID, TEXTOID, INT8OID}
+	"DELETE FROM durable_store.inbox m WHERE m.ctid = ANY ($2) AND m.task_hub = $1",
+	2, {TEXTOID, TIDARRAYOID}
 };
 
 enum
@@ -51,11 +47,10 @@ static StoreInsert insert_history = {
 
 /* What a queued activity of an older generation still needs stays until it has run. */
 static StoreStatement delete_old_history = {
-	"DELETE FROM durable_store.history h USING ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) u(instance_id, generation)"
-	" WHERE h.task_hub = $1 AND h.instance_id = u.instance_id AND h.generation < u.generation"
-	" AND NOT EXISTS (SELECT FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = h.instance_id"
+	"DELETE FROM durable_store.history h WHERE h.task_hub = $1 AND h.instance_id = $2 AND h.generation < $3"
+	" AND NOT EXISTS (SELECT FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = $2"
 	"  AND q.generation = h.generation AND q.seq = h.seq)",
-	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
+	3, {TEXTOID, TEXTOID, INT8OID}
 };
 
 enum
@@ -74,12 +69,12 @@ static StoreInsert insert_activities = {
 
 enum
 {
-	I_INSTANCE_ID, I_EXECUTION_ID, I_GENERATION, I_TURN, I_LAST_SEQ, I_STATUS, I_VERSION, I_COMPLETED_AT, I_CONTINUED,
+	I_TID, I_EXECUTION_ID, I_GENERATION, I_TURN, I_LAST_SEQ, I_STATUS, I_VERSION, I_COMPLETED_AT, I_CONTINUED,
 	I_INPUT, I_OUTPUT, I_FAILURE, I_CUSTOM_STATUS, N_INSTANCE_COLUMNS
 };
 
 static const Oid instance_types[N_INSTANCE_COLUMNS] = {
-	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID,
+	TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID,
 	JSONBOID, JSONBOID, JSONBOID, JSONBOID
 };
 
@@ -91,10 +86,10 @@ static StoreStatement update_instances = {
 	" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
 	" pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
 	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15))"
-	" u(instance_id, execution_id, generation, turn, last_seq, status, version, completed_at, continued, input, output,"
+	" u(tid, execution_id, generation, turn, last_seq, status, version, completed_at, continued, input, output,"
 	" failure, custom_status)"
-	" WHERE i.task_hub = $1 AND i.instance_id = u.instance_id",
-	15, {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	" WHERE i.ctid = u.tid AND $1 IS NOT NULL",
+	15, {TEXTOID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TIMESTAMPTZARRAYOID, BOOLARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
 };
 
@@ -102,8 +97,8 @@ static StoreStatement update_instance = {
 	"UPDATE durable_store.instances i SET execution_id = $4, generation = $5, turn = $6, last_seq = $7, status = $8,"
 	" version = $9, completed_at = $10, updated_at = $2, input = CASE WHEN $11 THEN $12 ELSE i.input END, output = $13,"
 	" failure = $14, custom_status = $15, waiting_events = NULL"
-	" WHERE i.task_hub = $1 AND i.instance_id = $3",
-	15, {TEXTOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID,
+	" WHERE i.ctid = $3 AND i.task_hub = $1",
+	15, {TEXTOID, TIMESTAMPTZOID, TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID,
 		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID}
 };
 
@@ -119,72 +114,63 @@ static StoreStatement clear_inboxes = {
 };
 
 static StoreStatement delete_timers = {
-	"DELETE FROM durable_store.inbox m USING ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) u(instance_id, task_id)"
-	" WHERE m.task_hub = $1 AND m.instance_id = u.instance_id AND m.event_type = 11 AND m.task_id = u.task_id::integer",
-	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
+	"DELETE FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.instance_id = $2"
+	" AND m.event_type = 11 AND m.task_id = ANY ($3)",
+	3, {TEXTOID, TEXTOID, INT4ARRAYOID}
 };
 
-/*
- * Runs a statement over (instance id, bigint) pairs, if there are any; "one"
- * is for a single pair and may be NULL. Returns rows changed.
- */
 static uint64
-execute_pairs(StoreStatement *one, StoreStatement *many, const char *task_hub, RowBuffer *pairs)
+execute_once(StoreStatement *statement, Datum *values)
 {
-	bool		single = one != NULL && pairs->n_rows == 1;
-	char		nulls[3] = "   ";
-	Datum		values[3];
 	StoreScope	scope;
 	uint64		rows;
 
-	if (pairs->n_rows == 0)
-		return 0;
 	store_open(&scope);
-	values[0] = TEXT_DATUM(task_hub);
-	if (single)
-		row_buffer_row(pairs, 0, values + 1, nulls + 1);
-	else
-		row_buffer_arrays(pairs, values + 1);
-	rows = store_execute(single ? one : many, values, NULL);
+	rows = store_execute(statement, values, NULL);
 	store_close(&scope);
 	return rows;
 }
 
 static void
-add_pair(RowBuffer *pairs, const char *instance_id, int64 number)
+someone_interfered(void)
 {
-	row_buffer_add(pairs);
-	row_buffer_set_text(pairs, 0, instance_id);
-	row_buffer_set(pairs, 1, Int64GetDatum(number));
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("a locked instance or its messages were changed by another session")));
 }
 
 /*
  * Deletes what was consumed, but of finished instances, whose inboxes are
- * cleared as a whole. We hold the instance's lock since before we read
- * the messages, so they must all be there still; if not, somebody took part
- * in this turn who must not, and nothing of it may stand.
+ * cleared as a whole. We hold the instance's lock since before we read the
+ * messages, so they must all be there still; if not, somebody took part in
+ * this turn who must not, and nothing of it may stand.
  */
 static void
 consume_messages(const char *task_hub, List *checkpoints)
 {
-	RowBuffer  *pairs = row_buffer_make(2, message_key_types);
+	static const Oid types[] = {TIDOID};
+	RowBuffer  *tids = row_buffer_make(1, types);
+	Datum		values[2] = {TEXT_DATUM(task_hub)};
 	ListCell   *lc;
 	ListCell   *lc2;
 
 	foreach(lc, checkpoints)
 	{
 		Checkpoint *checkpoint = lfirst(lc);
-		FetchedInstance *fetched = checkpoint->fetched;
 
 		if (checkpoint->ran && runtime_status_is_finished(checkpoint->state->status))
 			continue;
-		foreach(lc2, fetched->messages)
-			add_pair(pairs, fetched->state->instance_id, ((HistoryEvent *) lfirst(lc2))->message_id);
+		foreach(lc2, checkpoint->fetched->messages)
+		{
+			row_buffer_add(tids);
+			row_buffer_set(tids, 0, PointerGetDatum(&((HistoryEvent *) lfirst(lc2))->tid));
+		}
 	}
-	if (execute_pairs(&delete_message, &delete_messages, task_hub, pairs) != (uint64) pairs->n_rows)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("messages of a locked instance were taken by another session")));
+	if (tids->n_rows == 0)
+		return;
+	row_buffer_arrays(tids, values + 1);
+	if (execute_once(&delete_messages, values) != (uint64) tids->n_rows)
+		someone_interfered();
 }
 
 static void
@@ -213,27 +199,18 @@ add_history_row(RowBuffer *rows, const RuntimeState *state, const HistoryEvent *
 	row_buffer_set_jsonb(rows, H_TAGS, event->tags);
 }
 
-/* Runs a statement with the hub and one array a column, if there are rows. */
 static void
-execute_rows(StoreStatement *statement, const char *task_hub, RowBuffer *rows)
+forget_history(const char *task_hub, const RuntimeState *state)
 {
-	Datum		values[STORE_MAX_ARGS];
-	StoreScope	scope;
+	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(state->instance_id), Int64GetDatum(state->generation)};
 
-	if (rows->n_rows == 0)
-		return;
-	store_open(&scope);
-	values[0] = TEXT_DATUM(task_hub);
-	row_buffer_arrays(rows, values + 1);
-	store_execute(statement, values, NULL);
-	store_close(&scope);
+	(void) execute_once(&delete_old_history, values);
 }
 
 static void
 write_history(const char *task_hub, List *checkpoints)
 {
 	RowBuffer  *rows = row_buffer_make(N_HISTORY_COLUMNS, history_types);
-	RowBuffer  *continued = row_buffer_make(2, message_key_types);
 	ListCell   *lc;
 	ListCell   *lc2;
 
@@ -247,10 +224,9 @@ write_history(const char *task_hub, List *checkpoints)
 		foreach(lc2, state->new_events)
 			add_history_row(rows, state, lfirst(lc2));
 		if (state->generation != checkpoint->fetched->state->generation)
-			add_pair(continued, state->instance_id, state->generation);
+			forget_history(task_hub, state);
 	}
 	store_insert(&insert_history, task_hub, rows);
-	execute_pairs(NULL, &delete_old_history, task_hub, continued);
 }
 
 static void
@@ -287,7 +263,7 @@ queue_activities(const char *task_hub, List *checkpoints, TimestampTz now)
 	}
 	store_insert(&insert_activities, task_hub, rows);
 	if (rows->n_rows > 0)
-		wake_hub_at_commit(task_hub);
+		wake_hub_at_commit(task_hub, rows->n_rows);
 }
 
 static void
@@ -312,20 +288,32 @@ send_outbox(const char *task_hub, List *checkpoints)
 }
 
 static void
+forget_timers_of(const char *task_hub, const char *instance_id, List *timer_ids)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * list_length(timer_ids));
+	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id)};
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, timer_ids)
+		ids[n++] = Int32GetDatum(lfirst_int(lc));
+	values[2] = PointerGetDatum(construct_array(ids, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	(void) execute_once(&delete_timers, values);
+}
+
+static void
 forget_timers(const char *task_hub, List *checkpoints)
 {
-	RowBuffer  *pairs = row_buffer_make(2, message_key_types);
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	foreach(lc, checkpoints)
 	{
 		Checkpoint *checkpoint = lfirst(lc);
 
-		foreach(lc2, checkpoint->outbox.cancelled_timers)
-			add_pair(pairs, checkpoint->state->instance_id, lfirst_int(lc2));
+		if (checkpoint->outbox.cancelled_timers != NIL &&
+			!runtime_status_is_finished(checkpoint->state->status))
+			forget_timers_of(task_hub, checkpoint->state->instance_id, checkpoint->outbox.cancelled_timers);
 	}
-	execute_pairs(NULL, &delete_timers, task_hub, pairs);
 }
 
 /* ------------------------------------------------------------------------
@@ -458,7 +446,7 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now)
 	const RuntimeState *state = checkpoint->state;
 
 	row_buffer_add(rows);
-	row_buffer_set_text(rows, I_INSTANCE_ID, state->instance_id);
+	row_buffer_set(rows, I_TID, PointerGetDatum(&checkpoint->fetched->tid));
 	row_buffer_set(rows, I_EXECUTION_ID, UUIDPGetDatum(&state->execution_id));
 	row_buffer_set(rows, I_GENERATION, Int64GetDatum(state->generation));
 	row_buffer_set(rows, I_TURN, Int32GetDatum(state->turn));
@@ -502,6 +490,7 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
 	Datum		values[N_INSTANCE_COLUMNS + 2];
 	char		nulls[N_INSTANCE_COLUMNS + 2];
+	uint64		updated;
 	StoreScope	scope;
 	ListCell   *lc;
 
@@ -517,14 +506,16 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 	{
 		nulls[0] = nulls[1] = ' ';
 		row_buffer_row(rows, 0, values + 2, nulls + 2);
-		store_execute(&update_instance, values, nulls);
+		updated = store_execute(&update_instance, values, nulls);
 	}
 	else
 	{
 		row_buffer_arrays(rows, values + 2);
-		store_execute(&update_instances, values, NULL);
+		updated = store_execute(&update_instances, values, NULL);
 	}
 	store_close(&scope);
+	if (updated != (uint64) rows->n_rows)
+		someone_interfered();
 	foreach(lc, checkpoints)
 	{
 		Checkpoint *checkpoint = lfirst(lc);
@@ -540,6 +531,7 @@ close_finished(const char *task_hub, List *checkpoints)
 {
 	static const Oid types[] = {TEXTOID};
 	RowBuffer  *ids = row_buffer_make(1, types);
+	Datum		values[2] = {TEXT_DATUM(task_hub)};
 	ListCell   *lc;
 
 	foreach(lc, checkpoints)
@@ -559,7 +551,10 @@ close_finished(const char *task_hub, List *checkpoints)
 		if (runtime_status_is_finished(state->status) || checkpoint->fetched->state->turn <= 1)
 			wake_waiters_at_commit(task_hub, state->instance_id);
 	}
-	execute_rows(&clear_inboxes, task_hub, ids);
+	if (ids->n_rows == 0)
+		return;
+	row_buffer_arrays(ids, values + 1);
+	(void) execute_once(&clear_inboxes, values);
 }
 
 void

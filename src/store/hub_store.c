@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "settings.h"
 #include "store/hub_store.h"
+#include "store/inbox_store.h"
 #include "store/store.h"
 
 #define HUB_COLUMNS "h.task_hub, h.owner::pg_catalog.oid, h.paused, h.system_identifier, h.database_oid"
@@ -66,13 +67,9 @@ static StoreStatement drop_orphans = {
 };
 
 /* In portions, so that the coordinator's transactions stay short. */
-static StoreStatement purge_expired = {
-	"WITH gone AS (DELETE FROM durable_store.instances i USING ("
-	"  SELECT e.instance_id FROM durable_store.instances e WHERE e.task_hub = $1 AND e.completed_at < $2"
-	"  ORDER BY e.completed_at LIMIT 1000 FOR UPDATE SKIP LOCKED) d"
-	"  WHERE i.task_hub = $1 AND i.instance_id = d.instance_id RETURNING i.instance_id),"
-	" no_history AS (DELETE FROM durable_store.history h USING gone g WHERE h.task_hub = $1 AND h.instance_id = g.instance_id)"
-	" DELETE FROM durable_store.inbox m USING gone g WHERE m.task_hub = $1 AND m.instance_id = g.instance_id",
+static StoreStatement find_expired = {
+	"SELECT e.instance_id FROM durable_store.instances e WHERE e.task_hub = $1 AND e.completed_at < $2"
+	" ORDER BY e.completed_at LIMIT 1000",
 	2, {TEXTOID, TIMESTAMPTZOID}
 };
 
@@ -213,15 +210,41 @@ store_next_due(const char *task_hub)
 	return due;
 }
 
+/* Purges what finished longer ago than durable.retention. */
+static int64
+purge_expired(const char *task_hub, TimestampTz before)
+{
+	Datum		values[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(before)};
+	List	   *ids = NIL;
+	int64		purged = 0;
+	StoreScope	scope;
+	uint64		rows;
+	ListCell   *lc;
+
+	store_open(&scope);
+	rows = store_execute(&find_expired, values, NULL);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(&scope, i);
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+
+		ids = lappend(ids, row_text(&row, 1));
+		MemoryContextSwitchTo(old);
+	}
+	store_close(&scope);
+	foreach(lc, ids)
+		purged += store_purge_instance(task_hub, lfirst(lc), false);
+	return purged;
+}
+
 int64
 store_sweep_hub(const char *task_hub)
 {
 	TimestampTz now = clock_now();
 	Datum		orphans[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now - 60 * USECS_PER_SEC)};
-	Datum		expired[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now - setting_retention * USECS_PER_SEC)};
 	int64		removed = (int64) execute_once(&drop_orphans, orphans);
 
 	if (setting_retention >= 0)
-		removed += (int64) execute_once(&purge_expired, expired);
+		removed += purge_expired(task_hub, now - setting_retention * USECS_PER_SEC);
 	return removed;
 }

@@ -9,6 +9,14 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
+/*
+ * SQL: is the hub there, not paused, and owned by this role? Part of every
+ * statement that takes work: a hub that changes hands stops at once in the
+ * processes of its old owner.
+ */
+#define RUNNABLE_HUB(hub, role) \
+	"SELECT NOT h.paused AND h.owner = " role " FROM durable_store.hubs h WHERE h.task_hub = " hub
+
 typedef struct Hub
 {
 	char		name[NAMEDATALEN];

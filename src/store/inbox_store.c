@@ -39,7 +39,8 @@ static StoreStatement insert_messages = {
 	" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
 	" pg_catalog.unnest($11), pg_catalog.unnest($12)) WITH ORDINALITY"
 	" u(instance_id, visible_at, \"timestamp\", fire_at, execution_id, task_id, event_type, recurse, name, payload, failure, n)"
-	" JOIN durable_store.instances i ON i.task_hub = $1 AND i.instance_id = u.instance_id"
+	" CROSS JOIN LATERAL (SELECT i.status, i.scheduled_start_at, i.completed_at FROM durable_store.instances i"
+	"  WHERE i.task_hub = $1 AND i.instance_id = u.instance_id OFFSET 0) i"
 	" WHERE i.completed_at IS NULL OR u.recurse"
 	" ORDER BY u.n",
 	12, {TEXTOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, UUIDARRAYOID, INT4ARRAYOID,
@@ -82,22 +83,31 @@ static StoreStatement end_pending = {
 };
 
 /* The finished instances to go: the one asked for and those below it that are reached through finished ones. */
-static StoreStatement purge_instances = {
+static StoreStatement find_doomed = {
 	"WITH RECURSIVE doomed AS ("
 	" SELECT i.instance_id FROM durable_store.instances i"
 	"  WHERE i.task_hub = $1 AND i.instance_id = $2 AND i.completed_at IS NOT NULL"
-	" UNION SELECT c.instance_id FROM doomed d JOIN durable_store.instances c"
-	"  ON c.task_hub = $1 AND c.parent_instance_id = d.instance_id AND c.completed_at IS NOT NULL WHERE $3),"
-	" gone AS (DELETE FROM durable_store.instances i USING doomed d"
-	"  WHERE i.task_hub = $1 AND i.instance_id = d.instance_id AND i.completed_at IS NOT NULL RETURNING i.instance_id),"
-	" no_history AS (DELETE FROM durable_store.history h USING gone g WHERE h.task_hub = $1 AND h.instance_id = g.instance_id),"
-	" no_messages AS (DELETE FROM durable_store.inbox m USING gone g WHERE m.task_hub = $1 AND m.instance_id = g.instance_id),"
-	" idle AS MATERIALIZED (SELECT q.instance_id, q.execution_id, q.task_id FROM gone g JOIN durable_store.activity_queue q"
-	"  ON q.task_hub = $1 AND q.instance_id = g.instance_id FOR UPDATE OF q SKIP LOCKED),"
-	" no_activities AS (DELETE FROM durable_store.activity_queue q USING idle d WHERE q.task_hub = $1"
-	"  AND q.instance_id = d.instance_id AND q.execution_id = d.execution_id AND q.task_id = d.task_id)"
-	" SELECT pg_catalog.count(*) FROM gone",
+	" UNION SELECT c.instance_id FROM doomed d CROSS JOIN LATERAL (SELECT c.instance_id FROM durable_store.instances c"
+	"  WHERE c.task_hub = $1 AND c.parent_instance_id = d.instance_id AND c.completed_at IS NOT NULL OFFSET 0) c WHERE $3)"
+	" SELECT pg_catalog.array_agg(d.instance_id) FROM doomed d",
 	3, {TEXTOID, TEXTOID, BOOLOID}
+};
+
+/* Looks again whether they are finished: a new start may have replaced one. An activity that runs is left. */
+static StoreStatement purge_doomed = {
+	"WITH gone AS (DELETE FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = ANY ($2)"
+	"  AND i.completed_at IS NOT NULL RETURNING i.instance_id),"
+	" ids AS MATERIALIZED (SELECT pg_catalog.array_agg(g.instance_id) AS list FROM gone g),"
+	" no_history AS (DELETE FROM durable_store.history h WHERE h.task_hub = $1"
+	"  AND h.instance_id = ANY ((SELECT ids.list FROM ids)::text[])),"
+	" no_messages AS (DELETE FROM durable_store.inbox m WHERE m.task_hub = $1"
+	"  AND m.instance_id = ANY ((SELECT ids.list FROM ids)::text[])),"
+	" idle AS MATERIALIZED (SELECT q.ctid AS tid FROM durable_store.activity_queue q WHERE q.task_hub = $1"
+	"  AND q.instance_id = ANY ((SELECT ids.list FROM ids)::text[]) FOR UPDATE SKIP LOCKED),"
+	" no_activities AS (DELETE FROM durable_store.activity_queue q"
+	"  WHERE q.ctid = ANY (ARRAY(SELECT idle.tid FROM idle)))"
+	" SELECT pg_catalog.count(*) FROM gone",
+	2, {TEXTOID, TEXTARRAYOID}
 };
 
 MessageBuffer *
@@ -154,7 +164,7 @@ store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 		store_execute(&insert_messages, values, NULL);
 	}
 	store_close(&scope);
-	wake_hub_at_commit(task_hub);
+	wake_hub_at_commit(task_hub, buffer->rows->n_rows);
 }
 
 void
@@ -163,11 +173,13 @@ store_terminate_children(const char *task_hub, const char *instance_id, Jsonb *r
 	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id),
 	PointerGetDatum(reason), TimestampTzGetDatum(now)};
 	StoreScope	scope;
+	uint64		sent;
 
 	store_open(&scope);
-	if (store_execute(&terminate_children, values, reason ? NULL : "  n ") > 0)
-		wake_hub_at_commit(task_hub);
+	sent = store_execute(&terminate_children, values, reason ? NULL : "  n ");
 	store_close(&scope);
+	if (sent > 0)
+		wake_hub_at_commit(task_hub, (int) sent);
 }
 
 bool
@@ -236,13 +248,20 @@ store_purge_instance(const char *task_hub, const char *instance_id, bool recursi
 {
 	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id), BoolGetDatum(recursive)};
 	StoreScope	scope;
-	Row			row;
-	int64		count;
+	bool		isnull;
+	int64		count = 0;
 
 	store_open(&scope);
-	store_execute(&purge_instances, values, NULL);
-	row = store_row(&scope, 0);
-	count = row_int64(&row, 1);
+	store_execute(&find_doomed, values, NULL);
+	values[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+	{
+		Row			row;
+
+		store_execute(&purge_doomed, values, NULL);
+		row = store_row(&scope, 0);
+		count = row_int64(&row, 1);
+	}
 	store_close(&scope);
 	return count;
 }

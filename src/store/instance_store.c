@@ -5,11 +5,13 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "core/json.h"
+#include "store/hub_store.h"
 #include "store/instance_store.h"
 #include "store/store.h"
 #include "store/string_set.h"
@@ -17,23 +19,33 @@
 #define INSTANCE_COLUMNS \
 	"i.instance_id, i.execution_id, i.generation, i.turn, i.last_seq, i.status, i.name, i.function, i.version, " \
 	"i.parent_instance_id, i.parent_execution_id, i.parent_task_id, i.notify, i.settings, i.tags, i.input, " \
-	"i.custom_status, i.trace_parent"
+	"i.custom_status, i.trace_parent, i.ctid"
 
-/* The instances of the first $3 visible messages, the one that waits longest first. */
+/*
+ * Joins are written so that they have one plan only, the rows to look for
+ * first and an index probe for each: a lateral subquery with OFFSET 0, or a
+ * locking one, is not turned around. While tables are small, or were when
+ * they were last analyzed, the planner would rather read all of a hub.
+ */
+
+/*
+ * The instances of the first $3 visible messages, the one that waits longest
+ * first; none if the hub is not to be run by this session's user.
+ */
 static StoreStatement find_ready = {
-	"SELECT m.instance_id FROM (SELECT b.instance_id, b.visible_at FROM durable_store.inbox b"
-	"  WHERE b.task_hub = $1 AND b.visible_at <= $2 ORDER BY b.visible_at LIMIT $3) m",
-	3, {TEXTOID, TIMESTAMPTZOID, INT8OID}
+	"SELECT b.instance_id FROM durable_store.inbox b"
+	" WHERE b.task_hub = $1 AND b.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$4") ")"
+	" ORDER BY b.visible_at LIMIT $3",
+	4, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID}
 };
 
 /* Those of them that nobody holds. */
 static StoreStatement lock_instances = {
-	"SELECT " INSTANCE_COLUMNS
-	" FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
-	" JOIN durable_store.instances i ON i.task_hub = $1 AND i.instance_id = u.instance_id"
-	" ORDER BY u.n LIMIT $3"
-	" FOR NO KEY UPDATE OF i SKIP LOCKED",
-	3, {TEXTOID, TEXTARRAYOID, INT8OID}
+	"SELECT i.* FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
+	" CROSS JOIN LATERAL (SELECT " INSTANCE_COLUMNS " FROM durable_store.instances i"
+	"  WHERE i.task_hub = $1 AND i.instance_id = u.instance_id FOR NO KEY UPDATE SKIP LOCKED) i"
+	" ORDER BY u.n",
+	2, {TEXTOID, TEXTARRAYOID}
 };
 
 static StoreStatement lock_instance = {
@@ -46,7 +58,7 @@ static StoreStatement lock_instance = {
 
 #define MESSAGE_COLUMNS \
 	"m.message_id, m.visible_at, m.\"timestamp\", m.fire_at, m.execution_id, m.task_id, m.event_type," \
-	" m.recurse, m.name, m.payload, m.failure"
+	" m.recurse, m.name, m.payload, m.failure, m.ctid"
 
 static StoreStatement read_messages_of_one = {
 	"SELECT 1::bigint, " MESSAGE_COLUMNS " FROM durable_store.inbox m"
@@ -56,10 +68,9 @@ static StoreStatement read_messages_of_one = {
 
 /* A statement of its own, after the lock: in one statement with it, messages consumed meanwhile would be seen. */
 static StoreStatement read_messages = {
-	"SELECT u.n, " MESSAGE_COLUMNS
-	" FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
-	" JOIN durable_store.inbox m ON m.task_hub = $1"
-	"      AND m.instance_id = u.instance_id AND m.visible_at <= $3"
+	"SELECT u.n, m.* FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
+	" CROSS JOIN LATERAL (SELECT " MESSAGE_COLUMNS " FROM durable_store.inbox m"
+	"  WHERE m.task_hub = $1 AND m.instance_id = u.instance_id AND m.visible_at <= $3 OFFSET 0) m"
 	" ORDER BY u.n, m.visible_at, m.message_id",
 	3, {TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}
 };
@@ -78,11 +89,10 @@ static StoreStatement read_history_of_one = {
 };
 
 static StoreStatement read_history = {
-	"SELECT u.n, " HISTORY_COLUMNS
+	"SELECT u.n, h.*"
 	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) WITH ORDINALITY u(instance_id, generation, n)"
-	" JOIN durable_store.history h ON h.task_hub = $1"
-	"      AND h.instance_id = u.instance_id"
-	"      AND h.generation = u.generation"
+	" CROSS JOIN LATERAL (SELECT " HISTORY_COLUMNS " FROM durable_store.history h"
+	"  WHERE h.task_hub = $1 AND h.instance_id = u.instance_id AND h.generation = u.generation OFFSET 0) h"
 	" ORDER BY u.n, h.seq",
 	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
 };
@@ -131,6 +141,7 @@ fetched_from_row(const char *task_hub, const Row *row)
 	state->input = row_jsonb(row, 16);
 	state->custom_status = row_jsonb(row, 17);
 	state->trace_parent = row_text(row, 18);
+	row_tid(row, 19, &fetched->tid);
 	read_settings(state);
 	MemoryContextSwitchTo(old);
 	return fetched;
@@ -154,19 +165,21 @@ fetched_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
 	return instances;
 }
 
-/* The distinct instances among the first visible messages, in order; *looked_at: how many messages. */
+/* The first distinct instances among the visible messages, in order; *looked_at: how many messages were read. */
 static RowBuffer *
-find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int64 look_at, uint64 *looked_at)
+find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int64 look_at,
+					 int max_instances, uint64 *looked_at)
 {
 	static const Oid types[] = {TEXTOID};
-	Datum		values[3] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), Int64GetDatum(look_at)};
+	Datum		values[4] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), Int64GetDatum(look_at),
+	ObjectIdGetDatum(GetSessionUserId())};
 	RowBuffer  *ids;
 	StringSet  *seen;
 
 	*looked_at = store_execute(&find_ready, values, NULL);
 	ids = row_buffer_make(1, types);
 	seen = string_set_make();
-	for (uint64 i = 0; i < *looked_at; i++)
+	for (uint64 i = 0; i < *looked_at && ids->n_rows < max_instances; i++)
 	{
 		Row			row = store_row(scope, i);
 		char	   *id = row_text(&row, 1);
@@ -180,9 +193,9 @@ find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 }
 
 static uint64
-lock_found(const char *task_hub, RowBuffer *ids, int max_instances)
+lock_found(const char *task_hub, RowBuffer *ids)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), (Datum) 0, Int64GetDatum(max_instances)};
+	Datum		values[2] = {TEXT_DATUM(task_hub)};
 
 	if (ids->n_rows == 1)
 	{
@@ -202,15 +215,15 @@ lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 {
 	int64		look_at = (int64) max_instances * 2;
 
-	for (;; look_at *= 8)
+	for (;; look_at *= 8, max_instances *= 8)
 	{
 		uint64		looked_at;
-		RowBuffer  *ids = find_ready_instances(scope, task_hub, now, look_at, &looked_at);
+		RowBuffer  *ids = find_ready_instances(scope, task_hub, now, look_at, max_instances, &looked_at);
 		uint64		rows;
 
 		if (looked_at == 0)
 			return NIL;
-		rows = lock_found(task_hub, ids, max_instances);
+		rows = lock_found(task_hub, ids);
 		if (rows > 0)
 			return fetched_from_result(scope, task_hub, rows);
 		if (looked_at < (uint64) look_at)
@@ -234,6 +247,7 @@ message_from_row(const Row *row)
 	message->name = row_text(row, 10);
 	message->payload = row_jsonb(row, 11);
 	message->failure = row_jsonb(row, 12);
+	row_tid(row, 13, &message->tid);
 	MemoryContextSwitchTo(old);
 	return message;
 }

@@ -14,6 +14,7 @@ typedef struct FetchedInstance
 {
 	RuntimeState *state;
 	List	   *messages;		/* of HistoryEvent *, in order of arrival */
+	ItemPointerData tid;		/* of the locked row */
 } FetchedInstance;
 
 /*

@@ -224,6 +224,14 @@ row_time(const Row *row, int col)
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
+void
+row_tid(const Row *row, int col, ItemPointer tid)
+{
+	bool		isnull;
+
+	*tid = *(ItemPointer) DatumGetPointer(column(row, col, &isnull));
+}
+
 bool
 row_uuid(const Row *row, int col, pg_uuid_t *uuid)
 {

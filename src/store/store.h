@@ -11,6 +11,7 @@
 #include "postgres.h"
 #include "access/htup.h"
 #include "access/tupdesc.h"
+#include "storage/itemptr.h"
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
 #include "utils/jsonb.h"
@@ -65,6 +66,7 @@ extern int64 row_int64(const Row *row, int column);
 extern Oid	row_oid(const Row *row, int column);
 extern bool row_bool(const Row *row, int column);
 extern TimestampTz row_time(const Row *row, int column);	/* 0 if null */
+extern void row_tid(const Row *row, int column, ItemPointer tid);
 extern bool row_uuid(const Row *row, int column, pg_uuid_t *uuid);	/* false if null */
 
 /*

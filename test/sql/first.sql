@@ -77,11 +77,14 @@ SELECT * FROM stock ORDER BY sku;
 SELECT seq, turn, event_type, event_id, name, coalesce(task_scheduled_id, timer_id) AS answers, input, result
 FROM durable.history WHERE instance_id = 'order-1' ORDER BY seq;
 SELECT seq, turn, event_type, event_id, name, coalesce(task_scheduled_id, timer_id) AS answers,
-	fire_at - "timestamp" BETWEEN '3 days' AND '3 days 1 hour' AS in_3_days, result, failure ->> 'sqlstate' AS sqlstate
+	CASE event_type WHEN 'TimerCreated' THEN justify_hours(date_trunc('hour', fire_at - "timestamp" + '1 min')) END AS fires_in,
+	result, failure ->> 'sqlstate' AS sqlstate
 FROM durable.history WHERE instance_id IN ('order-2', 'order-3') ORDER BY instance_id, seq;
--- Time goes forward.
-SELECT count(*) FROM (SELECT "timestamp" - lag("timestamp") OVER (PARTITION BY instance_id ORDER BY seq) AS step
-	FROM durable.history WHERE event_type <> 'TimerFired') s WHERE step < '0';
+-- The time the code saw goes forward.
+SELECT instance_id, seq FROM (
+	SELECT instance_id, seq, event_type, "timestamp" - lag("timestamp") OVER (PARTITION BY instance_id ORDER BY seq) AS step
+	FROM durable.history WHERE event_type = 'OrchestratorStarted') s
+WHERE step < '0';
 
 -- Nothing is left to do.
 SELECT ready_turns, ready_activities, timers, running FROM durable.queues;
