@@ -22,9 +22,10 @@ static StoreStatement claim_activity = {
 	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input"
 	"       FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$3") ")"
 	"       ORDER BY a.visible_at LIMIT 1 FOR UPDATE OF a SKIP LOCKED) q"
-	" LEFT JOIN durable_store.history h ON h.task_hub = $1 AND h.instance_id = q.instance_id"
-	"  AND h.generation = q.generation AND h.seq = q.seq"
-	" LEFT JOIN durable_store.instances i ON i.task_hub = $1 AND i.instance_id = q.instance_id",
+	" LEFT JOIN LATERAL (SELECT h.payload, h.tags FROM durable_store.history h WHERE h.task_hub = $1"
+	"  AND h.instance_id = q.instance_id AND h.generation = q.generation AND h.seq = q.seq OFFSET 0) h ON true"
+	" LEFT JOIN LATERAL (SELECT i.settings, i.generation, i.version, i.parent_instance_id, i.tags"
+	"  FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = q.instance_id OFFSET 0) i ON true",
 	3, {TEXTOID, TIMESTAMPTZOID, OIDOID}
 };
 

@@ -24,7 +24,7 @@
  * as the instance's lock is held: there is no cheaper plan, nor another one.
  */
 static StoreStatement delete_messages = {
-	"DELETE FROM durable_store.inbox m WHERE m.ctid = ANY ($2) AND m.task_hub = $1",
+	"DELETE FROM durable_store.inbox m WHERE m.ctid = ANY ($2) AND " OF_HUB("m", "$1"),
 	2, {TEXTOID, TIDARRAYOID}
 };
 
@@ -88,7 +88,7 @@ static StoreStatement update_instances = {
 	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15))"
 	" u(tid, execution_id, generation, turn, last_seq, status, version, completed_at, continued, input, output,"
 	" failure, custom_status)"
-	" WHERE i.ctid = u.tid AND $1 IS NOT NULL",
+	" WHERE i.ctid = u.tid AND " OF_HUB("i", "$1"),
 	15, {TEXTOID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TIMESTAMPTZARRAYOID, BOOLARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
 };
@@ -97,7 +97,7 @@ static StoreStatement update_instance = {
 	"UPDATE durable_store.instances i SET execution_id = $4, generation = $5, turn = $6, last_seq = $7, status = $8,"
 	" version = $9, completed_at = $10, updated_at = $2, input = CASE WHEN $11 THEN $12 ELSE i.input END, output = $13,"
 	" failure = $14, custom_status = $15, waiting_events = NULL"
-	" WHERE i.ctid = $3 AND i.task_hub = $1",
+	" WHERE i.ctid = $3 AND " OF_HUB("i", "$1"),
 	15, {TEXTOID, TIMESTAMPTZOID, TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID,
 		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID}
 };
@@ -109,12 +109,12 @@ static StoreStatement update_waiting = {
 };
 
 static StoreStatement clear_inboxes = {
-	"DELETE FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.instance_id = ANY ($2)",
+	"DELETE FROM durable_store.inbox m WHERE m.ctid = ANY (" MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1"),
 	2, {TEXTOID, TEXTARRAYOID}
 };
 
 static StoreStatement delete_timers = {
-	"DELETE FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.instance_id = $2"
+	"DELETE FROM durable_store.inbox m WHERE m.ctid = ANY (" MESSAGES_OF("$1", "$2") ") AND " OF_HUB("m", "$1")
 	" AND m.event_type = 11 AND m.task_id = ANY ($3)",
 	3, {TEXTOID, TEXTOID, INT4ARRAYOID}
 };

@@ -72,7 +72,8 @@ static StoreStatement delete_history = {
 };
 
 static StoreStatement delete_inbox = {
-	"DELETE FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.instance_id = $2", 2, {TEXTOID, TEXTOID}
+	"DELETE FROM durable_store.inbox m WHERE m.ctid = ANY (" MESSAGES_OF("$1", "$2") ") AND " OF_HUB("m", "$1"),
+	2, {TEXTOID, TEXTOID}
 };
 
 /* One that is running is left: it holds its row, and its answer will find no execution. */

@@ -61,8 +61,9 @@ static StoreStatement lock_instance = {
 	" m.recurse, m.name, m.payload, m.failure, m.ctid"
 
 static StoreStatement read_messages_of_one = {
-	"SELECT 1::bigint, " MESSAGE_COLUMNS " FROM durable_store.inbox m"
-	" WHERE m.task_hub = $1 AND m.instance_id = $2 AND m.visible_at <= $3 ORDER BY m.visible_at, m.message_id",
+	"SELECT 1::bigint, m.* FROM (SELECT " MESSAGE_COLUMNS " FROM durable_store.inbox m"
+	"  WHERE m.task_hub = $1 AND m.instance_id = $2 AND m.visible_at <= $3 ORDER BY m.message_id OFFSET 0) m"
+	" ORDER BY m.visible_at, m.message_id",
 	3, {TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };
 
@@ -70,7 +71,7 @@ static StoreStatement read_messages_of_one = {
 static StoreStatement read_messages = {
 	"SELECT u.n, m.* FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
 	" CROSS JOIN LATERAL (SELECT " MESSAGE_COLUMNS " FROM durable_store.inbox m"
-	"  WHERE m.task_hub = $1 AND m.instance_id = u.instance_id AND m.visible_at <= $3 OFFSET 0) m"
+	"  WHERE m.task_hub = $1 AND m.instance_id = u.instance_id AND m.visible_at <= $3 ORDER BY m.message_id OFFSET 0) m"
 	" ORDER BY u.n, m.visible_at, m.message_id",
 	3, {TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}
 };
@@ -99,8 +100,7 @@ static StoreStatement read_history = {
 
 static StoreStatement defer_messages = {
 	"UPDATE durable_store.inbox m SET visible_at = $4"
-	" WHERE m.task_hub = $1 AND m.instance_id = $2"
-	" AND m.visible_at <= $3",
+	" WHERE m.ctid = ANY (" MESSAGES_OF("$1", "$2") ") AND " OF_HUB("m", "$1") " AND m.visible_at <= $3",
 	4, {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 

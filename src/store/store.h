@@ -111,6 +111,22 @@ typedef struct StoreInsert
 
 extern void store_insert(StoreInsert *insert, const char *task_hub, RowBuffer *rows);
 
+/*
+ * SQL: the rows of the inbox of one instance, or of those of an array, by
+ * ctid. Asking for them in the order of the primary key makes the planner use
+ * it, however small the table was when it was last analyzed.
+ */
+#define MESSAGES_OF(hub, instance_id) \
+	"ARRAY(SELECT x.ctid FROM durable_store.inbox x WHERE x.task_hub = " hub \
+	" AND x.instance_id = " instance_id " ORDER BY x.message_id)"
+#define MESSAGES_OF_ALL(hub, instance_ids) \
+	"ARRAY(SELECT x.ctid FROM pg_catalog.unnest(" instance_ids ") u(instance_id)" \
+	" CROSS JOIN LATERAL (SELECT b.ctid FROM durable_store.inbox b WHERE b.task_hub = " hub \
+	" AND b.instance_id = u.instance_id ORDER BY b.message_id OFFSET 0) x)"
+
+/* SQL: the row is of this hub; not a condition for an index, where rows are found by ctid. */
+#define OF_HUB(alias, hub) alias ".task_hub || '' = " hub
+
 /* A Datum of a C string as text. */
 #define TEXT_DATUM(s) CStringGetTextDatum(s)
 

@@ -259,8 +259,8 @@ CREATE FUNCTION fine(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$ BEGIN PERFORM durable.sleep('1 hour'); RETURN durable.call_activity('divides', '{"a": 4}'); END $$;
 
 RESET SESSION AUTHORIZATION;
-SET durable.activity_timeout = '100ms';
-SET durable.orchestrator_timeout = '200ms';
+SET durable.activity_timeout = '300ms';
+SET durable.orchestrator_timeout = '500ms';
 SET durable.max_payload_size = '1kB';
 SET SESSION AUTHORIZATION durable_regress_act;
 SELECT count(durable.start_instance('calls', jsonb_build_object('activity', a), instance_id => 'limit-' || a))
