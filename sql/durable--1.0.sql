@@ -318,7 +318,7 @@ COMMENT ON VIEW durable.history IS 'The history events of the current execution 
 CREATE VIEW durable.activities WITH (security_barrier) AS
 SELECT a.task_hub, a.instance_id, a.task_id, a.name, coalesce(a.input, h.payload) AS input, a.attempt, a.visible_at,
 	CASE WHEN EXISTS (SELECT FROM durable_store.workers() w
-			WHERE w.task_hub = a.task_hub AND w.item = 'activity ' || a.instance_id || ' ' || a.name || '#' || a.task_id::text)
+			WHERE w.task_hub = a.task_hub AND w.item = 'activity ' || a.name || '#' || a.task_id::text || ' (' || a.instance_id || ')')
 			THEN 'running'
 		WHEN a.visible_at > pg_catalog.clock_timestamp() THEN 'delayed' ELSE 'queued' END AS state
 FROM durable_store.activity_queue a

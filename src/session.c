@@ -98,6 +98,19 @@ begin_subtransaction(void)
 	MemoryContextSwitchTo(outer_context);
 }
 
+/*
+ * The parts of DISCARD ALL that live on after a transaction of user code,
+ * committed or not; all cheap when there is nothing. Locks of the session are
+ * released last, when what they guard is committed.
+ */
+static void
+discard_leftovers(void)
+{
+	DropAllPreparedStatements();
+	ResetSequenceCaches();
+	LockReleaseSession(USER_LOCKMETHOD);
+}
+
 bool
 work_item_begin(const char *activity)
 {
@@ -128,6 +141,7 @@ work_item_commit(void)
 	if (is_worker)
 	{
 		CommitTransactionCommand();
+		discard_leftovers();
 		MemoryContextSwitchTo(context);
 		debug_query_string = NULL;
 		pgstat_report_stat(false);
@@ -146,6 +160,7 @@ work_item_abort(void)
 	if (is_worker)
 	{
 		AbortCurrentTransaction();
+		discard_leftovers();
 		MemoryContextSwitchTo(context);
 		debug_query_string = NULL;
 		pgstat_report_stat(false);
@@ -208,13 +223,9 @@ user_code_leave(int nest_level)
 	AtEOXact_GUC(false, nest_level);
 }
 
-/* The parts of DISCARD ALL that user code can have caused; all cheap when there is nothing. */
 void
-session_discard_leftovers(void)
+session_discard_temporary_objects(void)
 {
-	DropAllPreparedStatements();
-	Async_UnlistenAll();
-	LockReleaseAll(USER_LOCKMETHOD, true);
-	ResetSequenceCaches();
 	ResetTempTableNamespace();
+	Async_UnlistenAll();
 }

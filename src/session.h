@@ -56,7 +56,11 @@ struct InstanceSettings;
 extern int	user_code_enter(const struct InstanceSettings *settings);
 extern void user_code_leave(int nest_level);
 
-/* Forgets what user code left in the session: temporary tables, prepared statements, advisory locks, ... */
-extern void session_discard_leftovers(void);
+/*
+ * Drops temporary tables and LISTENs that user code made, before the commit.
+ * What else it leaves in a worker's session (prepared statements, advisory
+ * locks) goes at the end of each work item.
+ */
+extern void session_discard_temporary_objects(void);
 
 #endif							/* DURABLE_SESSION_H */

@@ -191,7 +191,7 @@ try_activity(Attempt *attempt)
 	{
 		run_activity(attempt->task_hub, attempt->activity);
 		if (session_is_worker())
-			session_discard_leftovers();
+			session_discard_temporary_objects();
 	}
 	work_item_commit();
 	suspect_release();

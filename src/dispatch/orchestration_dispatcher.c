@@ -32,8 +32,9 @@
 /* Continue-as-new runs on in the same episode; this often at most (Go has the same limit). */
 #define MAX_GENERATIONS_PER_EPISODE 20
 
-/* How long an instance waits after an error that was not its own. */
+/* How long an instance waits after an error that was not its own, and after a lost conflict. */
 #define DEFER_INTERVAL (5 * USECS_PER_SEC)
+#define CONFLICT_INTERVAL (50 * INT64CONST(1000))
 
 /* ------------------------------------------------------------------------
  * One turn
@@ -306,13 +307,13 @@ try_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
 }
 
 static void
-defer_instance(const char *task_hub, const char *instance_id)
+defer_instance(const char *task_hub, const char *instance_id, int64 interval)
 {
 	TimestampTz now = clock_now();
 
 	if (!work_item_begin(NULL))
 		return;
-	store_defer_instance(task_hub, instance_id, now, now + DEFER_INTERVAL);
+	store_defer_instance(task_hub, instance_id, now, now + interval);
 	work_item_commit();
 }
 
@@ -365,17 +366,20 @@ run_alone(const char *task_hub, const char *instance_id)
 {
 	ErrorData  *error = attempt_alone(task_hub, instance_id, NULL);
 
-	if (error == NULL)
-		return;
-	if (!error_is_circumstantial(error) && !error_is_conflict(error))
+	if (error != NULL && !error_is_circumstantial(error) && !error_is_conflict(error))
 	{
 		log_engine_error(instance_id, error, "The instance is failed.");
 		error = attempt_alone(task_hub, instance_id, failure_from_error(error, true));
-		if (error == NULL)
-			return;
+	}
+	if (error == NULL)
+		return;
+	if (error_is_conflict(error))
+	{
+		defer_instance(task_hub, instance_id, CONFLICT_INTERVAL);
+		return;
 	}
 	log_engine_error(instance_id, error, "It is tried again later.");
-	defer_instance(task_hub, instance_id);
+	defer_instance(task_hub, instance_id, DEFER_INTERVAL);
 }
 
 /* In a client's session a cancel ends the client's statement, not a turn. */

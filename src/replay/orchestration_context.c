@@ -579,6 +579,7 @@ apply_event(OrchestrationContext *context, HistoryEvent *event)
 			return terminate_orchestration(context, event);
 		case EVENT_EXECUTION_SUSPENDED:
 			context->is_suspended = true;
+			context->suspension = event;
 			return true;
 		case EVENT_EXECUTION_RESUMED:
 			resume_orchestration(context);

@@ -76,6 +76,7 @@ typedef struct OrchestrationContext
 	int			next_event;
 	List	   *released;		/* events held while suspended, now to be fed */
 	List	   *held;
+	HistoryEvent *suspension;	/* the last ExecutionSuspended */
 	bool		is_suspended;
 	bool		started;
 	bool		is_replaying;

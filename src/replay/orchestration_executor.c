@@ -235,13 +235,23 @@ conclude_error(OrchestrationContext *context, const ErrorData *error, TurnResult
 	fail_with(result, &failure);
 }
 
-/* Events that arrived in this turn and that no wait took, for the next generation. */
+/*
+ * Events that no wait took, for the next generation. A suspension that came
+ * with them goes first: the next generation is suspended like this one.
+ */
 static List *
 carried_events(OrchestrationContext *context)
 {
-	List	   *carried = context->keep_events ? list_copy(context->buffered) : NIL;
+	List	   *carried = context->is_suspended ? list_make1(context->suspension) : NIL;
+	ListCell   *lc;
 
-	return list_concat(carried, context->events_after_continue);
+	if (context->keep_events)
+		carried = list_concat(carried, context->buffered);
+	carried = list_concat(carried, context->events_after_continue);
+	foreach(lc, context->held)
+		if (((HistoryEvent *) lfirst(lc))->type == EVENT_EVENT_RAISED)
+			carried = lappend(carried, lfirst(lc));
+	return carried;
 }
 
 /*
