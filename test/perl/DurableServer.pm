@@ -105,7 +105,7 @@ sub configure
 {
 	my ($self, %settings) = @_;
 
-	$self->adjust_conf('postgresql.conf', $_, "'$settings{$_}'") foreach sort keys %settings;
+	$self->append_conf('postgresql.conf', "$_ = '$settings{$_}'") foreach sort keys %settings;
 	$self->reload;
 }
 
@@ -217,11 +217,20 @@ sub at_gate
 	return "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $gate AND NOT granted) = $count";
 }
 
+# A session in the background, which may last as long as the test.
+sub session
+{
+	my ($self, $database, $role) = @_;
+
+	return $self->background_psql($database, on_error_stop => 0, timeout => 900,
+		extra_params => [ defined $role ? ('-U', $role) : () ]);
+}
+
 # Closes a gate; returns the session that holds it.
 sub close_gate
 {
 	my ($self, $database, $gate) = @_;
-	my $session = $self->background_psql($database, on_error_stop => 0);
+	my $session = $self->session($database);
 
 	$session->query_safe("SELECT pg_advisory_lock($gate)");
 	return $session;
@@ -252,6 +261,13 @@ sub pid_of
 
 	$self->wait_until('postgres', count_is($kind, 1, $database));
 	return ($self->pids_of($kind, $database))[0];
+}
+
+sub log_since
+{
+	my ($self, $offset) = @_;
+
+	return slurp_file($self->logfile, $offset);
 }
 
 sub is_gone

@@ -136,6 +136,16 @@ SELECT durable.run_until_idle();
 SELECT task_hub, instance_id, output FROM durable.instances;
 RESET durable.task_hub;
 
+-- Who makes the hub of his own name himself has his default hub with it.
+RESET SESSION AUTHORIZATION;
+SELECT durable.grant_usage('durable_regress_hubs_none');
+GRANT USAGE ON SCHEMA hubs TO durable_regress_hubs_none;
+SET SESSION AUTHORIZATION durable_regress_hubs_none;
+SELECT durable.create_hub('durable_regress_hubs_none');
+SELECT durable.start_instance('hubs.who', instance_id => 'n1');
+SELECT durable.run_until_idle();
+SELECT task_hub, instance_id FROM durable.instances;
+
 -- A hub of a group belongs to its members: they steer it, and need not run it.
 RESET SESSION AUTHORIZATION;
 GRANT durable_regress_hubs_group TO durable_regress_hubs_b;
