@@ -439,26 +439,29 @@ COMMENT ON FUNCTION durable.create_hub(text, regrole) IS
 'Makes a task hub of 1 to 63 bytes in name that belongs to owner (default: you), who must be you or a role you are a member of. Its orchestrators and activities run as the owner, who needs LOGIN for background workers. Errors: 42710 name taken, 42501 not a member.';
 
 CREATE FUNCTION durable.pause_hub(name text)
-RETURNS void AS 'MODULE_PATHNAME', 'durable_pause_hub' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+RETURNS void AS 'MODULE_PATHNAME', 'durable_pause_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.pause_hub(text) IS
 'From the commit on nothing of this hub is started; what is running ends. Clients may go on to start and raise. Error 42704: no such hub.';
 
 CREATE FUNCTION durable.resume_hub(name text)
-RETURNS void AS 'MODULE_PATHNAME', 'durable_resume_hub' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+RETURNS void AS 'MODULE_PATHNAME', 'durable_resume_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.resume_hub(text) IS 'Ends pause_hub(). Error 42704: no such hub.';
 
 CREATE FUNCTION durable.adopt_hub(name text)
-RETURNS void AS 'MODULE_PATHNAME', 'durable_adopt_hub' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+RETURNS void AS 'MODULE_PATHNAME', 'durable_adopt_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.adopt_hub(text) IS
 'Binds a hub to this database, so that a copy (dump and restore, CREATE DATABASE ... TEMPLATE, pg_upgrade) goes on here. Be sure the original does not run it any more. Error 42704: no such hub.';
 
 CREATE FUNCTION durable.grant_usage(role regrole) RETURNS void
-	LANGUAGE plpgsql STRICT PARALLEL UNSAFE
+	LANGUAGE plpgsql PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF role IS NULL THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'role must not be null';
+	END IF;
 	IF NOT pg_catalog.has_schema_privilege('durable', 'USAGE WITH GRANT OPTION') THEN
-		RAISE insufficient_privilege USING MESSAGE = 'permission denied to grant the use of durable',
+		RAISE insufficient_privilege USING MESSAGE = pg_catalog.format('permission denied for role %I to grant the use of durable', current_user),
 			HINT = 'Ask a superuser, or one who has USAGE on schema durable WITH GRANT OPTION.';
 	END IF;
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA durable TO %s', role);
@@ -468,12 +471,15 @@ COMMENT ON FUNCTION durable.grant_usage(regrole) IS
 'Lets a role use schema durable: call its functions and read its views (which show only hubs of roles it is a member of). Error 42501 unless you may grant it.';
 
 CREATE FUNCTION durable.revoke_usage(role regrole) RETURNS void
-	LANGUAGE plpgsql STRICT PARALLEL UNSAFE
+	LANGUAGE plpgsql PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF role IS NULL THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'role must not be null';
+	END IF;
 	IF NOT pg_catalog.has_schema_privilege('durable', 'USAGE WITH GRANT OPTION') THEN
-		RAISE insufficient_privilege USING MESSAGE = 'permission denied to revoke the use of durable',
+		RAISE insufficient_privilege USING MESSAGE = pg_catalog.format('permission denied for role %I to revoke the use of durable', current_user),
 			HINT = 'Ask a superuser, or one who has USAGE on schema durable WITH GRANT OPTION.';
 	END IF;
 	EXECUTE pg_catalog.format('REVOKE USAGE ON SCHEMA durable FROM %s', role);
@@ -554,7 +560,7 @@ COMMENT ON FUNCTION durable.create_timer_at(timestamptz) IS
 CREATE FUNCTION durable.cancel_timer(task durable.task) RETURNS durable.task
 	AS 'MODULE_PATHNAME', 'durable_cancel_timer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.cancel_timer(durable.task) IS
-'Cancels a timer that has not fired and returns it; awaiting it raises 57014. A timer that fired stays as it is.';
+'Cancels a timer that has not fired and returns it; awaiting it raises UD001. A timer that fired stays as it is.';
 
 CREATE FUNCTION durable.sleep(delay interval) RETURNS void
 	AS 'MODULE_PATHNAME', 'durable_sleep' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -589,7 +595,7 @@ COMMENT ON FUNCTION durable.await_all(VARIADIC durable.task[]) IS
 CREATE FUNCTION durable.await_all(tasks anyarray) RETURNS jsonb[]
 	AS 'MODULE_PATHNAME', 'durable_await_all' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.await_all(anyarray) IS
-'As above, for tasks in an array.';
+'await_all() for tasks in an array, without VARIADIC.';
 
 CREATE FUNCTION durable.await_any(VARIADIC tasks durable.task[]) RETURNS durable.task
 	AS 'MODULE_PATHNAME', 'durable_await_any' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -599,7 +605,7 @@ COMMENT ON FUNCTION durable.await_any(VARIADIC durable.task[]) IS
 CREATE FUNCTION durable.await_any(tasks anyarray) RETURNS durable.task
 	AS 'MODULE_PATHNAME', 'durable_await_any' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.await_any(anyarray) IS
-'As above, for tasks in an array.';
+'await_any() for tasks in an array, without VARIADIC.';
 
 CREATE FUNCTION durable.send_event(instance_id text, name text, data jsonb DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'durable_send_event' LANGUAGE C VOLATILE PARALLEL UNSAFE;

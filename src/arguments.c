@@ -44,6 +44,14 @@ require_instance_id(const text *id)
 int64
 interval_microseconds(const Interval *interval)
 {
+	double		microseconds = (double) interval->time +
+	((double) interval->day + (double) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
+
+	/* what a timestamp cannot hold anyway is for ever */
+	if (microseconds > FOREVER_MICROSECONDS)
+		return FOREVER_MICROSECONDS;
+	if (microseconds < -FOREVER_MICROSECONDS)
+		return -FOREVER_MICROSECONDS;
 	return interval->time + (interval->day + (int64) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
 }
 
@@ -71,6 +79,17 @@ timestamp_plus_interval(TimestampTz time, const Interval *interval)
 	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
 												   TimestampTzGetDatum(time),
 												   IntervalPGetDatum((Interval *) interval)));
+}
+
+TimestampTz
+deadline_argument(FunctionCallInfo fcinfo, int arg)
+{
+	if (PG_ARGISNULL(arg))
+		return DT_NOEND;
+	require_not_negative(PG_GETARG_INTERVAL_P(arg), "timeout");
+	if (interval_microseconds(PG_GETARG_INTERVAL_P(arg)) >= FOREVER_MICROSECONDS)
+		return DT_NOEND;
+	return GetCurrentTimestamp() + interval_microseconds(PG_GETARG_INTERVAL_P(arg));
 }
 
 static bool
@@ -101,12 +120,12 @@ require_tags(Jsonb *tags)
 void
 check_payload_size(Jsonb *payload, const char *what)
 {
-	if (payload == NULL || VARSIZE(payload) / 1024 <= (Size) setting_max_payload_size)
+	if (payload == NULL || VARSIZE(payload) <= (Size) setting_max_payload_size * 1024)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_DURABLE_LIMIT_EXCEEDED),
-			 errmsg("%s is too large", what),
-			 errdetail("It has %zu kB; durable.max_payload_size is %d kB.",
-					   (Size) VARSIZE(payload) / 1024, setting_max_payload_size),
+			 errmsg("payload too large: %s", what),
+			 errdetail("It takes %zu bytes; durable.max_payload_size is %d kB.",
+					   (Size) VARSIZE(payload), setting_max_payload_size),
 			 errhint("Keep large data in tables of your own and pass keys, or raise durable.max_payload_size.")));
 }

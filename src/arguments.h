@@ -12,6 +12,9 @@
 
 #define MAX_INSTANCE_ID_BYTES 255
 
+/* Intervals of this length and more mean "for ever": 10,000 years. */
+#define FOREVER_MICROSECONDS (INT64CONST(3652500) * USECS_PER_DAY)
+
 extern void require_argument(FunctionCallInfo fcinfo, int arg, const char *name);
 extern void require_not_empty(const text *value, const char *name);
 extern void require_instance_id(const text *id);
@@ -23,6 +26,9 @@ extern void require_tags(Jsonb *tags);
 
 /* Raises UD007 if a payload is larger than durable.max_payload_size. */
 extern void check_payload_size(Jsonb *payload, const char *what);
+
+/* From now until a timeout argument is over; DT_NOEND: never. */
+extern TimestampTz deadline_argument(FunctionCallInfo fcinfo, int arg);
 
 extern int64 interval_microseconds(const Interval *interval);
 extern TimestampTz timestamp_plus_interval(TimestampTz time, const Interval *interval);

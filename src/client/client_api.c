@@ -62,18 +62,6 @@ jsonb_or_null(FunctionCallInfo fcinfo, int arg, const char *what)
 	return json;
 }
 
-/* Clients act from outside: an orchestrator that did would do it again at every replay. */
-static void
-refuse_in_orchestrator(FunctionCallInfo fcinfo)
-{
-	if (current_orchestration == NULL)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
-			 errmsg("durable.%s() cannot be called in an orchestrator", get_func_name(fcinfo->flinfo->fn_oid)),
-			 errhint("Use durable.call_suborchestrator(), durable.start_detached() or durable.send_event(), or call it in an activity.")));
-}
-
 /* ------------------------------------------------------------------------
  * Start
  * ------------------------------------------------------------------------
@@ -200,7 +188,7 @@ instance_exists(const char *instance_id, RuntimeStatus status)
 			(errcode(ERRCODE_DURABLE_INSTANCE_EXISTS),
 			 errmsg("an instance with id \"%s\" already exists", instance_id),
 			 errdetail("Its status is %s.", runtime_status_name(status)),
-			 errhint("Choose another instance_id, or say with replace_statuses or if_exists => 'skip' what shall happen.")));
+			 errhint("Choose another instance_id, or use if_exists => 'skip' to leave it, or for example replace_statuses => '{running,terminated}' to replace it.")));
 }
 
 /* Inserts or replaces; false if the existing instance stays. */
@@ -261,13 +249,15 @@ durable_start_instance(PG_FUNCTION_ARGS)
 	char	   *event_name = text_or_null(fcinfo, S_EVENT_NAME);
 	Jsonb	   *event_data = jsonb_or_null(fcinfo, S_EVENT_DATA, "data of the event");
 
-	refuse_in_orchestrator(fcinfo);
+	client_call_begin(fcinfo);
 	read_new_instance(fcinfo, &instance);
 	read_reuse_policy(fcinfo, &policy);
-	if (event_name ? event_name[0] == '\0' : event_data != NULL)
+	if (event_name)
+		require_not_empty(PG_GETARG_TEXT_PP(S_EVENT_NAME), "event_name");
+	else if (event_data)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("event_data needs an event_name that is not empty")));
+				 errmsg("event_data is given without event_name")));
 	hub_for_call(fcinfo, S_TASK_HUB, &hub);
 	if (start_or_replace(&hub, &instance, &policy) && event_name)
 		send_event(&hub, instance.instance_id, event_name, event_data);
@@ -280,7 +270,7 @@ recipient(FunctionCallInfo fcinfo, int hub_arg, Hub *hub, RuntimeStatus *status)
 {
 	char	   *instance_id;
 
-	refuse_in_orchestrator(fcinfo);
+	client_call_begin(fcinfo);
 	require_argument(fcinfo, 0, "instance_id");
 	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	hub_to_look_in(fcinfo, hub_arg, hub);
@@ -364,7 +354,7 @@ durable_purge(PG_FUNCTION_ARGS)
 {
 	Hub			hub;
 
-	refuse_in_orchestrator(fcinfo);
+	client_call_begin(fcinfo);
 	require_argument(fcinfo, 0, "instance_id");
 	require_argument(fcinfo, 1, "recursive");
 	hub_to_look_in(fcinfo, 2, &hub);

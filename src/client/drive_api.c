@@ -12,6 +12,7 @@
 #include "tcop/pquery.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/timestamp.h"
@@ -57,7 +58,7 @@ require_ours(const Hub *hub)
 			(errcode(ERRCODE_DURABLE_WRONG_STATE),
 			 errmsg("task hub \"%s\" is bound to another database", hub->name),
 			 errdetail("It came here with a copy of that database, which may still run it."),
-			 errhint("SELECT durable.adopt_hub('%s'), once you are sure it does not.", hub->name)));
+			 errhint("SELECT durable.adopt_hub(%s), once you are sure it does not.", quote_literal_cstr(hub->name))));
 }
 
 static void
@@ -74,18 +75,18 @@ static bool
 is_top_level_query(FunctionCallInfo fcinfo)
 {
 	return current_execution == NULL &&
-		ActivePortal != NULL && ActivePortal->queryDesc != NULL && ActivePortal->queryDesc->estate != NULL &&
+		ActivePortal != NULL && (ActivePortal->cursorOptions & CURSOR_OPT_HOLD) == 0 && ActivePortal->queryDesc != NULL && ActivePortal->queryDesc->estate != NULL &&
 		fcinfo->flinfo->fn_mcxt == ActivePortal->queryDesc->estate->es_query_cxt;
 }
 
-/* Is the running top-level statement CALL of this very procedure, free to commit? */
+/* Is the running top-level statement CALL of this very procedure? */
 static bool
 is_top_level_call(FunctionCallInfo fcinfo)
 {
 	PlannedStmt *statement;
 
 	if (current_execution != NULL || fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
-		castNode(CallContext, fcinfo->context)->atomic || ActivePortal == NULL || ActivePortal->stmts == NIL)
+		ActivePortal == NULL || ActivePortal->stmts == NIL)
 		return false;
 	statement = linitial_node(PlannedStmt, ActivePortal->stmts);
 	return statement->utilityStmt != NULL && IsA(statement->utilityStmt, CallStmt) &&
@@ -99,15 +100,6 @@ require_read_committed(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("task hubs can be run in transactions of isolation level READ COMMITTED only")));
-}
-
-static TimestampTz
-deadline_argument(FunctionCallInfo fcinfo, int arg)
-{
-	if (PG_ARGISNULL(arg))
-		return DT_NOEND;
-	require_not_negative(PG_GETARG_INTERVAL_P(arg), "timeout");
-	return timestamp_plus_interval(GetCurrentTimestamp(), PG_GETARG_INTERVAL_P(arg));
 }
 
 /* Skips the session's clock to the next due timer; false if there is none. */
@@ -183,7 +175,13 @@ durable_run(PG_FUNCTION_ARGS)
 	Hub			hub;
 
 	if (!is_top_level_call(fcinfo))
-		refuse_nested("run");
+		refuse_nested("run()");
+	if (castNode(CallContext, fcinfo->context)->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("durable.run() cannot run inside a transaction block"),
+				 errhint("It commits; durable.run_until_idle() does not.")));
+	PreventCommandIfReadOnly("durable.run()");
 	require_read_committed();
 	require_argument(fcinfo, 1, "until_idle");
 	until_idle = PG_GETARG_BOOL(1);

@@ -7,8 +7,10 @@
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
+#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "arguments.h"
@@ -16,6 +18,7 @@
 #include "compat.h"
 #include "errors.h"
 #include "extension.h"
+#include "replay/orchestration_context.h"
 #include "settings.h"
 #include "shmem.h"
 #include "wake.h"
@@ -25,6 +28,20 @@ PG_FUNCTION_INFO_V1(durable_pause_hub);
 PG_FUNCTION_INFO_V1(durable_resume_hub);
 PG_FUNCTION_INFO_V1(durable_adopt_hub);
 PG_FUNCTION_INFO_V1(durable_installed);
+
+void
+client_call_begin(FunctionCallInfo fcinfo)
+{
+	char	   *name = psprintf("durable.%s()", get_func_name(fcinfo->flinfo->fn_oid));
+
+	if (current_orchestration != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
+				 errmsg("%s cannot be called in an orchestrator", name),
+				 errhint("Use durable.call_suborchestrator(), durable.start_detached() or durable.send_event(), or call it in an activity.")));
+	PreventCommandIfReadOnly(name);
+	pfree(name);
+}
 
 /* A hub runs code as its owner: only who could do so anyway may use it. */
 static void
@@ -37,14 +54,28 @@ require_rights(const Hub *hub)
 				 errhint("Only members of the role that owns it may use a task hub.")));
 }
 
+static void
+check_hub_name(const char *name)
+{
+	if (name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the name of a task hub must not be empty")));
+	if (strlen(name) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("the name of a task hub has at most %d bytes", NAMEDATALEN - 1)));
+}
+
 void
 hub_by_name(const char *name, Hub *hub)
 {
-	if (strlen(name) >= NAMEDATALEN || !store_find_hub(name, hub))
+	check_hub_name(name);
+	if (!store_find_hub(name, hub))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("task hub \"%s\" does not exist", name),
-				 errhint("SELECT durable.create_hub('%s');", name)));
+				 errhint("SELECT durable.create_hub(%s);", quote_literal_cstr(name))));
 	require_rights(hub);
 }
 
@@ -72,7 +103,8 @@ default_hub(Oid owner, Hub *hub)
 	if (store_find_default_hub(owner, hub))
 		return;
 	name = GetUserNameFromId(owner, false);
-	(void) store_create_hub(name, owner, true);
+	if (!store_create_hub(name, owner, true))
+		(void) store_make_default(name, owner);
 	if (!store_find_default_hub(owner, hub))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -129,14 +161,11 @@ durable_create_hub(PG_FUNCTION_ARGS)
 	Oid			owner = PG_ARGISNULL(1) ? GetUserId() : PG_GETARG_OID(1);
 	char	   *name;
 
+	client_call_begin(fcinfo);
 	extension_require();
 	require_argument(fcinfo, 0, "name");
-	require_not_empty(PG_GETARG_TEXT_PP(0), "name");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (strlen(name) >= NAMEDATALEN)
-		ereport(ERROR,
-				(errcode(ERRCODE_NAME_TOO_LONG),
-				 errmsg("the name of a task hub has at most %d bytes", NAMEDATALEN - 1)));
+	check_hub_name(name);
 	if (!durable_can_act_for(GetUserId(), owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -150,41 +179,44 @@ durable_create_hub(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* The hub named by the first argument, to be changed; wakes its processes at commit. */
 static void
-set_paused(const char *name, bool paused)
+hub_to_change(FunctionCallInfo fcinfo, Hub *hub)
 {
-	Hub			hub;
-
+	client_call_begin(fcinfo);
 	extension_require();
-	hub_by_name(name, &hub);
-	store_pause_hub(name, paused);
-	wake_hub_at_commit(name, 1);
+	require_argument(fcinfo, 0, "name");
+	hub_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), hub);
+	wake_hub_at_commit(hub->name, 1);
 }
 
 Datum
 durable_pause_hub(PG_FUNCTION_ARGS)
 {
-	set_paused(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+	Hub			hub;
+
+	hub_to_change(fcinfo, &hub);
+	store_pause_hub(hub.name, true);
 	PG_RETURN_VOID();
 }
 
 Datum
 durable_resume_hub(PG_FUNCTION_ARGS)
 {
-	set_paused(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+	Hub			hub;
+
+	hub_to_change(fcinfo, &hub);
+	store_pause_hub(hub.name, false);
 	PG_RETURN_VOID();
 }
 
 Datum
 durable_adopt_hub(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Hub			hub;
 
-	extension_require();
-	hub_by_name(name, &hub);
-	store_adopt_hub(name);
-	wake_hub_at_commit(name, 1);
+	hub_to_change(fcinfo, &hub);
+	store_adopt_hub(hub.name);
 	PG_RETURN_VOID();
 }
 

@@ -10,6 +10,13 @@
 #include "store/hub_store.h"
 
 /*
+ * To be called first by what clients call to change something. Refuses it in
+ * an orchestrator (UD008), which would do it again at every replay, and in a
+ * read-only transaction (25006).
+ */
+extern void client_call_begin(FunctionCallInfo fcinfo);
+
+/*
  * The hub of a call: its argument, else durable.task_hub if the current user
  * set it, else the current user's default hub, which is made if need be.
  * Raises an error if there is no such hub (42704) or the current user may not

@@ -86,15 +86,6 @@ wait_until(const Hub *hub, const char *instance_id, StatusTest test, TimestampTz
 	wake_unregister_waiter();
 }
 
-static TimestampTz
-deadline_argument(FunctionCallInfo fcinfo, int arg)
-{
-	if (PG_ARGISNULL(arg))
-		return DT_NOEND;
-	require_not_negative(PG_GETARG_INTERVAL_P(arg), "timeout");
-	return timestamp_plus_interval(GetCurrentTimestamp(), PG_GETARG_INTERVAL_P(arg));
-}
-
 static Datum
 wait_for(FunctionCallInfo fcinfo, StatusTest test)
 {

@@ -89,7 +89,8 @@ conclude_error(const ActivityCall *call, const ErrorData *error, ActivityOutcome
 	if (error_is_conflict(error))
 		outcome->repeat = true;
 	else
-		outcome->failure = failure_from_error(error, !call->prepared);
+		outcome->failure = failure_from_error(error, !call->prepared ||
+											  error->sqlerrcode == ERRCODE_DURABLE_LIMIT_EXCEEDED);
 }
 
 static void

@@ -10,8 +10,10 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_type.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
@@ -22,6 +24,7 @@
 #include "utils/syscache.h"
 
 #include "arguments.h"
+#include "compat.h"
 #include "core/json.h"
 #include "dispatch/activity_function.h"
 #include "replay/function_lookup.h"
@@ -68,6 +71,9 @@ function_problem(Form_pg_proc proc)
 		return "An activity is a plain function, not a procedure, an aggregate or a window function.";
 	if (proc->proretset)
 		return "An activity returns one value, not a set.";
+	if (get_typtype(proc->prorettype) == TYPTYPE_PSEUDO &&
+		proc->prorettype != VOIDOID && proc->prorettype != RECORDOID)
+		return "An activity returns no pseudo-type but void or record.";
 	if (proc->pronargs > MAX_ACTIVITY_ARGS)
 		return "An activity has at most 64 arguments.";
 	for (int i = 0; i < proc->pronargs; i++)
@@ -106,6 +112,8 @@ read_function(Oid oid, const char *name, ActivityFunction *function)
 				 errmsg("activity \"%s\" does not exist", name)));
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
 	check_function(proc, name);
+	if (durable_proc_aclcheck(oid, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, name);
 	memset(function, 0, sizeof(ActivityFunction));
 	function->oid = oid;
 	function->n_args = proc->pronargs;
@@ -220,27 +228,16 @@ argument_number(const ActivityFunction *function, const char *name)
 	return -1;
 }
 
-static char *
-argument_list(const ActivityFunction *function)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (int i = 0; i < function->n_args; i++)
-		appendStringInfo(&list, "%s%s %s", i > 0 ? ", " : "",
-						 function->names && function->names[i] ? function->names[i] : "",
-						 format_type_be(function->types[i]));
-	return list.data;
-}
-
 static void
 argument_mismatch(const ActivityFunction *function, const char *problem)
 {
+	Datum		arguments = DirectFunctionCall1(pg_get_function_arguments, ObjectIdGetDatum(function->oid));
+
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_PARAMETER),
 			 errmsg("%s", problem),
-			 errdetail("The arguments of %s are (%s).", get_func_name(function->oid), argument_list(function)),
-			 errhint("Give an object with a field for each argument that has no default.")));
+			 errdetail("The arguments of %s are (%s).", get_func_name(function->oid), TextDatumGetCString(arguments)),
+			 errhint("The input of an activity is an object with a field for each argument; only arguments with a name can be given.")));
 }
 
 static void
@@ -313,6 +310,15 @@ takes_whole_input(const ActivityFunction *function, Jsonb *input)
 	return input != NULL && !JB_ROOT_IS_OBJECT(input);
 }
 
+static bool
+is_json_null(Jsonb *input)
+{
+	JsonbValue	value;
+
+	return input != NULL && JB_ROOT_IS_SCALAR(input) &&
+		JsonbExtractScalar(&input->root, &value) && value.type == jbvNull;
+}
+
 static uint64
 map_arguments(const ActivityFunction *function, Jsonb *input, Datum *values, char *nulls)
 {
@@ -323,6 +329,8 @@ map_arguments(const ActivityFunction *function, Jsonb *input, Datum *values, cha
 		map_whole(function, input, values, nulls);
 		return 1;
 	}
+	if (function->n_args == 0 && is_json_null(input))
+		return 0;
 	if (input != NULL && !JB_ROOT_IS_OBJECT(input))
 		argument_mismatch(function, "the input of the activity is not an object");
 	if (input != NULL)
@@ -556,6 +564,19 @@ statement_result(MemoryContext caller)
 }
 
 static void
+statement_not_possible(int status)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("this statement cannot be run as an activity"),
+			 status == SPI_ERROR_TRANSACTION ?
+			 errdetail("An activity is one transaction with the record that it ran: it cannot begin or end one.") :
+			 status == SPI_ERROR_COPY ?
+			 errdetail("There is no client to COPY from or to.") :
+			 errdetail("%s", SPI_result_code_string(status))));
+}
+
+static void
 run_statement(ActivityCall *call)
 {
 	MemoryContext caller = CurrentMemoryContext;
@@ -576,10 +597,7 @@ run_statement(ActivityCall *call)
 	SPI_connect();
 	status = SPI_execute_with_args(query, n, types, values, nulls, false, 0);
 	if (status < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("this statement cannot be run as an activity"),
-				 errdetail("%s", SPI_result_code_string(status))));
+		statement_not_possible(status);
 	call->result = statement_result(caller);
 	SPI_finish();
 }

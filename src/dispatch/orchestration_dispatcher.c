@@ -259,6 +259,7 @@ run_turns(Batch *batch, List *instances)
 {
 	TimestampTz until = GetCurrentTimestamp() + setting_batch_time * INT64CONST(1000);
 	List	   *checkpoints = NIL;
+	Checkpoint *checkpoint;
 	ListCell   *lc;
 
 	foreach(lc, instances)
@@ -266,8 +267,10 @@ run_turns(Batch *batch, List *instances)
 		if (checkpoints != NIL && GetCurrentTimestamp() > until)
 			break;				/* the others are free again after this commit */
 		CHECK_FOR_INTERRUPTS();
-		checkpoints = lappend(checkpoints, run_turn(lfirst(lc), NULL));
-		batch->n_turns++;
+		checkpoint = run_turn(lfirst(lc), NULL);
+		checkpoints = lappend(checkpoints, checkpoint);
+		if (checkpoint->ran)
+			batch->n_turns++;
 	}
 	return checkpoints;
 }

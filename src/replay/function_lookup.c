@@ -18,23 +18,44 @@
 #include "replay/function_lookup.h"
 #include "replay/orchestration_executor.h"
 
+/* The function of a name with argument types, in a list; NIL if there is none. */
+static List *
+lookup_signature(const char *signature)
+{
+	Datum		oid;
+	LOCAL_FCINFO(fcinfo, 1);
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = CStringGetTextDatum(signature);
+	fcinfo->args[0].isnull = false;
+	oid = to_regprocedure(fcinfo);
+	return fcinfo->isnull ? NIL : list_make1_oid(DatumGetObjectId(oid));
+}
+
 /* All functions of a name; one if the name has argument types. */
 static List *
 lookup_candidates(const char *name, const char *what)
 {
 	List	   *oids = NIL;
+	List	   *names = NIL;
 	FuncCandidateList candidate;
 
 	if (strchr(name, '(') != NULL)
-		return list_make1_oid(DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(name))));
-	candidate = FuncnameGetCandidates(stringToQualifiedNameList(name), -1, NIL, false, false, false, true);
-	for (; candidate != NULL; candidate = candidate->next)
-		oids = lappend_oid(oids, candidate->oid);
+		oids = lookup_signature(name);
+	else
+	{
+		names = stringToQualifiedNameList(name);
+		candidate = FuncnameGetCandidates(names, -1, NIL, false, false, false, true);
+		for (; candidate != NULL; candidate = candidate->next)
+			oids = lappend_oid(oids, candidate->oid);
+	}
 	if (oids == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("%s \"%s\" does not exist", what, name),
-				 errdetail("No function of this name is in the search_path \"%s\".", namespace_search_path),
+				 list_length(names) > 1 ?
+				 errdetail("There is no schema \"%s\" with a function of this name.", strVal(linitial(names))) :
+				 errdetail("No such function is in the search_path: %s.", namespace_search_path),
 				 errhint("Create the function, or name it with its schema.")));
 	return oids;
 }

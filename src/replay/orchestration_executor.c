@@ -204,6 +204,17 @@ task_behind_error(OrchestrationContext *context, const ErrorData *error)
 	return NULL;
 }
 
+/* An error of the code itself; a write is told where it belongs. */
+static Jsonb *
+orchestrator_failure(const ErrorData *error)
+{
+	ErrorData	hinted = *error;
+
+	if (error->sqlerrcode == ERRCODE_READ_ONLY_SQL_TRANSACTION && error->hint == NULL)
+		hinted.hint = "An orchestrator only coordinates: write in an activity, or with durable.call_sql().";
+	return failure_from_error(&hinted, false);
+}
+
 /*
  * An uncaught failure of an activity is the instance's own, unchanged (DTFx);
  * that of a sub-orchestration becomes the inner failure of the parent's.
@@ -217,7 +228,7 @@ conclude_error(OrchestrationContext *context, const ErrorData *error, TurnResult
 	result->completion = COMPLETED_FAILED;
 	if (task == NULL)
 	{
-		result->failure = failure_from_error(error, false);
+		result->failure = orchestrator_failure(error);
 		return;
 	}
 	if (task->kind == TASK_ACTIVITY)

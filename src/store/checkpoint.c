@@ -330,7 +330,8 @@ new_child(const ResolvedChild *child, TimestampTz now)
 	instance->instance_id = start->instance_id;
 	make_time_ordered_uuid(now, &instance->execution_id);
 	instance->name = start->name;
-	instance->function = child->function;
+	instance->function = child->function ? child->function : start->name;
+	instance->failure = child->failure;
 	instance->version = start->version;
 	instance->input = start->input;
 	instance->tags = start->tags;
@@ -346,7 +347,11 @@ new_child(const ResolvedChild *child, TimestampTz now)
 	return instance;
 }
 
-/* A child that could not be started is a failed sub-orchestration of its parent. */
+/*
+ * A child that could not be started is a failed sub-orchestration of its
+ * parent. A detached one has nobody to tell: it is an instance that failed,
+ * unless its id is taken.
+ */
 static void
 reject_child(MessageBuffer *answers, const ResolvedChild *child, Jsonb *failure, TimestampTz now)
 {
@@ -405,7 +410,7 @@ start_children(const char *task_hub, List *children, TimestampTz now)
 	{
 		ResolvedChild *child = lfirst(lc);
 
-		if (child->failure)
+		if (child->failure && !child->start->detached)
 		{
 			reject_child(answers, child, child->failure, now);
 			continue;

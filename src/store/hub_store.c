@@ -34,6 +34,11 @@ static StoreStatement create_hub = {
 	5, {TEXTOID, OIDOID, BOOLOID, INT8OID, OIDOID}
 };
 
+static StoreStatement make_default = {
+	"UPDATE durable_store.hubs h SET is_default = true WHERE h.task_hub = $1 AND h.owner = $2",
+	2, {TEXTOID, OIDOID}
+};
+
 static StoreStatement pause_hub = {
 	"UPDATE durable_store.hubs h SET paused = $2 WHERE h.task_hub = $1", 2, {TEXTOID, BOOLOID}
 };
@@ -134,6 +139,14 @@ store_create_hub(const char *name, Oid owner, bool is_default)
 	Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
 
 	return execute_once(&create_hub, values) > 0;
+}
+
+bool
+store_make_default(const char *name, Oid owner)
+{
+	Datum		values[2] = {TEXT_DATUM(name), ObjectIdGetDatum(owner)};
+
+	return execute_once(&make_default, values) > 0;
 }
 
 void

@@ -34,6 +34,9 @@ extern bool store_find_default_hub(Oid owner, Hub *hub);
 /* Makes a hub; false if the name is taken (or the role has a default hub already). */
 extern bool store_create_hub(const char *name, Oid owner, bool is_default);
 
+/* Makes a hub the default of its owner; false if it is another role's. */
+extern bool store_make_default(const char *name, Oid owner);
+
 extern void store_pause_hub(const char *name, bool paused);
 
 /* Binds a hub to this cluster and database. */

@@ -96,17 +96,27 @@ static StoreStatement find_doomed = {
 	3, {TEXTOID, TEXTOID, BOOLOID}
 };
 
-/* Looks again whether they are finished: a new start may have replaced one. An activity that runs is left. */
+/*
+ * A statement of its own before the delete: it waits for clients that are
+ * sending to the instances, whose messages only a later snapshot shows. Looks
+ * again whether they are finished: a new start may have replaced one.
+ */
+static StoreStatement lock_doomed = {
+	"WITH locked AS MATERIALIZED (SELECT i.instance_id FROM durable_store.instances i"
+	"  WHERE i.task_hub = $1 AND i.instance_id = ANY ($2) AND " FINISHED("i") " FOR UPDATE)"
+	" SELECT pg_catalog.array_agg(l.instance_id) FROM locked l",
+	2, {TEXTOID, TEXTARRAYOID}
+};
+
+/* An activity that runs is left. */
 static StoreStatement purge_doomed = {
 	"WITH gone AS (DELETE FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = ANY ($2)"
-	"  AND " FINISHED("i") " RETURNING i.instance_id),"
-	" ids AS MATERIALIZED (SELECT pg_catalog.array_agg(g.instance_id) AS list FROM gone g),"
-	" no_history AS (DELETE FROM durable_store.history h WHERE h.task_hub = $1"
-	"  AND h.instance_id = ANY ((SELECT ids.list FROM ids)::text[])),"
+	"  RETURNING i.instance_id),"
+	" no_history AS (DELETE FROM durable_store.history h WHERE h.task_hub = $1 AND h.instance_id = ANY ($2)),"
 	" no_messages AS (DELETE FROM durable_store.inbox m WHERE m.ctid = ANY ("
-	MESSAGES_OF_ALL("$1", "(SELECT ids.list FROM ids)") ") AND " OF_HUB("m", "$1") "),"
+	MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1") "),"
 	" idle AS MATERIALIZED (SELECT q.ctid AS tid FROM durable_store.activity_queue q WHERE q.task_hub = $1"
-	"  AND q.instance_id = ANY ((SELECT ids.list FROM ids)::text[]) FOR UPDATE SKIP LOCKED),"
+	"  AND q.instance_id = ANY ($2) FOR UPDATE SKIP LOCKED),"
 	" no_activities AS (DELETE FROM durable_store.activity_queue q"
 	"  WHERE q.ctid = ANY (ARRAY(SELECT idle.tid FROM idle)) AND " OF_HUB("q", "$1") ")"
 	" SELECT pg_catalog.count(*) FROM gone",
@@ -257,6 +267,11 @@ store_purge_instance(const char *task_hub, const char *instance_id, bool recursi
 	store_open(&scope);
 	store_execute(&find_doomed, values, NULL);
 	values[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+	{
+		store_execute(&lock_doomed, values, NULL);
+		values[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	}
 	if (!isnull)
 	{
 		Row			row;

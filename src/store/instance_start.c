@@ -19,24 +19,27 @@
 enum
 {
 	C_INSTANCE_ID, C_EXECUTION_ID, C_CREATED_AT, C_START_AT, C_NAME, C_FUNCTION, C_VERSION, C_INPUT, C_TAGS,
-	C_SETTINGS, C_NOTIFY, C_TRACE_PARENT, C_PARENT_INSTANCE_ID, C_PARENT_EXECUTION_ID, C_PARENT_TASK_ID, N_COLUMNS
+	C_SETTINGS, C_NOTIFY, C_TRACE_PARENT, C_PARENT_INSTANCE_ID, C_PARENT_EXECUTION_ID, C_PARENT_TASK_ID,
+	C_STATUS, C_FAILURE, C_COMPLETED_AT, N_COLUMNS
 };
 
 static const Oid column_types[N_COLUMNS] = {
 	TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID,
-	JSONBOID, BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID
+	JSONBOID, BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID,
+	TEXTOID, JSONBOID, TIMESTAMPTZOID
 };
 
 #define INSERT_INSTANCES \
 	"INSERT INTO durable_store.instances (task_hub, updated_at, instance_id, execution_id, created_at," \
 	" scheduled_start_at, name, function, version, input, tags, settings, notify, trace_parent," \
-	" parent_instance_id, parent_execution_id, parent_task_id)"
+	" parent_instance_id, parent_execution_id, parent_task_id, status, failure, completed_at)"
 
 static StoreStatement insert_instance = {
-	INSERT_INSTANCES " VALUES ($1, $4, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+	INSERT_INSTANCES " VALUES ($1, $4, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
+	" $17, $18, $19)"
 	" ON CONFLICT DO NOTHING RETURNING execution_id",
-	16, {TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
-		JSONBOID, JSONBOID, JSONBOID, BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID}
+	19, {TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
+		JSONBOID, JSONBOID, JSONBOID, BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID}
 };
 
 static StoreStatement insert_instances = {
@@ -44,10 +47,12 @@ static StoreStatement insert_instances = {
 	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
 	" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
 	" pg_catalog.unnest($11), pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15),"
-	" pg_catalog.unnest($16)) u(instance_id, execution_id, created_at)"
+	" pg_catalog.unnest($16), pg_catalog.unnest($17), pg_catalog.unnest($18), pg_catalog.unnest($19))"
+	" u(instance_id, execution_id, created_at)"
 	" ON CONFLICT DO NOTHING RETURNING execution_id",
-	16, {TEXTOID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, UUIDARRAYOID, INT4ARRAYOID}
+	19, {TEXTOID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, UUIDARRAYOID, INT4ARRAYOID,
+		TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
 static StoreStatement lock_existing = {
@@ -58,13 +63,13 @@ static StoreStatement lock_existing = {
 
 static StoreStatement replace_instance = {
 	"UPDATE durable_store.instances i SET execution_id = $3, generation = i.generation + 1, created_at = $4, updated_at = $4,"
-	" scheduled_start_at = $5, completed_at = NULL, turn = 0, last_seq = 0, status = 'pending', name = $6,"
+	" scheduled_start_at = $5, completed_at = $19, turn = 0, last_seq = 0, status = $17, name = $6,"
 	" function = $7, version = $8, input = $9, tags = $10, settings = $11, notify = $12, trace_parent = $13,"
 	" parent_instance_id = $14, parent_execution_id = $15, parent_task_id = $16,"
-	" output = NULL, failure = NULL, custom_status = NULL, waiting_events = NULL"
+	" output = NULL, failure = $18, custom_status = NULL, waiting_events = NULL"
 	" WHERE i.task_hub = $1 AND i.instance_id = $2",
-	16, {TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID,
-		BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID}
+	19, {TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID,
+		BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID}
 };
 
 static StoreStatement delete_history = {
@@ -102,6 +107,12 @@ fill_row(RowBuffer *buffer, const NewInstance *instance)
 	row_buffer_set_jsonb(buffer, C_SETTINGS, instance->settings);
 	row_buffer_set(buffer, C_NOTIFY, BoolGetDatum(instance->notify));
 	row_buffer_set_text(buffer, C_TRACE_PARENT, instance->trace_parent);
+	row_buffer_set_text(buffer, C_STATUS, runtime_status_name(instance->failure ? STATUS_FAILED : STATUS_PENDING));
+	if (instance->failure)
+	{
+		row_buffer_set_jsonb(buffer, C_FAILURE, instance->failure);
+		row_buffer_set(buffer, C_COMPLETED_AT, TimestampTzGetDatum(instance->created_at));
+	}
 	if (instance->parent_instance_id == NULL)
 		return;
 	row_buffer_set_text(buffer, C_PARENT_INSTANCE_ID, instance->parent_instance_id);
@@ -113,8 +124,11 @@ fill_row(RowBuffer *buffer, const NewInstance *instance)
 static void
 send_start(MessageBuffer *messages, const NewInstance *instance)
 {
-	HistoryEvent *started = history_event_make(EVENT_EXECUTION_STARTED, instance->created_at);
+	HistoryEvent *started;
 
+	if (instance->failure)
+		return;
+	started = history_event_make(EVENT_EXECUTION_STARTED, instance->created_at);
 	started->name = instance->name;
 	started->has_execution_id = true;
 	started->execution_id = instance->execution_id;

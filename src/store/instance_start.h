@@ -20,6 +20,7 @@ typedef struct NewInstance
 	TimestampTz created_at;
 	TimestampTz start_at;		/* 0 = at once */
 	bool		notify;
+	Jsonb	   *failure;		/* not NULL: it is born failed, its function could not be found */
 	const char *trace_parent;
 	const char *parent_instance_id; /* NULL: none */
 	pg_uuid_t	parent_execution_id;

@@ -245,22 +245,16 @@ sub count_is
 	return "(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'durable $kind' $filter) = $count";
 }
 
-sub pids_of
-{
-	my ($self, $kind, $database) = @_;
-	my $filter = defined $database ? "AND datname = '$database'" : '';
-
-	return split /\n/, $self->safe_psql('postgres',
-		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'durable $kind' $filter");
-}
-
-# The pid of the one process of that kind, which is waited for.
+# The pid of the process of a kind, in a database, of a role; it is waited for.
 sub pid_of
 {
-	my ($self, $kind, $database) = @_;
+	my ($self, $kind, $database, $role) = @_;
+	my $which = "FROM pg_stat_activity WHERE backend_type = 'durable $kind'";
 
-	$self->wait_until('postgres', count_is($kind, 1, $database));
-	return ($self->pids_of($kind, $database))[0];
+	$which .= " AND datname = '$database'" if defined $database;
+	$which .= " AND usename = '$role'" if defined $role;
+	$self->wait_until('postgres', "count(*) = 1 $which");
+	return $self->safe_psql('postgres', "SELECT pid $which");
 }
 
 sub log_since

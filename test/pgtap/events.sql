@@ -158,7 +158,7 @@ SELECT is(events('looks', 'TimerCreated'), 0::bigint, 'and sets no timer');
 SELECT is(outcome('no_data'), 'completed [true, false, null]', 'scenario 42: an event without data is NULL, one of JSON null is that');
 SELECT is(outcome('receiver'), 'completed {"n": 1}', 'scenario 41: an orchestration sends an event to another');
 SELECT is(story('sender'), '[OS ExecutionStarted EventSent(0) ExecutionCompleted(1) OC]', 'scenario 41: EventSent is in its history');
-SELECT results_eq($$ SELECT name, target_instance_id, input FROM durable.history WHERE instance_id = 'sender' AND event_type = 'EventSent' $$,
+SELECT results_eq($$ SELECT name, target_instance_id COLLATE "default", input FROM durable.history WHERE instance_id = 'sender' AND event_type = 'EventSent' $$,
 	$$ VALUES ('Approval', 'receiver', '{"n": 1}'::jsonb) $$, 'scenario 41: with name, target and data');
 
 -- Timeouts.

@@ -130,7 +130,7 @@ CREATE FUNCTION negative_sleep(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 CREATE FUNCTION null_delay(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM durable.create_timer(NULL); RETURN '1'; END $$;
 CREATE FUNCTION null_time(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM durable.sleep_until(NULL); RETURN '1'; END $$;
 CREATE FUNCTION infinite(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM durable.sleep_until('infinity'); RETURN '1'; END $$;
-CREATE FUNCTION too_long(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM durable.sleep('200000 years'); RETURN '1'; END $$;
+CREATE FUNCTION too_long(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM durable.sleep('300000 years'); RETURN '1'; END $$;
 
 SELECT start(f) FROM unnest(ARRAY['naps', 'three', 'ticks', 'past', 'other_zone', 'long', 'timer_of_old_generation', 'cancelled', 'cancels_fired', 'cancels_event',
 	'negative', 'negative_sleep', 'null_delay', 'null_time', 'infinite', 'too_long']) f;

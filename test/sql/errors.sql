@@ -129,6 +129,8 @@ SELECT durable.start_instance('quick', notify => NULL);
 \echo :SQLSTATE
 SELECT durable.start_instance('quick', task_hub => 'no such hub');
 \echo :SQLSTATE
+SELECT durable.start_instance('quick', task_hub => 'o''hara');
+\echo :SQLSTATE
 SELECT durable.start_instance('quick', task_hub => '');
 \echo :SQLSTATE
 SELECT durable.start_instance('quick', 'not json');
@@ -230,6 +232,8 @@ CALL durable.run(timeout => '-1 s');
 -- Longer than time itself is just long: the instance is finished, so it returns.
 SELECT status FROM durable.wait_for_completion('done', timeout => '178000000 years');
 \echo :SQLSTATE
+SELECT durable.run_until_idle(timeout => '300000 years');
+\echo :SQLSTATE
 
 -- After the timeout the row comes as it is.
 SELECT instance_id, status FROM durable.wait_for_completion('taken', timeout => '0 s');
@@ -288,6 +292,8 @@ SELECT durable.retry_policy(3, backoff => 1e7);
 SELECT durable.retry_policy(3, max_interval => '-1 s');
 \echo :SQLSTATE
 SELECT durable.retry_policy(3, timeout => '0 s');
+\echo :SQLSTATE
+SELECT durable.retry_policy(3, max_interval => '170000000 years');
 \echo :SQLSTATE
 SELECT durable.retry_policy(3, retry_on => '{40001,NULL}');
 \echo :SQLSTATE

@@ -25,6 +25,16 @@ sub start_and_stop_at_gate
 	$server->wait_until('postgres', DurableServer::at_gate(1, 1));
 }
 
+# The launcher, the coordinator, or the worker that waits at the gate.
+sub find_process
+{
+	my ($kind) = @_;
+
+	return $server->safe_psql('postgres', "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted")
+	  if $kind eq 'worker';
+	return $server->pid_of($kind, $kind eq 'coordinator' ? 'postgres' : undef);
+}
+
 # --- a process is terminated ---------------------------------------------------
 
 foreach my $kind ('launcher', 'coordinator', 'worker')
@@ -32,12 +42,12 @@ foreach my $kind ('launcher', 'coordinator', 'worker')
 	my ($id, $pid) = "terminated $kind";
 
 	start_and_stop_at_gate($id);
-	$pid = $server->pid_of($kind, $kind eq 'launcher' ? undef : 'postgres');
+	$pid = find_process($kind);
 	is($server->safe_psql('postgres', "SELECT pg_terminate_backend($pid, 60000)"), 't', "the $kind can be terminated");
 	$server->comes_true('postgres', <<"SQL", "another $kind comes");
 EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'durable $kind' AND pid <> $pid)
 SQL
-	$server->wait_until('postgres', DurableServer::at_gate(1, 1));
+	$server->comes_true('postgres', DurableServer::at_gate(1, 1), 'the activity is running again, or still');
 	$gate->quit;
 	$server->ends('postgres', 'app', $id, 'the instance completes');
 	$server->runs('postgres', 'app2', "after $id", 'so does a later one, in another hub');
@@ -50,7 +60,7 @@ foreach my $kind ('launcher', 'coordinator', 'worker')
 	my $id = "killed $kind";
 
 	start_and_stop_at_gate($id);
-	$server->crash($server->pid_of($kind, $kind eq 'launcher' ? undef : 'postgres'));
+	$server->crash(find_process($kind));
 	$gate->quit;
 	$server->ends('postgres', 'app', $id, "the instance completes although the $kind was killed");
 	$server->runs('postgres', 'app2', "after $id", 'so does a later one, in another hub');
