@@ -251,6 +251,10 @@ CREATE FUNCTION durable_store.preloaded() RETURNS boolean
 	AS 'MODULE_PATHNAME', 'durable_preloaded' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION durable_store.preloaded() IS 'Is the library in shared_preload_libraries of the running server, so that workers run?';
 
+CREATE FUNCTION durable_store.is_here(system_identifier bigint, database_oid oid) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'durable_is_here' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION durable_store.is_here(bigint, oid) IS 'Are these this cluster and this database?';
+
 CREATE VIEW durable.instances WITH (security_barrier) AS
 SELECT i.task_hub, i.instance_id,
 	pg_catalog.replace(i.execution_id::text, '-', '') AS execution_id,
@@ -269,6 +273,7 @@ SELECT i.task_hub, i.instance_id,
 				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.event_type = 11
 				AND m.execution_id = i.execution_id),
 			'events', pg_catalog.to_jsonb(i.waiting_events),
+			'start', CASE WHEN i.status = 'pending' THEN i.scheduled_start_at END,
 			'children', (SELECT pg_catalog.jsonb_agg(c.instance_id ORDER BY c.parent_task_id)
 				FROM durable_store.instances c
 				WHERE c.task_hub = i.task_hub AND c.parent_instance_id = i.instance_id
@@ -282,7 +287,7 @@ COMMENT ON COLUMN durable.instances.execution_id IS 'The current execution (32 h
 COMMENT ON COLUMN durable.instances.generation IS 'Counts the executions of this id, from 1.';
 COMMENT ON COLUMN durable.instances.status IS 'pending, running, suspended, completed, failed, terminated or canceled.';
 COMMENT ON COLUMN durable.instances.failure IS '{"errorType", "errorMessage", "sqlstate", "detail", "hint", "context", "isNonRetriable", "innerFailure", "properties"}';
-COMMENT ON COLUMN durable.instances.waiting_for IS 'What an unfinished instance awaits now: activities, timers with their due time, events by name, children by id.';
+COMMENT ON COLUMN durable.instances.waiting_for IS 'What an unfinished instance awaits now: activities, timers with their due time, events by name, children by id, a delayed start.';
 COMMENT ON COLUMN durable.instances.scheduled_start_at IS 'start_at of a delayed start.';
 
 CREATE VIEW durable.history WITH (security_barrier) AS
@@ -335,7 +340,9 @@ JOIN durable_store.hubs hub ON hub.task_hub = m.task_hub AND pg_catalog.pg_has_r
 COMMENT ON VIEW durable.messages IS 'Messages not yet delivered to their orchestration; timers are TimerFired messages that become visible when due.';
 
 CREATE VIEW durable.queues WITH (security_barrier) AS
-SELECT hub.task_hub, hub.owner, hub.paused,
+SELECT hub.task_hub, hub.owner,
+	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid) THEN 'elsewhere'
+		WHEN hub.paused THEN 'paused' ELSE 'open' END AS state,
 	m.ready_turns, a.ready_activities,
 	greatest(pg_catalog.clock_timestamp() - least(m.oldest, a.oldest), interval '0') AS oldest_age,
 	m.timers, m.next_due,
@@ -355,6 +362,7 @@ CROSS JOIN LATERAL (
 		pg_catalog.min(q.visible_at) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS oldest
 	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a
 WHERE pg_catalog.pg_has_role(hub.owner, 'USAGE');
+COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another database, this one is a copy (adopt_hub).';
 COMMENT ON VIEW durable.queues IS 'Per task hub: what is ready, how old the oldest of it is, timers set, the next one due, work items running now, instances finished in the last minute.';
 
 CREATE VIEW durable.workers WITH (security_barrier) AS

@@ -156,7 +156,7 @@ run_suite() {
 }
 
 prepare
-make_work_dir Makefile test expected tools
+make_work_dir Makefile README.md docs src/errors.h test expected tools
 [ -d expected ] || as_server_user mkdir expected
 [ $# -gt 0 ] || set -- regress isolation pgtap tap
 for suite in "$@"; do

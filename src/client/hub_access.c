@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
@@ -27,6 +28,7 @@ PG_FUNCTION_INFO_V1(durable_create_hub);
 PG_FUNCTION_INFO_V1(durable_pause_hub);
 PG_FUNCTION_INFO_V1(durable_resume_hub);
 PG_FUNCTION_INFO_V1(durable_adopt_hub);
+PG_FUNCTION_INFO_V1(durable_is_here);
 PG_FUNCTION_INFO_V1(durable_installed);
 
 void
@@ -218,6 +220,12 @@ durable_adopt_hub(PG_FUNCTION_ARGS)
 	hub_to_change(fcinfo, &hub);
 	store_adopt_hub(hub.name);
 	PG_RETURN_VOID();
+}
+
+Datum
+durable_is_here(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL((uint64) PG_GETARG_INT64(0) == GetSystemIdentifier() && PG_GETARG_OID(1) == MyDatabaseId);
 }
 
 Datum

@@ -32,6 +32,9 @@
 /* Continue-as-new runs on in the same episode; this often at most (Go has the same limit). */
 #define MAX_GENERATIONS_PER_EPISODE 20
 
+/* A turn that takes longer is taken out of its batch, in ms: it shall not hold up the others. */
+#define PATIENCE_IN_BATCH 250
+
 /* How long an instance waits after an error that was not its own, and after a lost conflict. */
 #define DEFER_INTERVAL (5 * USECS_PER_SEC)
 #define CONFLICT_INTERVAL (50 * INT64CONST(1000))
@@ -116,14 +119,19 @@ continue_later(const RuntimeState *state, Outbox *outbox)
 	outbox->messages = lappend(outbox->messages, message);
 }
 
-/* Runs the orchestrator, through as many generations as it continues. Returns the last one's state. */
+/*
+ * Runs the orchestrator, through as many generations as it continues. Returns
+ * the last one's state; NULL if patience ran out.
+ */
 static RuntimeState *
-run_generations(RuntimeState *state, Outbox *outbox)
+run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
 {
 	for (int i = 0; i < MAX_GENERATIONS_PER_EPISODE; i++)
 	{
-		TurnResult *result = orchestration_execute(state);
+		TurnResult *result = orchestration_execute(state, patience_ms);
 
+		if (result == NULL)
+			return NULL;
 		decisions_apply(state, result, outbox, clock_now());
 		if (result->completion != COMPLETED_CONTINUE_AS_NEW)
 			return state;
@@ -198,7 +206,7 @@ pass_on_termination(const FetchedInstance *fetched, TimestampTz now)
 
 /* Runs the code, unless it may not run any more. */
 static void
-run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, TimestampTz now)
+run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, int patience_ms, TimestampTz now)
 {
 	WorkItemKey key = {state->task_hub, state->instance_id, state->execution_id.data, NO_TASK_ID};
 	int			deaths = suspect_take(&key);
@@ -208,13 +216,16 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, TimestampTz now)
 	else if (list_length(state->past_events) > setting_max_history_events)
 		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, now);
 	else
-		checkpoint->state = run_generations(state, &checkpoint->outbox);
+		checkpoint->state = run_generations(state, patience_ms, &checkpoint->outbox);
 	suspect_release();
 }
 
-/* Reconcile, replay, decide. With "failure" the turn does not run code but fails the instance. */
+/*
+ * Reconcile, replay, decide. With "failure" the turn does not run code but
+ * fails the instance. NULL if patience (0: no limit) ran out: nothing happened.
+ */
 static Checkpoint *
-run_turn(FetchedInstance *fetched, Jsonb *failure)
+run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure)
 {
 	Checkpoint *checkpoint = palloc0(sizeof(Checkpoint));
 	RuntimeState *state = fetched->state;
@@ -236,7 +247,9 @@ run_turn(FetchedInstance *fetched, Jsonb *failure)
 	if (failure)
 		fail_instance(state, failure, &checkpoint->outbox, now);
 	else
-		run_orchestrator(checkpoint, state, now);
+		run_orchestrator(checkpoint, state, patience_ms, now);
+	if (checkpoint->state == NULL)
+		return NULL;
 	resolve_children(checkpoint);
 	return checkpoint;
 }
@@ -250,6 +263,7 @@ typedef struct Batch
 {
 	const char *task_hub;
 	List	   *instance_ids;	/* of char *: those that were fetched */
+	List	   *slow_ids;		/* of char *: those to be run alone */
 	int			n_turns;
 } Batch;
 
@@ -259,17 +273,23 @@ run_turns(Batch *batch, List *instances)
 {
 	TimestampTz until = GetCurrentTimestamp() + setting_batch_time * INT64CONST(1000);
 	List	   *checkpoints = NIL;
-	Checkpoint *checkpoint;
 	ListCell   *lc;
 
 	foreach(lc, instances)
 	{
+		FetchedInstance *fetched;
+		Checkpoint *checkpoint;
+
 		if (checkpoints != NIL && GetCurrentTimestamp() > until)
 			break;				/* the others are free again after this commit */
 		CHECK_FOR_INTERRUPTS();
-		checkpoint = run_turn(lfirst(lc), NULL);
-		checkpoints = lappend(checkpoints, checkpoint);
-		if (checkpoint->ran)
+		fetched = lfirst(lc);
+		checkpoint = run_turn(fetched, list_length(instances) > 1 ? PATIENCE_IN_BATCH : 0, NULL);
+		if (checkpoint == NULL)
+			batch->slow_ids = lappend(batch->slow_ids, (char *) fetched->state->instance_id);
+		else
+			checkpoints = lappend(checkpoints, checkpoint);
+		if (checkpoint && checkpoint->ran)
 			batch->n_turns++;
 	}
 	return checkpoints;
@@ -289,7 +309,11 @@ try_batch(Batch *batch)
 		batch->instance_ids = lappend(batch->instance_ids,
 									  pstrdup(((FetchedInstance *) lfirst(lc))->state->instance_id));
 	if (instances != NIL)
-		store_checkpoint(batch->task_hub, run_turns(batch, instances), clock_now());
+	{
+		List	   *checkpoints = run_turns(batch, instances);
+
+		store_checkpoint(batch->task_hub, checkpoints, clock_now());
+	}
 	work_item_commit();
 	return instances == NIL ? DISPATCH_IDLE : DISPATCH_DONE;
 }
@@ -304,7 +328,11 @@ try_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
 		return DISPATCH_GONE;
 	fetched = store_fetch_instance(task_hub, instance_id, clock_now());
 	if (fetched && fetched->messages != NIL)
-		store_checkpoint(task_hub, list_make1(run_turn(fetched, failure)), clock_now());
+	{
+		Checkpoint *checkpoint = run_turn(fetched, 0, failure);
+
+		store_checkpoint(task_hub, list_make1(checkpoint), clock_now());
+	}
 	work_item_commit();
 	return DISPATCH_DONE;
 }
@@ -393,13 +421,24 @@ rethrow_cancel(const ErrorData *error)
 		ReThrowError((ErrorData *) error);
 }
 
+static void
+run_each_alone(Batch *batch, List *instance_ids)
+{
+	ListCell   *lc;
+
+	foreach(lc, instance_ids)
+	{
+		run_alone(batch->task_hub, lfirst(lc));
+		batch->n_turns++;
+	}
+}
+
 static DispatchResult
 run_batch(Batch *batch)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
 	volatile DispatchResult result = DISPATCH_DONE;
-	ListCell   *lc;
 
 	PG_TRY();
 	{
@@ -411,12 +450,14 @@ run_batch(Batch *batch)
 	}
 	PG_END_TRY();
 	if (error == NULL)
+	{
+		run_each_alone(batch, batch->slow_ids);
 		return result;
+	}
 	rethrow_cancel(error);
 	if (batch->instance_ids == NIL)
 		ReThrowError(error);	/* the fetch itself failed */
-	foreach(lc, batch->instance_ids)
-		run_alone(batch->task_hub, lfirst(lc));
+	run_each_alone(batch, batch->instance_ids);
 	return DISPATCH_DONE;
 }
 
@@ -425,7 +466,7 @@ orchestration_dispatcher_run(const char *task_hub, int64 *done)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "durable batch of turns", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Batch		batch = {task_hub, NIL, 0};
+	Batch		batch = {task_hub, NIL, NIL, 0};
 	DispatchResult result = run_batch(&batch);
 
 	*done += batch.n_turns;

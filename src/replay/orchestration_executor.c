@@ -114,7 +114,7 @@ call_orchestrator(void *arg)
 
 /* Runs the code as far as it gets. */
 static SandboxOutcome
-run_code(OrchestrationContext *context, OrchestratorCall *call, ErrorData **error)
+run_code(OrchestrationContext *context, OrchestratorCall *call, int timeout_ms, ErrorData **error)
 {
 	RuntimeState *state = context->state;
 	ExecutionInfo execution = {0};
@@ -131,7 +131,7 @@ run_code(OrchestrationContext *context, OrchestratorCall *call, ErrorData **erro
 	sandbox.settings = &state->settings;
 	sandbox.read_only = true;
 	sandbox.pinned_time = context->time;
-	sandbox.timeout_ms = setting_orchestrator_timeout;
+	sandbox.timeout_ms = timeout_ms;
 	call->context = context;
 	current_orchestration = context;
 	outcome = sandbox_run(&sandbox, call_orchestrator, call, error);
@@ -170,7 +170,7 @@ conclude_non_determinism(OrchestrationContext *context, TurnResult *result)
 	failure.sqlstate = "UD002";
 	failure.error_type = "NonDeterministicOrchestrationException";
 	failure.message = context->non_determinism;
-	failure.hint = "Start new instances with the new code, and let running ones finish with the old, for example under another function name.";
+	failure.hint = "If the code was changed, let running instances finish with the old one, for example by giving the new one another name. If not, it depends on something that changes: a clock, random values, a table.";
 	failure.non_retriable = true;
 	fail_with(result, &failure);
 }
@@ -359,8 +359,10 @@ collect_result(OrchestrationContext *context, TurnResult *result)
 }
 
 TurnResult *
-orchestration_execute(RuntimeState *state)
+orchestration_execute(RuntimeState *state, int patience_ms)
 {
+	bool		impatient = patience_ms > 0 &&
+	(setting_orchestrator_timeout == 0 || patience_ms < setting_orchestrator_timeout);
 	TurnResult *result = palloc0(sizeof(TurnResult));
 	OrchestrationContext *context = orchestration_context_make(state);
 	OrchestratorCall call = {0};
@@ -371,7 +373,9 @@ orchestration_execute(RuntimeState *state)
 		;
 	if (!context->started)
 		return result;
-	outcome = run_code(context, &call, &error);
+	outcome = run_code(context, &call, impatient ? patience_ms : setting_orchestrator_timeout, &error);
+	if (outcome == SANDBOX_TIMED_OUT && impatient)
+		return NULL;
 	if (outcome == SANDBOX_ERROR && context->stop_reason == NOT_STOPPED &&
 		(error_is_circumstantial(error) || error_is_conflict(error)) && task_behind_error(context, error) == NULL)
 		ReThrowError(error);

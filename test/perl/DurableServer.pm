@@ -57,6 +57,18 @@ BEGIN
 	RETURN input;
 END $$;
 
+-- {"gate": 7, "width": 3}: so many activities wait at the gate at a time.
+CREATE FUNCTION crowd_at_gate(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	tasks durable.task[];
+BEGIN
+	FOR step IN 1 .. (input->>'width')::int LOOP
+		tasks := tasks || durable.schedule_activity('pass_gate', jsonb_build_object('step', step, 'gate', input->'gate'));
+	END LOOP;
+	PERFORM durable.await_all(tasks);
+	RETURN input;
+END $$;
+
 CREATE FUNCTION walk_and_nap(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM durable.call_activity('effect', '{"step": 1}');
@@ -165,7 +177,8 @@ sub ends
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$status = $self->sql($database, $role,
 		"SELECT status FROM durable.wait_for_completion('$id', timeout => '$ENV{PG_TEST_TIMEOUT_DEFAULT} s')");
-	return is($status, $expected // 'completed', $what);
+	return is($status, $expected // 'completed', $what)
+	  || $self->show_state($database);
 }
 
 # A test: start it and see it complete.
@@ -197,7 +210,25 @@ sub comes_true
 	my ($self, $database, $condition, $what) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return ok($self->poll_query_until($database, "SELECT $condition"), $what);
+	return ok($self->poll_query_until($database, "SELECT $condition"), $what)
+	  || $self->show_state($database);
+}
+
+# What a failed test leaves its reader with.
+sub show_state
+{
+	my ($self, $database) = @_;
+	my (undef, $state, $stderr) = $self->psql($database, <<'SQL', extra_params => ['--pset=tuples_only=off', '-P', 'format=aligned']);
+SELECT * FROM durable.workers;
+SELECT * FROM durable.queues;
+SELECT * FROM durable.activities LIMIT 20;
+SELECT * FROM durable.messages LIMIT 20;
+SELECT instance_id, status, failure->>'sqlstate' AS sqlstate, failure->>'errorMessage' AS message, waiting_for
+FROM durable.instances WHERE status <> 'completed' LIMIT 20;
+SQL
+
+	diag($state, "\n", $stderr);
+	return 0;
 }
 
 # Waits for a state that is no test but what the next step needs.
@@ -206,6 +237,7 @@ sub wait_until
 	my ($self, $database, $condition) = @_;
 
 	$self->poll_query_until($database, "SELECT $condition")
+	  or $self->show_state($database)
 	  or die "timed out waiting until $condition";
 }
 

@@ -1,6 +1,6 @@
 -- Activities: any function, its arguments, its result, its rights.
 \ir include/setup.psql
-SELECT plan(0);
+SELECT plan(106);
 
 -- ---------------------------------------------------------------------------
 -- One activity after another
@@ -155,7 +155,7 @@ SELECT alike(failure(id, 'errorMessage'), message, 'the message names it: ' || w
 SELECT start('call', '{"name": "proc"}', 'procedure');
 :run
 SELECT is(failure('procedure', 'sqlstate'), '42P13', 'a procedure is refused');
-SELECT is(failure('missing argument', 'detail'), 'The arguments of describe are (a integer, b numeric, note text).', 'the detail lists the arguments');
+SELECT alike(failure('missing argument', 'detail'), '%describe%(a integer, b numeric, note text%)%', 'the detail lists the arguments');
 SELECT alike(failure('uncastable', 'context'), '%argument "a" of the activity%', 'the context names the argument that cannot be cast');
 
 -- ---------------------------------------------------------------------------
@@ -264,8 +264,7 @@ SELECT is(outcome('as_owner'), 'completed "app postgres"', 'SECURITY DEFINER wor
 SELECT is(outcome('only_here'), 'completed "found"', 'names are looked up in the search_path of the session that started the instance');
 SELECT throws_ok('SELECT durable.task_id()', 'UD005', NULL, 'task_id() outside an activity');
 SELECT throws_ok('SELECT durable.attempt()', 'UD005', NULL, 'attempt() outside an activity');
-SELECT is_empty('SELECT * FROM durable.activities UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE EXISTS (SELECT FROM durable.messages)',
-	'nothing is left in the queues');
+SELECT is_empty('SELECT instance_id FROM durable.messages UNION ALL SELECT instance_id FROM durable.activities', 'nothing is left in the queues');
 
 -- A deferred constraint is the activity's own failure, not that of whoever runs it.
 SELECT start('tries_orphan');

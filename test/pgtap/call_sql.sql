@@ -1,6 +1,6 @@
 -- call_sql(): a statement as an activity.
 \ir include/setup.psql
-SELECT plan(0);
+SELECT plan(34);
 
 CREATE TABLE items (id int PRIMARY KEY, name text, price numeric);
 CREATE SEQUENCE tries;

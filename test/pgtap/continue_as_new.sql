@@ -1,6 +1,6 @@
 -- continue_as_new().
 \ir include/setup.psql
-SELECT plan(0);
+SELECT plan(48);
 
 CREATE FUNCTION counter(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$

@@ -1,6 +1,6 @@
 -- Replay: what is pinned and stable, and how changed code is found out.
 \ir include/setup.psql
-SELECT plan(0);
+SELECT plan(75);
 
 -- ---------------------------------------------------------------------------
 -- Changed code: each case runs "before" and waits, then its function becomes "after" (specification 4.3).

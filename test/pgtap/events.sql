@@ -1,6 +1,6 @@
 -- External events: buffered, case-insensitive, first in first out.
 \ir include/setup.psql
-SELECT plan(0);
+SELECT plan(43);
 
 CREATE FUNCTION one(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('Approval'); END $$;
 CREATE FUNCTION after_activity(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS

@@ -1,6 +1,6 @@
 -- Several tasks at a time: await_all(), await_any().
 \ir include/setup.psql
-SELECT plan(0);
+SELECT plan(26);
 
 CREATE FUNCTION squared(n int) RETURNS int LANGUAGE sql AS 'SELECT n * n';
 CREATE FUNCTION sum_of_squares(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS

@@ -1,6 +1,6 @@
 -- The history: exact lists of events, their ids, references and times (specification, section 1).
 \ir include/setup.psql
-SELECT plan(0);
+SELECT plan(43);
 
 CREATE FUNCTION empty(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN '"out"'; END $$;
 CREATE FUNCTION one(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.call_activity('same', '{"a": 1}', version => '1.5'); END $$;
@@ -66,8 +66,7 @@ SELECT is(ARRAY(SELECT event_type FROM durable.history WHERE instance_id = 'ever
 	ARRAY['OrchestratorStarted', 'ExecutionStarted', 'TaskScheduled', 'OrchestratorStarted', 'TaskCompleted', 'TimerCreated', 'OrchestratorStarted', 'TimerFired',
 	'SubOrchestrationInstanceCreated', 'OrchestratorStarted', 'SubOrchestrationInstanceCompleted', 'ExecutionCompleted'], 'scenario 126: the sequence of 12 events');
 SELECT is(ARRAY(SELECT turn FROM durable.history WHERE instance_id = 'everything' ORDER BY seq), '{1,1,1,1,2,2,2,2,3,3,3,3,4,4,4,4}', 'turns are numbered from 1');
-SELECT is_empty($$ SELECT seq FROM (SELECT seq, row_number() OVER (PARTITION BY instance_id ORDER BY seq) - seq AS distance, instance_id FROM durable.history) h
-	GROUP BY instance_id, seq HAVING count(*) > 1 $$, 'seq is unique in each instance');
+SELECT is_empty('SELECT instance_id, seq FROM durable.history GROUP BY 1, 2 HAVING count(*) > 1', 'seq is unique in each instance');
 SELECT is((SELECT count(DISTINCT seq) FROM durable.history WHERE instance_id = 'everything'), 16::bigint, 'one number for each event');
 SELECT is_empty($$ SELECT instance_id, event_id FROM durable.history WHERE event_id <> -1 GROUP BY 1, 2 HAVING count(*) > 1 $$, 'event ids are unique');
 SELECT is_empty($$ SELECT * FROM (SELECT event_id, lag(event_id) OVER (PARTITION BY instance_id ORDER BY seq) AS before FROM durable.history WHERE event_id <> -1) h

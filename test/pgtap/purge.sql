@@ -1,6 +1,6 @@
 -- purge().
 \ir include/setup.psql
-SELECT plan(0);
+SELECT plan(30);
 
 CREATE FUNCTION at_once(input jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT input';
 CREATE FUNCTION waits(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('go'); END $$;

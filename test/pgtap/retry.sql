@@ -1,6 +1,6 @@
 -- Retry policies.
 \ir include/setup.psql
-SELECT plan(0);
+SELECT plan(80);
 
 -- Fails until it has been called "times" times under a name; sequences are not undone.
 CREATE FUNCTION count_up(name text) RETURNS bigint LANGUAGE plpgsql AS

@@ -1,6 +1,6 @@
 -- Custom status, suspend and resume, terminate.
 \ir include/setup.psql
-SELECT plan(0);
+SELECT plan(66);
 
 CREATE FUNCTION custom(id text) RETURNS jsonb LANGUAGE sql AS $$ SELECT custom_status FROM durable.instances WHERE instance_id = $1 $$;
 

@@ -1,6 +1,6 @@
 -- Sub-orchestrations.
 \ir include/setup.psql
-SELECT plan(0);
+SELECT plan(46);
 
 CREATE FUNCTION child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$ BEGIN RETURN jsonb_build_object('id', durable.instance_id(), 'parent', durable.parent_instance_id(), 'input', input, 'tags', durable.instance_tags()); END $$;

@@ -1,6 +1,6 @@
 -- Timers. The clock of this session is skipped ahead, nobody sleeps.
 \ir include/setup.psql
-SELECT plan(0);
+SELECT plan(38);
 
 CREATE FUNCTION turn_time(id text, number int) RETURNS timestamptz LANGUAGE sql AS
 $$ SELECT timestamp FROM durable.history WHERE instance_id = $1 AND turn = $2 AND event_type = 'OrchestratorStarted' $$;

@@ -91,7 +91,7 @@ $server->effects_are_exact('postgres', 'app2', 3, "instance_id !~ '^after '", 'e
 # --- activities that are to blame ---------------------------------------------------
 
 $server->configure('durable.max_dispatch_attempts' => 3);
-$server->safe_psql('postgres', 'CREATE ROLE killer LOGIN IN ROLE pg_execute_server_program');
+$server->safe_psql('postgres', 'CREATE ROLE killer LOGIN IN ROLE pg_execute_server_program, pg_read_all_stats');
 $server->add_role('postgres', 'killer');
 $server->sql('postgres', 'killer', <<'SQL');
 CREATE FUNCTION quit(step int) RETURNS int LANGUAGE plpgsql AS $$
@@ -105,6 +105,13 @@ BEGIN
 	PERFORM effect(step);
 	COPY (SELECT) TO PROGRAM 'kill -9 $PPID';
 	RETURN step;
+END $$;
+CREATE FUNCTION crash_when_others_run(step int) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'durable worker' AND usename = 'app' AND query ~ 'nap#') LOOP
+		PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();
+	END LOOP;
+	RETURN crash(step);
 END $$;
 CREATE FUNCTION call(input jsonb) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT durable.call_activity(input->>'activity', '{"step": 1}')
@@ -147,6 +154,15 @@ is($server->sql('postgres', 'killer',
 	"failed|UD012|\ncompleted||2", 'it is failed with UD012');
 is($server->sql('postgres', 'killer', "SELECT instance_id, step FROM effects WHERE instance_id ~ 'quits|crashes' ORDER BY 1, 2"),
 	"crashes, caught|2\nquits, caught|2", 'what it has done is undone');
+
+# One that merely was running each time is not to blame.
+$server->start_instance('postgres', 'app', 'walk_and_nap', 'innocent', '{"seconds": 3}');
+$server->wait_until('postgres', q{EXISTS (SELECT FROM pg_stat_activity WHERE usename = 'app' AND wait_event = 'PgSleep')});
+$server->start_instance('postgres', 'killer', 'call', 'crashes again', '{"activity": "crash_when_others_run"}');
+$server->comes_true('postgres', q{(SELECT completed_at IS NOT NULL FROM durable.instances WHERE instance_id = 'crashes again')},
+	'one that crashes the server beside another is given up, too');
+$server->ends('postgres', 'app', 'innocent', 'but not the other one, which was running at each crash');
+$server->effects_are_exact('postgres', 'app', 2, q{instance_id = 'innocent'}, 'it has had its effects once');
 $server->runs('postgres', 'killer', 'later', 'the hub goes on');
 
 $server->stop;

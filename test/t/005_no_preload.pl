@@ -1,0 +1,84 @@
+# Without shared_preload_libraries no background process runs, and a session
+# of the owner does their work.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use DurableServer;
+use Test::More;
+
+my $server = DurableServer->create('no_preload', preload => 0);
+
+my ($exit_code, undef, $stderr) = $server->psql('postgres', 'CREATE EXTENSION durable');
+is($exit_code, 0, 'the extension can be created without preloading');
+like($stderr, qr/WARNING:  .*/, 'with a warning');
+like($stderr, qr/HINT:  .*shared_preload_libraries/, 'that says what to do');
+$server->add_role('postgres', 'app');
+$server->add_role('postgres', 'app2');
+
+# --- the session does the work ------------------------------------------------------
+
+$server->start_instance('postgres', 'app', 'walk', 'until idle', '{"steps": 3}');
+is($server->sql('postgres', 'app', 'SELECT durable.run_until_idle() > 0'), 't', 'run_until_idle() runs');
+$server->ends('postgres', 'app', 'until idle', 'the instance to its end');
+
+$server->start_instance('postgres', 'app', 'walk', 'run', '{"steps": 3}');
+$server->sql('postgres', 'app', 'CALL durable.run()');
+$server->ends('postgres', 'app', 'run', 'so does CALL durable.run()');
+
+$server->start_instance('postgres', 'app', 'wait_for_timer', 'timer', '{"delay": "100 ms"}');
+$server->sql('postgres', 'app', q{CALL durable.run('1 s', until_idle => false)});
+$server->ends('postgres', 'app', 'timer', 'which waits for timers with until_idle => false');
+$server->effects_are_exact('postgres', 'app', 3, "instance_id IN ('until idle', 'run')", 'each activity has run once');
+
+is($server->safe_psql('postgres', 'SELECT count(*) FROM durable.workers'), '0', 'durable.workers is empty');
+is($server->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'durable%'"), '0',
+	'there are no processes');
+$server->start_instance('postgres', 'app', 'walk', 'refused', '{"steps": 1}');
+foreach my $sql ('SELECT durable.run_until_idle()', 'CALL durable.run()')
+{
+	(undef, undef, $stderr) = $server->psql('postgres', "\\set VERBOSITY verbose\nSET ROLE app;\n$sql");
+	like($stderr, qr/ERROR:  42501/, "refused to a superuser who has only SET ROLE: $sql");
+}
+
+# --- a session as a worker, others as clients ----------------------------------------
+
+my $listener = $server->session('postgres', 'app');
+my $waiter = $server->session('postgres', 'app');
+my $runner = $server->session('postgres', 'app');
+
+$runner->{stdin} .= "CALL durable.run(NULL, until_idle => false);\n";
+$runner->{run}->pump_nb;
+$server->ends('postgres', 'app', 'refused', 'a session that runs for ever takes what is there');
+$server->start_instance('postgres', 'app', 'walk', 'taken', '{"steps": 2}');
+$server->ends('postgres', 'app', 'taken', 'and what comes');
+
+$listener->query_safe('LISTEN durable');
+$server->sql('postgres', 'app', q{SELECT durable.start_instance('wait_for_go', instance_id => 'notified', notify => true)});
+$server->start_instance('postgres', 'app', 'walk', 'silent', '{"steps": 1}');
+$server->ends('postgres', 'app', 'silent', 'an instance without notify ends');
+$waiter->{stdin} .= "SELECT status FROM durable.wait_for_completion('notified');\n";
+$waiter->{run}->pump_nb;
+$server->sql('postgres', 'app', q{SELECT durable.raise_event('notified', 'go')});
+like($waiter->query_until(qr/\n/, ''), qr/^completed$/m, 'wait_for_completion() waits without shared memory');
+is(join("\n", $listener->query_safe('SELECT 1') =~ /^Asynchronous notification .*/mg)
+	  =~ s/ received from .*//r,
+	'Asynchronous notification "durable" with payload "notified"',
+	'NOTIFY tells of the end of an instance with notify, and of no other');
+$server->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query ~ 'durable.run' AND pid <> pg_backend_pid()});
+like(($runner->query('SELECT 1'))[0], qr/^1$/m, 'CALL durable.run() can be cancelled');
+$_->quit foreach $listener, $waiter, $runner;
+
+# --- from now on with workers -----------------------------------------------------------
+
+$server->start_instance('postgres', $_, 'walk', 'left over', '{"steps": 3}') foreach 'app', 'app2';
+$server->append_conf('postgresql.conf', "shared_preload_libraries = 'durable'");
+$server->restart;
+$server->ends('postgres', $_, 'left over', "with the library preloaded workers take over, $_") foreach 'app', 'app2';
+$server->effects_are_exact('postgres', $_, 3, "instance_id = 'left over'", 'each activity has run once') foreach 'app', 'app2';
+
+$server->stop;
+done_testing();
