@@ -286,7 +286,10 @@ run_turns(Batch *batch, List *instances)
 		fetched = lfirst(lc);
 		checkpoint = run_turn(fetched, list_length(instances) > 1 ? PATIENCE_IN_BATCH : 0, NULL);
 		if (checkpoint == NULL)
+		{
 			batch->slow_ids = lappend(batch->slow_ids, (char *) fetched->state->instance_id);
+			until += PATIENCE_IN_BATCH * INT64CONST(1000);
+		}
 		else
 			checkpoints = lappend(checkpoints, checkpoint);
 		if (checkpoint && checkpoint->ran)
