@@ -314,7 +314,7 @@ CROSS JOIN LATERAL (
 		CASE WHEN h.event_type = 1 THEN i.failure ELSE h.failure END,
 		h.target_instance_id
 	UNION ALL
-	SELECT h.seq + 1, 'OrchestratorCompleted', -1, h."timestamp", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+	SELECT h.seq + 1, 'OrchestratorCompleted', -1, greatest(h."timestamp", h.turn_at), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 	WHERE h.closes_turn
 ) e
 WHERE pg_catalog.pg_has_role(hub.owner, 'USAGE');

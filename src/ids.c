@@ -28,9 +28,13 @@ make_time_ordered_uuid(TimestampTz now, pg_uuid_t *uuid)
 {
 	int64		unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 	uint64		ms = pg_hton64((uint64) ((now + unix_epoch) / 1000) << 16);
+	uint16		fraction;		/* of the millisecond, in the 12 bits after the version */
 
 	memcpy(uuid->data, &ms, 6);
-	if (!pg_strong_random(uuid->data + 6, UUID_LEN - 6))
+	fraction = (uint16) ((now + unix_epoch) % 1000 * 4096 / 1000);
+	uuid->data[6] = fraction >> 8;
+	uuid->data[7] = fraction & 0xff;
+	if (!pg_strong_random(uuid->data + 8, UUID_LEN - 8))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random values")));

@@ -9,7 +9,7 @@
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
-/* A new UUID of version 7 (RFC 9562): random, and ordered by time. */
+/* A new UUID of version 7 (RFC 9562): random, and ordered by time in microseconds. */
 extern void make_time_ordered_uuid(TimestampTz now, pg_uuid_t *uuid);
 
 /* The UUID of version 5 (RFC 9562) of a name in the namespace DTFx uses for orchestrations. */

@@ -137,6 +137,7 @@ current_settings(void)
 static void
 read_start_time(FunctionCallInfo fcinfo, NewInstance *instance)
 {
+	instance->start_at = DT_NOBEGIN;
 	if (PG_ARGISNULL(S_START_AT))
 		return;
 	require_finite(PG_GETARG_TIMESTAMPTZ(S_START_AT), "start_at");

@@ -132,7 +132,7 @@ durable_run_until_idle(PG_FUNCTION_ARGS)
 	while (GetCurrentTimestamp() < deadline)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (dispatch_one(hub.name, &done) == DISPATCH_IDLE &&
+		if (dispatch_one(hub.name, true, true, &done) == DISPATCH_IDLE &&
 			!(PG_GETARG_BOOL(1) && advance_to_next_due(&hub)))
 			break;
 	}
@@ -156,7 +156,7 @@ run_loop(const Hub *hub, TimestampTz deadline, bool until_idle)
 
 	while (GetCurrentTimestamp() < deadline)
 	{
-		DispatchResult result = dispatch_one(hub->name, &done);
+		DispatchResult result = dispatch_one(hub->name, true, true, &done);
 
 		SPI_commit();
 		CHECK_FOR_INTERRUPTS();

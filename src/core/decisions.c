@@ -31,7 +31,8 @@ record_action(RuntimeState *state, EventType type, const Action *action, Timesta
 	event->target_instance_id = action->instance_id;
 	event->payload = action->input;
 	event->tags = action->tags;
-	event->fire_at = action->fire_at;
+	if (action->kind == ACTION_CREATE_TIMER)
+		event->fire_at = action->fire_at;
 	runtime_state_add_event(state, event);
 	return event;
 }
@@ -194,6 +195,7 @@ decide_completion(RuntimeState *state, const TurnResult *result, Outbox *outbox,
 	state->status = status_of_completion(result->completion);
 	state->output = result->output;
 	state->failure = result->failure;
+	state->completed_at = now;
 	answer_parent(state, result, outbox, now);
 	if (result->terminate_children)
 	{

@@ -14,6 +14,7 @@ history_event_make(EventType type, TimestampTz timestamp)
 	event->type = type;
 	event->event_id = NO_EVENT_ID;
 	event->task_id = NO_TASK_ID;
+	event->fire_at = DT_NOBEGIN;
 	event->timestamp = timestamp;
 	return event;
 }

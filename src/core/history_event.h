@@ -44,7 +44,7 @@ typedef struct HistoryEvent
 	int			event_id;		/* sequence number of the action, or NO_EVENT_ID */
 	int			task_id;		/* TaskScheduledId / TimerId, or NO_TASK_ID */
 	TimestampTz timestamp;		/* when it was made */
-	TimestampTz fire_at;		/* timers; 0 = none */
+	TimestampTz fire_at;		/* timers; DT_NOBEGIN: none */
 	const char *name;
 	const char *version;
 	const char *target_instance_id;

@@ -57,6 +57,7 @@ typedef struct RuntimeState
 	Jsonb	   *custom_status;
 	Jsonb	   *output;
 	Jsonb	   *failure;
+	TimestampTz completed_at;	/* if finished in this turn */
 	List	   *waiting_events; /* of char *: names of events it awaits */
 	int			turn;
 	int			last_seq;

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
@@ -36,18 +37,55 @@ typedef struct ActivityOutcome
 	bool		repeat;			/* it lost a conflict: neither result nor failure */
 } ActivityOutcome;
 
+/* SET CONSTRAINTS ALL IMMEDIATE: fires what is deferred. */
+static void
+fire_deferred_triggers(void)
+{
+	AfterTriggerSetState(makeNode(ConstraintsSetStmt));
+}
+
+/*
+ * The same in a subtransaction that is rolled back: an error is raised, but
+ * neither the setting nor what triggers did stays. They fire again at commit.
+ */
+static void
+try_deferred_triggers(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		fire_deferred_triggers();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error)
+		ReThrowError(error);
+}
+
 /*
  * Deferred constraints are checked before the activity counts as done: at
- * commit its failure could not be recorded with it.
+ * commit its failure could not be recorded with it. In a client's session the
+ * setting must not stay: the transaction is the client's.
  */
 static void
 check_deferred_constraints(void)
 {
-	ConstraintsSetStmt *all_immediate = makeNode(ConstraintsSetStmt);
-
-	if (!session_is_worker())
-		return;					/* they are the business of the client's transaction */
-	AfterTriggerSetState(all_immediate);
+	if (session_is_worker())
+		fire_deferred_triggers();
+	else
+		try_deferred_triggers();
 }
 
 static void

@@ -25,8 +25,8 @@ typedef enum DispatchResult
 extern DispatchResult orchestration_dispatcher_run(const char *task_hub, int64 *done);
 extern DispatchResult activity_dispatcher_run(const char *task_hub, int64 *done);
 
-/* A batch of turns, or if there is none an activity. */
-extern DispatchResult dispatch_one(const char *task_hub, int64 *done);
+/* A batch of turns or an activity, whichever is next of those this process may run. */
+extern DispatchResult dispatch_one(const char *task_hub, bool turns, bool activities, int64 *done);
 
 /*
  * When the next message or activity of the hub becomes visible (DT_NOEND:

@@ -43,6 +43,7 @@ typedef struct Task
 	const char *name;
 	Jsonb	   *result;
 	Jsonb	   *failure;
+	int			raised_code;	/* SQLSTATE its failure was raised with, if it was */
 	int			completion_order;	/* from 1 */
 	uint64		await_stamp;	/* the await_any() that looks at it */
 	bool		registered;		/* events: in the queue of waiters */

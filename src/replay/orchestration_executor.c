@@ -7,6 +7,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -112,6 +113,37 @@ call_orchestrator(void *arg)
 	check_payload_size(call->output, "output of the orchestrator");
 }
 
+/* A seed for random(), between -1 and 1, from 64 bits. */
+static double
+seed_from_bits(uint64 bits)
+{
+	return (double) (int64) bits / ((double) PG_INT64_MAX + 1.0);
+}
+
+/* The same in each replay of an execution, so that random() repeats. */
+static double
+execution_seed(const pg_uuid_t *execution_id)
+{
+	return seed_from_bits(hash_bytes_extended(execution_id->data, UUID_LEN, 0));
+}
+
+/* So that nobody can tell what random() gives after an orchestrator. */
+static double
+unpredictable_seed(void)
+{
+	uint64		bits;
+
+	if (!pg_strong_random(&bits, sizeof(bits)))
+		bits = (uint64) GetCurrentTimestamp();
+	return seed_from_bits(bits);
+}
+
+static void
+seed_random(double seed)
+{
+	(void) DirectFunctionCall1(setseed, Float8GetDatum(seed));
+}
+
 /* Runs the code as far as it gets. */
 static SandboxOutcome
 run_code(OrchestrationContext *context, OrchestratorCall *call, int timeout_ms, ErrorData **error)
@@ -130,11 +162,13 @@ run_code(OrchestrationContext *context, OrchestratorCall *call, int timeout_ms, 
 	sandbox.execution = &execution;
 	sandbox.settings = &state->settings;
 	sandbox.read_only = true;
-	sandbox.pinned_time = context->time;
+	sandbox.pinned_time = &context->time;
 	sandbox.timeout_ms = timeout_ms;
 	call->context = context;
 	current_orchestration = context;
+	seed_random(execution_seed(&state->execution_id));
 	outcome = sandbox_run(&sandbox, call_orchestrator, call, error);
+	seed_random(unpredictable_seed());
 	current_orchestration = NULL;
 	return outcome;
 }
@@ -198,7 +232,8 @@ task_behind_error(OrchestrationContext *context, const ErrorData *error)
 		const Task *task = list_nth(context->raised, i);
 		const char *message = failure_field(task->failure, "errorMessage");
 
-		if (message && error->message && strcmp(message, error->message) == 0)
+		if (task->raised_code == error->sqlerrcode &&
+			message && error->message && strcmp(message, error->message) == 0)
 			return task;
 	}
 	return NULL;
@@ -333,21 +368,21 @@ new_actions(OrchestrationContext *context)
 	return actions;
 }
 
-/* While suspended nothing leaves; on non-determinism nothing is to be trusted. */
+/* While suspended nothing leaves; of code that went wild nothing is to be trusted. */
 static bool
-actions_are_withheld(OrchestrationContext *context, const TurnResult *result)
+actions_are_withheld(OrchestrationContext *context, SandboxOutcome outcome, const TurnResult *result)
 {
-	if (context->stop_reason == STOPPED_NON_DETERMINISTIC)
+	if (context->stop_reason == STOPPED_NON_DETERMINISTIC || outcome == SANDBOX_TIMED_OUT)
 		return true;
 	return context->is_suspended && result->completion == NOT_COMPLETED;
 }
 
 static void
-collect_result(OrchestrationContext *context, TurnResult *result)
+collect_result(OrchestrationContext *context, SandboxOutcome outcome, TurnResult *result)
 {
 	if (result->completion != NOT_COMPLETED)
 		result->completion_id = context->completion_id >= 0 ? context->completion_id : context->next_id;
-	if (!actions_are_withheld(context, result))
+	if (!actions_are_withheld(context, outcome, result))
 	{
 		result->actions = new_actions(context);
 		result->cancelled_timers = context->cancelled_timers;
@@ -380,6 +415,6 @@ orchestration_execute(RuntimeState *state, int patience_ms)
 		(error_is_circumstantial(error) || error_is_conflict(error)) && task_behind_error(context, error) == NULL)
 		ReThrowError(error);
 	conclude_code(context, outcome, call.output, error, result);
-	collect_result(context, result);
+	collect_result(context, outcome, result);
 	return result;
 }

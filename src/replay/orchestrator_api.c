@@ -183,8 +183,7 @@ sqlstate_to_raise(const char *sqlstate)
 		return ERRCODE_DURABLE_TASK_FAILED;
 	code = MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3], sqlstate[4]);
 	if (code == ERRCODE_QUERY_CANCELED || code == ERRCODE_ASSERT_FAILURE ||
-		ERRCODE_TO_CATEGORY(code) == ERRCODE_SUCCESSFUL_COMPLETION ||
-		ERRCODE_TO_CATEGORY(code) == ERRCODE_WARNING || ERRCODE_TO_CATEGORY(code) == ERRCODE_NO_DATA)
+		ERRCODE_TO_CATEGORY(code) == ERRCODE_SUCCESSFUL_COMPLETION)
 		return ERRCODE_DURABLE_TASK_FAILED;
 	return code;
 }
@@ -200,8 +199,9 @@ raise_failure(OrchestrationContext *context, Task *task)
 
 	context->raised = lappend(context->raised, task);
 	MemoryContextSwitchTo(old);
+	task->raised_code = sqlstate_to_raise(failure_field(task->failure, "sqlstate"));
 	ereport(ERROR,
-			(errcode(sqlstate_to_raise(failure_field(task->failure, "sqlstate"))),
+			(errcode(task->raised_code),
 			 errmsg_internal("%s", message ? message : "task failed"),
 			 detail ? errdetail_internal("%s", detail) : 0,
 			 hint ? errhint("%s", hint) : 0,

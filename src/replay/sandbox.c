@@ -18,9 +18,10 @@
 const ExecutionInfo *current_execution = NULL;
 
 static TimeoutId time_limit = MAX_TIMEOUTS;
+static bool time_limited = false;
 static volatile sig_atomic_t timed_out = false;
 
-/* Cancels the running statement; fires again in case the code caught that. */
+/* Cancels the running statement. */
 static void
 time_limit_handler(void)
 {
@@ -30,23 +31,42 @@ time_limit_handler(void)
 	SetLatch(MyLatch);
 }
 
+/* The code caught the cancel in an EXCEPTION block: cancel what it does next, too. */
+static void
+cancel_again(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && time_limited && timed_out)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+}
+
+static void
+time_limit_register(void)
+{
+	if (time_limit != MAX_TIMEOUTS)
+		return;
+	time_limit = RegisterTimeout(USER_TIMEOUT, time_limit_handler);
+	RegisterSubXactCallback(cancel_again, NULL);
+}
+
 static void
 time_limit_start(int timeout_ms)
 {
 	timed_out = false;
 	if (timeout_ms <= 0)
 		return;
-	if (time_limit == MAX_TIMEOUTS)
-		time_limit = RegisterTimeout(USER_TIMEOUT, time_limit_handler);
-	enable_timeout_every(time_limit,
-						 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms),
-						 1000);
+	time_limit_register();
+	time_limited = true;
+	enable_timeout_after(time_limit, timeout_ms);
 }
 
 /* Stops the limit, and a cancel of ours that nobody has served yet. */
 static void
 time_limit_stop(void)
 {
+	time_limited = false;
 	if (time_limit != MAX_TIMEOUTS)
 		disable_timeout(time_limit, false);
 	if (timed_out)
@@ -81,8 +101,8 @@ run_body(const Sandbox *sandbox, SandboxBody body, void *arg)
 
 	if (sandbox->read_only)
 		XactReadOnly = true;
-	if (sandbox->pinned_time != 0)
-		sandbox_pin_time(sandbox->pinned_time);
+	if (sandbox->pinned_time != NULL)
+		sandbox_pin_time(*sandbox->pinned_time);
 	time_limit_start(sandbox->timeout_ms);
 	body(arg);
 	time_limit_stop();
@@ -117,7 +137,7 @@ sandbox_run(const Sandbox *sandbox, SandboxBody body, void *arg, ErrorData **err
 	}
 	PG_END_TRY();
 	current_execution = outer_execution;
-	if (sandbox->pinned_time != 0)
+	if (sandbox->pinned_time != NULL)
 		set_transaction_times(xact_time, statement_time);
 	if (ok && !sandbox->read_only && !timed_out)
 		ReleaseCurrentSubTransaction();

@@ -27,7 +27,7 @@ typedef struct Sandbox
 	const ExecutionInfo *execution;
 	const InstanceSettings *settings;
 	bool		read_only;		/* writes are an error, and all is rolled back at the end */
-	TimestampTz pinned_time;	/* what now() says; 0 = the transaction's time */
+	const TimestampTz *pinned_time; /* what now() says; NULL: the transaction's time */
 	int			timeout_ms;		/* 0 = none */
 } Sandbox;
 

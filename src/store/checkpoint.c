@@ -183,7 +183,7 @@ add_history_row(RowBuffer *rows, const RuntimeState *state, const HistoryEvent *
 	row_buffer_set(rows, H_TURN, Int32GetDatum(event->turn));
 	row_buffer_set(rows, H_TURN_AT, TimestampTzGetDatum(event->turn_at));
 	row_buffer_set(rows, H_TIMESTAMP, TimestampTzGetDatum(event->timestamp));
-	if (event->fire_at != 0)
+	if (!TIMESTAMP_IS_NOBEGIN(event->fire_at))
 		row_buffer_set(rows, H_FIRE_AT, TimestampTzGetDatum(event->fire_at));
 	row_buffer_set(rows, H_EVENT_ID, Int32GetDatum(event->event_id));
 	if (event->task_id != NO_TASK_ID)
@@ -337,6 +337,7 @@ new_child(const ResolvedChild *child, TimestampTz now)
 	instance->tags = start->tags;
 	instance->settings = child->parent->settings_json;
 	instance->created_at = now;
+	instance->start_at = DT_NOBEGIN;
 	instance->trace_parent = child->parent->trace_parent;
 	if (!start->detached)
 	{
@@ -446,7 +447,7 @@ start_all_children(const char *task_hub, List *checkpoints, TimestampTz now)
  */
 
 static void
-add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now)
+add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 {
 	const RuntimeState *state = checkpoint->state;
 
@@ -459,7 +460,7 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now)
 	row_buffer_set_text(rows, I_STATUS, runtime_status_name(state->status));
 	row_buffer_set_text(rows, I_VERSION, state->version);
 	if (runtime_status_is_finished(state->status))
-		row_buffer_set(rows, I_COMPLETED_AT, TimestampTzGetDatum(now));
+		row_buffer_set(rows, I_COMPLETED_AT, TimestampTzGetDatum(state->completed_at));
 	if (state->generation != checkpoint->fetched->state->generation)
 	{
 		row_buffer_set(rows, I_CONTINUED, BoolGetDatum(true));
@@ -501,7 +502,7 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 
 	foreach(lc, checkpoints)
 		if (((Checkpoint *) lfirst(lc))->ran)
-			add_instance_row(rows, lfirst(lc), now);
+			add_instance_row(rows, lfirst(lc));
 	if (rows->n_rows == 0)
 		return;
 	store_open(&scope);

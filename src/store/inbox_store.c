@@ -141,7 +141,7 @@ message_buffer_add(MessageBuffer *buffer, const char *instance_id, const History
 	row_buffer_set_text(rows, C_INSTANCE_ID, instance_id);
 	row_buffer_set(rows, C_VISIBLE_AT, TimestampTzGetDatum(event->visible_at));
 	row_buffer_set(rows, C_TIMESTAMP, TimestampTzGetDatum(event->timestamp));
-	if (event->fire_at != 0)
+	if (!TIMESTAMP_IS_NOBEGIN(event->fire_at))
 		row_buffer_set(rows, C_FIRE_AT, TimestampTzGetDatum(event->fire_at));
 	if (event->has_execution_id)
 		row_buffer_set(rows, C_EXECUTION_ID, UUIDPGetDatum(&event->execution_id));

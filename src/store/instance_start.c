@@ -97,7 +97,7 @@ fill_row(RowBuffer *buffer, const NewInstance *instance)
 	row_buffer_set_text(buffer, C_INSTANCE_ID, instance->instance_id);
 	row_buffer_set(buffer, C_EXECUTION_ID, UUIDPGetDatum(&instance->execution_id));
 	row_buffer_set(buffer, C_CREATED_AT, TimestampTzGetDatum(instance->created_at));
-	if (instance->start_at != 0)
+	if (!TIMESTAMP_IS_NOBEGIN(instance->start_at))
 		row_buffer_set(buffer, C_START_AT, TimestampTzGetDatum(instance->start_at));
 	row_buffer_set_text(buffer, C_NAME, instance->name);
 	row_buffer_set_text(buffer, C_FUNCTION, instance->function);
@@ -132,7 +132,7 @@ send_start(MessageBuffer *messages, const NewInstance *instance)
 	started->name = instance->name;
 	started->has_execution_id = true;
 	started->execution_id = instance->execution_id;
-	started->visible_at = instance->start_at != 0 ? instance->start_at : instance->created_at;
+	started->visible_at = TIMESTAMP_IS_NOBEGIN(instance->start_at) ? instance->created_at : instance->start_at;
 	message_buffer_add(messages, instance->instance_id, started);
 }
 

@@ -18,7 +18,7 @@ typedef struct NewInstance
 	Jsonb	   *tags;
 	Jsonb	   *settings;
 	TimestampTz created_at;
-	TimestampTz start_at;		/* 0 = at once */
+	TimestampTz start_at;		/* DT_NOBEGIN: at once */
 	bool		notify;
 	Jsonb	   *failure;		/* not NULL: it is born failed, its function could not be found */
 	const char *trace_parent;

@@ -221,7 +221,7 @@ row_time(const Row *row, int col)
 	bool		isnull;
 	Datum		value = column(row, col, &isnull);
 
-	return isnull ? 0 : DatumGetTimestampTz(value);
+	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
 }
 
 void

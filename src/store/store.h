@@ -65,7 +65,7 @@ extern int16 row_int16(const Row *row, int column);
 extern int64 row_int64(const Row *row, int column);
 extern Oid	row_oid(const Row *row, int column);
 extern bool row_bool(const Row *row, int column);
-extern TimestampTz row_time(const Row *row, int column);	/* 0 if null */
+extern TimestampTz row_time(const Row *row, int column);	/* DT_NOBEGIN if null */
 extern void row_tid(const Row *row, int column, ItemPointer tid);
 extern bool row_uuid(const Row *row, int column, pg_uuid_t *uuid);	/* false if null */
 

@@ -71,17 +71,13 @@ leave_if_asked(const WorkerState *worker)
 		slot_leave(LEFT_IDLE, DT_NOEND);
 }
 
-/* Turns go first: one activity runs only when no turn is ready. True if something was done. */
+/* True if something was done. */
 static bool
 run_dispatchers(const WorkerState *worker)
 {
-	DispatchResult result = DISPATCH_IDLE;
 	int64		done = 0;
+	DispatchResult result = dispatch_one(worker->hub, hosts_turns(worker), hosts_activities(worker), &done);
 
-	if (hosts_turns(worker))
-		result = orchestration_dispatcher_run(worker->hub, &done);
-	if (result == DISPATCH_IDLE && hosts_activities(worker))
-		result = activity_dispatcher_run(worker->hub, &done);
 	MemoryContextSwitchTo(worker->loop_context);
 
 	slot_add_items_done(done);
