@@ -265,6 +265,7 @@ typedef struct Batch
 	List	   *instance_ids;	/* of char *: those that were fetched */
 	List	   *slow_ids;		/* of char *: those to be run alone */
 	int			n_turns;
+	int64		n_queued;		/* activities */
 } Batch;
 
 /* Runs turns until all are done or the batch has taken long enough. */
@@ -298,6 +299,17 @@ run_turns(Batch *batch, List *instances)
 	return checkpoints;
 }
 
+static int64
+count_activities(List *checkpoints)
+{
+	int64		count = 0;
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+		count += list_length(((Checkpoint *) lfirst(lc))->outbox.activities);
+	return count;
+}
+
 /* One transaction; throws what goes wrong. */
 static DispatchResult
 try_batch(Batch *batch)
@@ -316,6 +328,7 @@ try_batch(Batch *batch)
 		List	   *checkpoints = run_turns(batch, instances);
 
 		store_checkpoint(batch->task_hub, checkpoints, clock_now());
+		batch->n_queued = count_activities(checkpoints);
 	}
 	work_item_commit();
 	return instances == NIL ? DISPATCH_IDLE : DISPATCH_DONE;
@@ -465,14 +478,15 @@ run_batch(Batch *batch)
 }
 
 DispatchResult
-orchestration_dispatcher_run(const char *task_hub, int64 *done)
+orchestration_dispatcher_run(const char *task_hub, int64 *done, int64 *queued)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "durable batch of turns", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Batch		batch = {task_hub, NIL, NIL, 0};
+	Batch		batch = {task_hub};
 	DispatchResult result = run_batch(&batch);
 
 	*done += batch.n_turns;
+	*queued = batch.n_queued;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return result;

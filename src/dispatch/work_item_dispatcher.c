@@ -8,6 +8,7 @@
 
 #include "dispatch/dispatchers.h"
 #include "session.h"
+#include "settings.h"
 #include "store/hub_store.h"
 
 TimestampTz
@@ -22,39 +23,52 @@ dispatch_next_due(const char *task_hub)
 	return due;
 }
 
-/* Until when activities go first. */
+/* How many activities go before the next turn, and until when at most. */
+static int64 activities_first = 0;
 static TimestampTz activities_first_until = 0;
 
-/* Turns, which then leave activities as much time as they took. */
+/*
+ * Turns, which let the activities they queued go first: in a worker for as
+ * long as a batch may take, or as they took themselves; a client's session
+ * has nobody else to serve, and tests want to know what comes next.
+ */
 static DispatchResult
-run_turns_first(const char *task_hub, int64 *done)
+run_turns(const char *task_hub, int64 *done)
 {
 	TimestampTz begin = GetCurrentTimestamp();
-	DispatchResult result = orchestration_dispatcher_run(task_hub, done);
+	DispatchResult result = orchestration_dispatcher_run(task_hub, done, &activities_first);
 	TimestampTz end = GetCurrentTimestamp();
 
-	if (result == DISPATCH_DONE)
-		activities_first_until = end + (end - begin);
+	activities_first_until = session_is_worker() ?
+		end + Max(end - begin, setting_batch_time * INT64CONST(1000)) : DT_NOEND;
+	return result;
+}
+
+static DispatchResult
+run_activity(const char *task_hub, int64 *done)
+{
+	DispatchResult result = activity_dispatcher_run(task_hub, done);
+
+	activities_first = result == DISPATCH_DONE ? activities_first - 1 : 0;
 	return result;
 }
 
 /*
  * Turns go before activities: they are short, and activities come of them.
- * But where many answers are on their way to one instance, a turn for each of
- * them would replay a long history as often; so after turns that took long
- * activities have their time, and the next turn takes all their answers.
+ * But the activities they queued run before the next turn, for where many
+ * answers are on their way to one instance, a turn for each of them would
+ * replay a long history as often.
  */
 DispatchResult
 dispatch_one(const char *task_hub, bool turns, bool activities, int64 *done)
 {
-	bool		activities_first = activities && GetCurrentTimestamp() < activities_first_until;
 	DispatchResult result = DISPATCH_IDLE;
 
-	if (turns && !activities_first)
-		result = run_turns_first(task_hub, done);
+	if (activities && activities_first > 0 && GetCurrentTimestamp() < activities_first_until)
+		result = run_activity(task_hub, done);
+	if (result == DISPATCH_IDLE && turns)
+		result = run_turns(task_hub, done);
 	if (result == DISPATCH_IDLE && activities)
-		result = activity_dispatcher_run(task_hub, done);
-	if (result == DISPATCH_IDLE && turns && activities_first)
-		result = run_turns_first(task_hub, done);
+		result = run_activity(task_hub, done);
 	return result;
 }

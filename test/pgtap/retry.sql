@@ -115,7 +115,7 @@ SELECT start(f) FROM unnest(ARRAY['side_by_side', 'caught', 'race', 'parent', 'p
 :run_all
 SELECT is(outcome('side_by_side'), 'completed ["call 3, task 7, attempt 1", "call 2, task 6, attempt 1"]', 'two retried tasks side by side share one numbering');
 -- Which of them share a turn is not laid down.
-SELECT is(replace(story('side_by_side'), ' OC] [OS', ''), '[OS ExecutionStarted TaskScheduled(0) TaskScheduled(1) TaskFailed->0 TimerCreated(2) TaskFailed->1 TimerCreated(3) '
+SELECT is(replace(story('side_by_side'), ' OC] [OS', ''), '[OS ExecutionStarted TaskScheduled(0) TaskScheduled(1) TaskFailed->0 TaskFailed->1 TimerCreated(2) TimerCreated(3) '
 	'TimerFired->2 TaskScheduled(4) TaskFailed->4 TimerCreated(5) TimerFired->3 TaskScheduled(6) TaskCompleted->6 TimerFired->5 TaskScheduled(7) '
 	'TaskCompleted->7 ExecutionCompleted(8) OC]', 'in the order of what happened');
 SELECT is(outcome('caught'), 'completed "caught"', 'the failure of the last attempt can be caught');
