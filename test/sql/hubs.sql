@@ -32,7 +32,7 @@ $$ BEGIN PERFORM durable.create_timer('1 hour'); PERFORM durable.call_sql('SELEC
 -- The default hub has the name of the role and is made at first use.
 SELECT count(*) FROM durable.queues;
 SELECT durable.start_instance('who', instance_id => 'a1');
-SELECT task_hub, owner, paused, ready_turns FROM durable.queues;
+SELECT task_hub, owner, state, ready_turns FROM durable.queues;
 -- Another one, by name, by setting, and by argument before setting.
 SELECT durable.create_hub('a two');
 SELECT durable.create_hub('a three', 'durable_regress_hubs_a');
@@ -62,7 +62,7 @@ SELECT task_hub, status, output FROM durable.instances WHERE instance_id = 'same
 
 SELECT durable.pause_hub('durable_regress_hubs_a');
 SELECT durable.pause_hub('durable_regress_hubs_a');
-SELECT task_hub, paused FROM durable.queues ORDER BY 1;
+SELECT task_hub, state FROM durable.queues ORDER BY 1;
 -- Clients go on to start, raise and look ...
 SELECT durable.start_instance('who', instance_id => 'a5');
 SELECT durable.raise_event('same', 'go', '"early"');
@@ -82,7 +82,7 @@ SELECT instance_id, status, output FROM durable.instances WHERE task_hub = 'dura
 BEGIN;
 SELECT durable.pause_hub('a two');
 ROLLBACK;
-SELECT task_hub, paused FROM durable.queues WHERE paused;
+SELECT task_hub, state FROM durable.queues WHERE state = 'paused';
 
 -- ---------------------------------------------------------------------------
 -- Who sees and does what
