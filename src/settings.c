@@ -16,7 +16,7 @@ char	   *setting_task_hub = NULL;
 bool		setting_enabled = true;
 char	   *setting_databases = NULL;
 int			setting_max_workers = 4;
-int			setting_orchestrator_workers = 2;
+int			setting_orchestrator_workers = 4;
 int			setting_activity_workers = 4;
 int			setting_worker_idle_timeout = 60000;
 int			setting_poll_interval = 60000;
@@ -154,12 +154,12 @@ define_process_settings(void)
 							&setting_max_workers, 4, 1, 256, PGC_SIGHUP, 0,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.orchestrator_workers",
-							"Most workers of a task hub that run orchestrators at a time.",
-							NULL,
-							&setting_orchestrator_workers, 2, 1, 256, PGC_SIGHUP, 0,
+							"Most workers of a task hub that run orchestrators.",
+							"The first ones; while all of them are busy with activities, no turn runs.",
+							&setting_orchestrator_workers, 4, 1, 256, PGC_SIGHUP, 0,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.activity_workers",
-							"Most workers of a task hub that run activities at a time.",
+							"Most workers of a task hub that run activities.",
 							NULL,
 							&setting_activity_workers, 4, 1, 256, PGC_SIGHUP, 0,
 							NULL, NULL, NULL);

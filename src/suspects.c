@@ -57,6 +57,7 @@ typedef union Hand
 		KeyHash		key;
 		uint32		taken;		/* stored last */
 		uint32		left;		/* its process has exited in an orderly way */
+		uint32		suspect;	/* the item was in hand at a death before */
 	}			h;
 	char		pad[64];
 } Hand;
@@ -317,6 +318,20 @@ suspect_use_hand(int hand)
 		memset(my_hand, 0, sizeof(Hand));
 }
 
+/* The caller holds the lock for itself. A hand whose process has gone is emptied soon. */
+static bool
+another_suspect_runs(void)
+{
+	for (uint32 i = 0; i < file->n_hands; i++)
+	{
+		const Hand *hand = &file->hands[i];
+
+		if (hand != my_hand && hand->h.taken && hand->h.suspect)
+			return true;
+	}
+	return false;
+}
+
 int
 suspect_take(const WorkItemKey *key)
 {
@@ -333,9 +348,15 @@ suspect_take(const WorkItemKey *key)
 
 	if (file->n_suspects > 0)
 	{
-		shmem_lock_suspects(false);
+		shmem_lock_suspects(true);
 		suspect = find_suspect(file, &my_hand->h.key);
 		count = suspect ? suspect->count : 0;
+		if (count > 0 && another_suspect_runs())
+		{
+			count = SUSPECT_MUST_WAIT;
+			my_hand->h.taken = 0;
+		}
+		my_hand->h.suspect = count > 0;
 		shmem_unlock_suspects();
 	}
 	return count;
@@ -353,6 +374,7 @@ suspect_release(void)
 		shmem_unlock_suspects();
 	}
 	my_hand->h.taken = 0;
+	my_hand->h.suspect = 0;
 }
 
 void

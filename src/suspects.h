@@ -20,10 +20,15 @@ typedef struct WorkItemKey
 	int			task_id;
 } WorkItemKey;
 
+/* What suspect_take() returns when the item must wait for another suspect to be through. */
+#define SUSPECT_MUST_WAIT (-1)
+
 /*
  * "I am about to run this." Returns how often a process died with it in hand
- * so far. In a session without shared memory (or a client session) a no-op
- * that returns 0.
+ * so far. Items that were in hand at a death run one at a time in the whole
+ * server, so that one that merely stood by is not charged again and again for
+ * the same culprit. In a session without shared memory (or a client session) a
+ * no-op that returns 0.
  */
 extern int	suspect_take(const WorkItemKey *key);
 

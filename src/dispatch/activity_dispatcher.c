@@ -29,6 +29,9 @@
 #define FIRST_REPEAT_INTERVAL (10 * INT64CONST(1000))
 #define LAST_REPEAT_INTERVAL (10 * USECS_PER_SEC)
 
+/* How long one waits that must not run beside another suspect. */
+#define SUSPECT_INTERVAL (250 * INT64CONST(1000))
+
 /* How running an activity went. */
 typedef struct ActivityOutcome
 {
@@ -183,6 +186,11 @@ run_activity(const char *task_hub, const ClaimedActivity *activity)
 
 	worker_report_item("activity", activity->instance_id, psprintf("%s#%d", activity->name, activity->task_id));
 	deaths = suspect_take(&key);
+	if (deaths == SUSPECT_MUST_WAIT)
+	{
+		store_repeat_activity(task_hub, activity, clock_now() + SUSPECT_INTERVAL);
+		return;
+	}
 	if (deaths >= setting_max_dispatch_attempts)
 		outcome.failure = poisoned_failure(activity->name, deaths);
 	else

@@ -39,6 +39,9 @@
 #define DEFER_INTERVAL (5 * USECS_PER_SEC)
 #define CONFLICT_INTERVAL (50 * INT64CONST(1000))
 
+/* How long one waits that must not run beside another suspect. */
+#define SUSPECT_INTERVAL (250 * INT64CONST(1000))
+
 /* ------------------------------------------------------------------------
  * One turn
  * ------------------------------------------------------------------------
@@ -211,6 +214,11 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, int patience_ms, T
 	WorkItemKey key = {state->task_hub, state->instance_id, state->execution_id.data, NO_TASK_ID};
 	int			deaths = suspect_take(&key);
 
+	if (deaths == SUSPECT_MUST_WAIT)
+	{
+		checkpoint->state = NULL;
+		return;
+	}
 	if (deaths >= setting_max_dispatch_attempts)
 		fail_instance(state, poisoned_failure(deaths), &checkpoint->outbox, now);
 	else if (list_length(state->past_events) > setting_max_history_events)
@@ -222,7 +230,8 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, int patience_ms, T
 
 /*
  * Reconcile, replay, decide. With "failure" the turn does not run code but
- * fails the instance. NULL if patience (0: no limit) ran out: nothing happened.
+ * fails the instance. NULL, and nothing happened, if patience (0: no limit)
+ * ran out or the turn must wait for another one.
  */
 static Checkpoint *
 run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure)
@@ -346,8 +355,12 @@ try_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
 	if (fetched && fetched->messages != NIL)
 	{
 		Checkpoint *checkpoint = run_turn(fetched, 0, failure);
+		TimestampTz now = clock_now();
 
-		store_checkpoint(task_hub, list_make1(checkpoint), clock_now());
+		if (checkpoint)
+			store_checkpoint(task_hub, list_make1(checkpoint), now);
+		else
+			store_defer_instance(task_hub, instance_id, now, now + SUSPECT_INTERVAL);
 	}
 	work_item_commit();
 	return DISPATCH_DONE;
