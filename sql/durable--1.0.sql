@@ -251,6 +251,15 @@ CREATE FUNCTION durable_store.preloaded() RETURNS boolean
 	AS 'MODULE_PATHNAME', 'durable_preloaded' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION durable_store.preloaded() IS 'Is the library in shared_preload_libraries of the running server, so that workers run?';
 
+CREATE FUNCTION durable_store.activity_state(task_hub text, instance_id text, task_id integer, name text, visible_at timestamptz)
+RETURNS text LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+	RETURN CASE WHEN EXISTS (SELECT FROM durable_store.workers() w WHERE w.task_hub = activity_state.task_hub
+			AND w.item = 'activity ' || activity_state.name || '#' || activity_state.task_id::text || ' (' || activity_state.instance_id || ')')
+			THEN 'running'
+		WHEN activity_state.visible_at > pg_catalog.clock_timestamp() THEN 'delayed' ELSE 'queued' END;
+COMMENT ON FUNCTION durable_store.activity_state(text, text, integer, text, timestamptz) IS
+'State of a row of activity_queue: running, if a background worker has it in hand, delayed until visible_at, else queued.';
+
 CREATE FUNCTION durable_store.is_here(system_identifier bigint, database_oid oid) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'durable_is_here' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION durable_store.is_here(bigint, oid) IS 'Are these this cluster and this database?';
@@ -264,7 +273,7 @@ SELECT i.task_hub, i.instance_id,
 		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
 			'activities', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
 					'id', a.task_id, 'name', a.name, 'attempt', a.attempt, 'state',
-					CASE WHEN a.visible_at > pg_catalog.clock_timestamp() THEN 'delayed' ELSE 'queued' END) ORDER BY a.task_id)
+					durable_store.activity_state(a.task_hub, a.instance_id, a.task_id, a.name, a.visible_at)) ORDER BY a.task_id)
 				FROM durable_store.activity_queue a
 				WHERE a.task_hub = i.task_hub AND a.instance_id = i.instance_id AND a.execution_id = i.execution_id),
 			'timers', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
@@ -322,10 +331,7 @@ COMMENT ON VIEW durable.history IS 'The history events of the current execution 
 
 CREATE VIEW durable.activities WITH (security_barrier) AS
 SELECT a.task_hub, a.instance_id, a.task_id, a.name, coalesce(a.input, h.payload) AS input, a.attempt, a.visible_at,
-	CASE WHEN EXISTS (SELECT FROM durable_store.workers() w
-			WHERE w.task_hub = a.task_hub AND w.item = 'activity ' || a.name || '#' || a.task_id::text || ' (' || a.instance_id || ')')
-			THEN 'running'
-		WHEN a.visible_at > pg_catalog.clock_timestamp() THEN 'delayed' ELSE 'queued' END AS state
+	durable_store.activity_state(a.task_hub, a.instance_id, a.task_id, a.name, a.visible_at) AS state
 FROM durable_store.activity_queue a
 JOIN durable_store.hubs hub ON hub.task_hub = a.task_hub AND pg_catalog.pg_has_role(hub.owner, 'USAGE')
 LEFT JOIN durable_store.history h ON h.task_hub = a.task_hub AND h.instance_id = a.instance_id

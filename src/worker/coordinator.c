@@ -533,6 +533,25 @@ somebody_starves(void)
 }
 
 /*
+ * Would another worker be the last one durable.max_workers allows? It is kept
+ * for a hub that has none, which would have to wait for a long activity else.
+ */
+static bool
+is_last_worker(void)
+{
+	SlotInfo   *slots;
+	int			n_slots = slots_read(&slots);
+	int			n_workers = 0;
+
+	for (int i = 0; i < n_slots; i++)
+	{
+		if (slots[i].kind == PROCESS_WORKER && slots[i].state != SLOT_LEFT)
+			n_workers++;
+	}
+	return n_workers + 1 >= setting_max_workers;
+}
+
+/*
  * Work waits although the hub has workers. An idle one is woken, in case it
  * does not know. If all were busy at two looks in a row another one helps,
  * unless a hub without any worker needs the slot more.
@@ -544,7 +563,7 @@ help_workers(HubState *hub)
 
 	if (has_idle_worker(hub))
 		shmem_wake_hub(hub->name);
-	else if (overloaded && hub->overloaded && !somebody_starves())
+	else if (overloaded && hub->overloaded && !somebody_starves() && !is_last_worker())
 		start_worker(hub);
 	hub->overloaded = overloaded;
 }
