@@ -7,11 +7,21 @@
  */
 #include "postgres.h"
 
+#include "core/json.h"
 #include "core/runtime_state.h"
 
 static const char *const status_names[] = {
 	"pending", "running", "suspended", "completed", "failed", "terminated", "canceled"
 };
+
+void
+instance_settings_read(Jsonb *json, InstanceSettings *settings)
+{
+	settings->search_path = json_text_field(json, "search_path");
+	settings->time_zone = json_text_field(json, "TimeZone");
+	settings->date_style = json_text_field(json, "DateStyle");
+	settings->interval_style = json_text_field(json, "IntervalStyle");
+}
 
 void
 runtime_state_begin_turn(RuntimeState *state, TimestampTz now)

@@ -30,6 +30,9 @@ typedef struct InstanceSettings
 	const char *interval_style;
 } InstanceSettings;
 
+/* Reads them from {"search_path": ..., "TimeZone": ...}; NULL: none. */
+extern void instance_settings_read(Jsonb *json, InstanceSettings *settings);
+
 typedef struct RuntimeState
 {
 	/* identity */

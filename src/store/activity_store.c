@@ -9,7 +9,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "core/json.h"
 #include "store/activity_store.h"
 #include "store/hub_store.h"
 #include "store/store.h"
@@ -17,7 +16,7 @@
 
 static StoreStatement claim_activity = {
 	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version,"
-	" coalesce(q.input, h.payload), pg_catalog.jsonb_strip_nulls(i.settings), i.generation, i.version, i.parent_instance_id,"
+	" coalesce(q.input, h.payload), i.settings, i.generation, i.version, i.parent_instance_id,"
 	" CASE WHEN h.tags IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || h.tags END"
 	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input"
 	"       FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$3") ")"
@@ -63,7 +62,6 @@ claimed_from_row(const Row *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(row->context);
 	ClaimedActivity *activity = palloc0(sizeof(ClaimedActivity));
-	Jsonb	   *settings;
 
 	activity->instance_id = row_text(row, 1);
 	(void) row_uuid(row, 2, &activity->execution_id);
@@ -74,11 +72,7 @@ claimed_from_row(const Row *row)
 	activity->name = row_text(row, 7);
 	activity->version = row_text(row, 8);
 	activity->input = row_jsonb(row, 9);
-	settings = row_jsonb(row, 10);
-	activity->settings.search_path = json_text_field(settings, "search_path");
-	activity->settings.time_zone = json_text_field(settings, "TimeZone");
-	activity->settings.date_style = json_text_field(settings, "DateStyle");
-	activity->settings.interval_style = json_text_field(settings, "IntervalStyle");
+	instance_settings_read(row_jsonb(row, 10), &activity->settings);
 	activity->has_instance = !row_is_null(row, 11);
 	activity->instance_generation = row_int64(row, 11);
 	activity->instance_version = row_text(row, 12);

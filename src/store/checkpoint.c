@@ -119,18 +119,6 @@ static StoreStatement delete_timers = {
 	3, {TEXTOID, TEXTOID, INT4ARRAYOID}
 };
 
-static uint64
-execute_once(StoreStatement *statement, Datum *values)
-{
-	StoreScope	scope;
-	uint64		rows;
-
-	store_open(&scope);
-	rows = store_execute(statement, values, NULL);
-	store_close(&scope);
-	return rows;
-}
-
 static void
 someone_interfered(void)
 {
@@ -169,7 +157,7 @@ consume_messages(const char *task_hub, List *checkpoints)
 	if (tids->n_rows == 0)
 		return;
 	row_buffer_arrays(tids, values + 1);
-	if (execute_once(&delete_messages, values) != (uint64) tids->n_rows)
+	if (store_execute_once(&delete_messages, values) != (uint64) tids->n_rows)
 		someone_interfered();
 }
 
@@ -204,7 +192,7 @@ forget_history(const char *task_hub, const RuntimeState *state)
 {
 	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(state->instance_id), Int64GetDatum(state->generation)};
 
-	(void) execute_once(&delete_old_history, values);
+	(void) store_execute_once(&delete_old_history, values);
 }
 
 static void
@@ -298,7 +286,7 @@ forget_timers_of(const char *task_hub, const char *instance_id, List *timer_ids)
 	foreach(lc, timer_ids)
 		ids[n++] = Int32GetDatum(lfirst_int(lc));
 	values[2] = PointerGetDatum(construct_array(ids, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	(void) execute_once(&delete_timers, values);
+	(void) store_execute_once(&delete_timers, values);
 }
 
 static void
@@ -560,7 +548,7 @@ close_finished(const char *task_hub, List *checkpoints)
 	if (ids->n_rows == 0)
 		return;
 	row_buffer_arrays(ids, values + 1);
-	(void) execute_once(&clear_inboxes, values);
+	(void) store_execute_once(&clear_inboxes, values);
 }
 
 void

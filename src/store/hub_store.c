@@ -120,25 +120,13 @@ store_find_default_hub(Oid owner, Hub *hub)
 	return find_one(&find_default_hub, ObjectIdGetDatum(owner), hub);
 }
 
-static uint64
-execute_once(StoreStatement *statement, Datum *values)
-{
-	StoreScope	scope;
-	uint64		rows;
-
-	store_open(&scope);
-	rows = store_execute(statement, values, NULL);
-	store_close(&scope);
-	return rows;
-}
-
 bool
 store_create_hub(const char *name, Oid owner, bool is_default)
 {
 	Datum		values[5] = {TEXT_DATUM(name), ObjectIdGetDatum(owner), BoolGetDatum(is_default),
 	Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
 
-	return execute_once(&create_hub, values) > 0;
+	return store_execute_once(&create_hub, values) > 0;
 }
 
 bool
@@ -146,7 +134,7 @@ store_make_default(const char *name, Oid owner)
 {
 	Datum		values[2] = {TEXT_DATUM(name), ObjectIdGetDatum(owner)};
 
-	return execute_once(&make_default, values) > 0;
+	return store_execute_once(&make_default, values) > 0;
 }
 
 void
@@ -154,7 +142,7 @@ store_pause_hub(const char *name, bool paused)
 {
 	Datum		values[2] = {TEXT_DATUM(name), BoolGetDatum(paused)};
 
-	execute_once(&pause_hub, values);
+	store_execute_once(&pause_hub, values);
 }
 
 void
@@ -162,7 +150,7 @@ store_adopt_hub(const char *name)
 {
 	Datum		values[3] = {TEXT_DATUM(name), Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
 
-	execute_once(&adopt_hub, values);
+	store_execute_once(&adopt_hub, values);
 }
 
 static TimestampTz
@@ -255,7 +243,7 @@ store_sweep_hub(const char *task_hub)
 {
 	TimestampTz now = clock_now();
 	Datum		orphans[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now - 60 * USECS_PER_SEC)};
-	int64		removed = (int64) execute_once(&drop_orphans, orphans);
+	int64		removed = (int64) store_execute_once(&drop_orphans, orphans);
 
 	if (setting_retention >= 0)
 		removed += purge_expired(task_hub, now - setting_retention * USECS_PER_SEC);

@@ -157,25 +157,12 @@ message_buffer_add(MessageBuffer *buffer, const char *instance_id, const History
 void
 store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 {
-	Datum		values[N_COLUMNS + 1];
-	char		nulls[N_COLUMNS + 1];
 	StoreScope	scope;
 
 	if (buffer->rows->n_rows == 0)
 		return;
 	store_open(&scope);
-	values[0] = TEXT_DATUM(task_hub);
-	nulls[0] = ' ';
-	if (buffer->rows->n_rows == 1)
-	{
-		row_buffer_row(buffer->rows, 0, values + 1, nulls + 1);
-		store_execute(&insert_message, values, nulls);
-	}
-	else
-	{
-		row_buffer_arrays(buffer->rows, values + 1);
-		store_execute(&insert_messages, values, NULL);
-	}
+	store_execute_rows(&insert_message, &insert_messages, task_hub, buffer->rows);
 	store_close(&scope);
 	wake_hub_at_commit(task_hub, buffer->rows->n_rows);
 }

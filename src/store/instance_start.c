@@ -160,26 +160,13 @@ store_insert_instances(const char *task_hub, List *instances)
 {
 	RowBuffer  *buffer = row_buffer_make(N_COLUMNS, column_types);
 	MessageBuffer *messages = message_buffer_make();
-	Datum		values[N_COLUMNS + 1];
-	char		nulls[N_COLUMNS + 1];
 	StoreScope	scope;
 	ListCell   *lc;
 
 	foreach(lc, instances)
 		fill_row(buffer, lfirst(lc));
 	store_open(&scope);
-	values[0] = TEXT_DATUM(task_hub);
-	nulls[0] = ' ';
-	if (buffer->n_rows == 1)
-	{
-		row_buffer_row(buffer, 0, values + 1, nulls + 1);
-		mark_created(&scope, instances, store_execute(&insert_instance, values, nulls));
-	}
-	else
-	{
-		row_buffer_arrays(buffer, values + 1);
-		mark_created(&scope, instances, store_execute(&insert_instances, values, NULL));
-	}
+	mark_created(&scope, instances, store_execute_rows(&insert_instance, &insert_instances, task_hub, buffer));
 	store_close(&scope);
 	foreach(lc, instances)
 		if (((NewInstance *) lfirst(lc))->created)

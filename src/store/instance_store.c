@@ -10,7 +10,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "core/json.h"
 #include "store/hub_store.h"
 #include "store/instance_store.h"
 #include "store/store.h"
@@ -104,15 +103,6 @@ static StoreStatement defer_messages = {
 	4, {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
-static void
-read_settings(RuntimeState *state)
-{
-	state->settings.search_path = json_text_field(state->settings_json, "search_path");
-	state->settings.time_zone = json_text_field(state->settings_json, "TimeZone");
-	state->settings.date_style = json_text_field(state->settings_json, "DateStyle");
-	state->settings.interval_style = json_text_field(state->settings_json, "IntervalStyle");
-}
-
 /* A row of INSTANCE_COLUMNS. */
 static FetchedInstance *
 fetched_from_row(const char *task_hub, const Row *row)
@@ -142,7 +132,7 @@ fetched_from_row(const char *task_hub, const Row *row)
 	state->custom_status = row_jsonb(row, 17);
 	state->trace_parent = row_text(row, 18);
 	row_tid(row, 19, &fetched->tid);
-	read_settings(state);
+	instance_settings_read(state->settings_json, &state->settings);
 	MemoryContextSwitchTo(old);
 	return fetched;
 }

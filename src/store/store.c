@@ -102,6 +102,35 @@ store_execute(StoreStatement *statement, Datum *values, const char *nulls)
 }
 
 uint64
+store_execute_once(StoreStatement *statement, Datum *values)
+{
+	StoreScope	scope;
+	uint64		rows;
+
+	store_open(&scope);
+	rows = store_execute(statement, values, NULL);
+	store_close(&scope);
+	return rows;
+}
+
+uint64
+store_execute_rows(StoreStatement *one, StoreStatement *many, const char *task_hub, RowBuffer *rows)
+{
+	Datum		values[STORE_MAX_ARGS];
+	char		nulls[STORE_MAX_ARGS];
+
+	values[0] = TEXT_DATUM(task_hub);
+	nulls[0] = ' ';
+	if (rows->n_rows == 1)
+	{
+		row_buffer_row(rows, 0, values + 1, nulls + 1);
+		return store_execute(one, values, nulls);
+	}
+	row_buffer_arrays(rows, values + 1);
+	return store_execute(many, values, NULL);
+}
+
+uint64
 store_query_with_snapshot(StoreStatement *statement, Datum *values, const char *nulls, Snapshot snapshot)
 {
 	return run_indexed(statement, values, nulls, snapshot);
@@ -381,26 +410,13 @@ row_buffer_row(const RowBuffer *buffer, int row, Datum *values, char *nulls)
 void
 store_insert(StoreInsert *insert, const char *task_hub, RowBuffer *rows)
 {
-	Datum		values[STORE_MAX_ARGS];
-	char		nulls[STORE_MAX_ARGS];
 	StoreScope	scope;
 
 	if (rows->n_rows == 0)
 		return;
 	if (insert->one.sql == NULL)
 		compose_insert(insert, rows);
-	values[0] = TEXT_DATUM(task_hub);
-	nulls[0] = ' ';
 	store_open(&scope);
-	if (rows->n_rows == 1)
-	{
-		row_buffer_row(rows, 0, values + 1, nulls + 1);
-		store_execute(&insert->one, values, nulls);
-	}
-	else
-	{
-		row_buffer_arrays(rows, values + 1);
-		store_execute(&insert->many, values, NULL);
-	}
+	store_execute_rows(&insert->one, &insert->many, task_hub, rows);
 	store_close(&scope);
 }

@@ -44,7 +44,19 @@ extern void store_close(StoreScope *scope);
 /* Runs a statement and returns how many rows it returned or changed. nulls may be NULL: none. */
 extern uint64 store_execute(StoreStatement *statement, Datum *values, const char *nulls);
 
-/* The same for a query that shall look with this snapshot whatever the isolation level. */
+/* store_execute() with nothing null, opened and closed around it: for statements whose result is not read. */
+extern uint64 store_execute_once(StoreStatement *statement, Datum *values);
+
+/*
+ * Runs "one" for a single row of the buffer, else "many", whose arguments are
+ * arrays; the task hub is the first argument. To be used between open and
+ * close; returns how many rows it returned or changed.
+ */
+struct RowBuffer;
+extern uint64 store_execute_rows(StoreStatement *one, StoreStatement *many, const char *task_hub,
+								 struct RowBuffer *rows);
+
+/* store_execute() for a query that shall look with this snapshot whatever the isolation level. */
 extern uint64 store_query_with_snapshot(StoreStatement *statement, Datum *values, const char *nulls,
 										Snapshot snapshot);
 
