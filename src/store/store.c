@@ -16,6 +16,9 @@
 
 #include "store/store.h"
 
+/* So many rows are inserted faster one by one than from arrays: setting up the unnests costs more. */
+#define FEW_ROWS 4
+
 void
 store_open(StoreScope *scope)
 {
@@ -407,6 +410,21 @@ row_buffer_row(const RowBuffer *buffer, int row, Datum *values, char *nulls)
 	}
 }
 
+static void
+insert_each(StoreInsert *insert, const char *task_hub, RowBuffer *rows)
+{
+	Datum		values[STORE_MAX_ARGS];
+	char		nulls[STORE_MAX_ARGS];
+
+	values[0] = TEXT_DATUM(task_hub);
+	nulls[0] = ' ';
+	for (int i = 0; i < rows->n_rows; i++)
+	{
+		row_buffer_row(rows, i, values + 1, nulls + 1);
+		store_execute(&insert->one, values, nulls);
+	}
+}
+
 void
 store_insert(StoreInsert *insert, const char *task_hub, RowBuffer *rows)
 {
@@ -417,6 +435,9 @@ store_insert(StoreInsert *insert, const char *task_hub, RowBuffer *rows)
 	if (insert->one.sql == NULL)
 		compose_insert(insert, rows);
 	store_open(&scope);
-	store_execute_rows(&insert->one, &insert->many, task_hub, rows);
+	if (rows->n_rows <= FEW_ROWS)
+		insert_each(insert, task_hub, rows);
+	else
+		store_execute_rows(&insert->one, &insert->many, task_hub, rows);
 	store_close(&scope);
 }
