@@ -35,6 +35,15 @@
 #define durable_can_act_for(roleid, target) is_member_of_role((roleid), (target))
 #endif
 
+/* What a check hook hands to its assign hook is freed by guc.c. */
+#if PG_VERSION_NUM >= 160000
+#define durable_guc_malloc(size) guc_malloc(LOG, (size))
+#define durable_guc_free(ptr) guc_free(ptr)
+#else
+#define durable_guc_malloc(size) malloc(size)
+#define durable_guc_free(ptr) free(ptr)
+#endif
+
 #if PG_VERSION_NUM >= 170000
 #define DURABLE_PROC_NUMBER MyProcNumber
 #else

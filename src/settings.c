@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "compat.h"
 #include "settings.h"
 
 char	   *setting_task_hub = NULL;
@@ -46,7 +47,7 @@ static Oid	task_hub_setter = InvalidOid;
 static bool
 check_task_hub(char **newval, void **extra, GucSource source)
 {
-	Oid		   *setter = malloc(sizeof(Oid));
+	Oid		   *setter = durable_guc_malloc(sizeof(Oid));
 	int			sec_context;
 
 	if (setter == NULL)
@@ -54,7 +55,7 @@ check_task_hub(char **newval, void **extra, GucSource source)
 	if (*newval != NULL && strlen(*newval) >= NAMEDATALEN)
 	{
 		GUC_check_errdetail("The name of a task hub has at most %d bytes.", NAMEDATALEN - 1);
-		free(setter);
+		durable_guc_free(setter);
 		return false;
 	}
 	GetUserIdAndSecContext(setter, &sec_context);

@@ -54,7 +54,7 @@ make_durable(TransactionId writer)
 {
 	XLogRecPtr	lsn = TransactionIdIsNormal(writer) ? TransactionIdGetCommitLSN(writer) : InvalidXLogRecPtr;
 
-	if (synchronous_commit > SYNCHRONOUS_COMMIT_OFF && !XLogRecPtrIsInvalid(lsn))
+	if (!XLogRecPtrIsInvalid(lsn))
 		XLogFlush(lsn);
 	if (synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH)
 		SyncRepWaitForLSN(XLogRecPtrIsInvalid(lsn) ? GetFlushRecPtr(NULL) : lsn, true);
