@@ -35,6 +35,13 @@
 #define durable_can_act_for(roleid, target) is_member_of_role((roleid), (target))
 #endif
 
+/* Names are checked softly since 16; we want the error. */
+#if PG_VERSION_NUM >= 160000
+#define durable_qualified_name_list(name) stringToQualifiedNameList((name), NULL)
+#else
+#define durable_qualified_name_list(name) stringToQualifiedNameList(name)
+#endif
+
 /* What a check hook hands to its assign hook is freed by guc.c. */
 #if PG_VERSION_NUM >= 160000
 #define durable_guc_malloc(size) guc_malloc(LOG, (size))

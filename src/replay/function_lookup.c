@@ -14,6 +14,7 @@
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
+#include "compat.h"
 #include "core/json.h"
 #include "replay/function_lookup.h"
 #include "replay/orchestration_executor.h"
@@ -44,7 +45,7 @@ lookup_candidates(const char *name, const char *what)
 		oids = lookup_signature(name);
 	else
 	{
-		names = stringToQualifiedNameList(name);
+		names = durable_qualified_name_list(name);
 		candidate = FuncnameGetCandidates(names, -1, NIL, false, false, false, true);
 		for (; candidate != NULL; candidate = candidate->next)
 			oids = lappend_oid(oids, candidate->oid);
