@@ -16,6 +16,7 @@
 #include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
@@ -52,6 +53,7 @@ session_init_worker(void)
 	set_session("jit", "off");	/* the engine's statements are short */
 	set_session("statement_timeout", "0");	/* not served in a worker anyway */
 	set_session("idle_in_transaction_session_timeout", "0");
+	set_session("lock_timeout", "0");	/* the engine waits for clients */
 }
 
 /* The settings a worker's transactions commit with; read again each time for SIGHUP. */
@@ -226,6 +228,7 @@ user_code_leave(int nest_level)
 void
 session_discard_temporary_objects(void)
 {
+	PortalHashTableDeleteAll();	/* cursors may be open on temporary tables */
 	ResetTempTableNamespace();
 	Async_UnlistenAll();
 }

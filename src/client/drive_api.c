@@ -104,12 +104,13 @@ require_read_committed(void)
 
 /* Skips the session's clock to the next due timer; false if there is none. */
 static bool
-advance_to_next_due(const Hub *hub)
+advance_to_next_due(const Hub *hub, TimestampTz *last_due)
 {
 	TimestampTz due = dispatch_next_due(hub->name);
 
-	if (TIMESTAMP_IS_NOEND(due))
-		return false;
+	if (TIMESTAMP_IS_NOEND(due) || due == *last_due)
+		return false;			/* what is due and was not taken is not ours to take */
+	*last_due = due;
 	clock_advance_to(due);
 	return true;
 }
@@ -118,6 +119,7 @@ Datum
 durable_run_until_idle(PG_FUNCTION_ARGS)
 {
 	TimestampTz deadline = deadline_argument(fcinfo, 0);
+	TimestampTz last_due = DT_NOEND;
 	Hub			hub;
 	int64		done = 0;
 
@@ -133,7 +135,7 @@ durable_run_until_idle(PG_FUNCTION_ARGS)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (dispatch_one(hub.name, true, true, &done) == DISPATCH_IDLE &&
-			!(PG_GETARG_BOOL(1) && advance_to_next_due(&hub)))
+			!(PG_GETARG_BOOL(1) && advance_to_next_due(&hub, &last_due)))
 			break;
 	}
 	PG_RETURN_INT64(done);

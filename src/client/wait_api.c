@@ -56,8 +56,11 @@ make_durable(TransactionId writer)
 
 	if (!XLogRecPtrIsInvalid(lsn))
 		XLogFlush(lsn);
-	if (synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH)
-		SyncRepWaitForLSN(XLogRecPtrIsInvalid(lsn) ? GetFlushRecPtr(NULL) : lsn, true);
+	if (synchronous_commit <= SYNCHRONOUS_COMMIT_LOCAL_FLUSH || RecoveryInProgress())
+		return;
+	HOLD_INTERRUPTS();
+	SyncRepWaitForLSN(XLogRecPtrIsInvalid(lsn) ? GetFlushRecPtr(NULL) : lsn, true);
+	RESUME_INTERRUPTS();
 }
 
 static void

@@ -163,6 +163,10 @@ execute_activity(const ClaimedActivity *activity, ActivityOutcome *outcome)
 			outcome->failure = timeout_failure(activity->name);
 			break;
 		case SANDBOX_ERROR:
+			/* a client that cancels its statement does not mean the activity */
+			if (!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
+				error_is_circumstantial(error))
+				ReThrowError(error);
 			conclude_error(&call, error, outcome);
 			break;
 	}

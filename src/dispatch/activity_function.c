@@ -36,6 +36,8 @@
 typedef struct ActivityFunction
 {
 	Oid			oid;
+	TransactionId xmin;			/* of its pg_proc row */
+	ItemPointerData tid;
 	int			n_args;
 	int			n_defaults;
 	Oid			variadic;
@@ -48,6 +50,8 @@ typedef struct ActivityFunction
 typedef struct CallPlanKey
 {
 	Oid			oid;
+	TransactionId xmin;			/* with tid: the version of the pg_proc row; another name makes another plan */
+	ItemPointerData tid;
 	uint64		given;			/* bit i: argument i is given */
 } CallPlanKey;
 
@@ -116,6 +120,8 @@ read_function(Oid oid, const char *name, ActivityFunction *function)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, name);
 	memset(function, 0, sizeof(ActivityFunction));
 	function->oid = oid;
+	function->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	function->tid = tuple->t_self;
 	function->n_args = proc->pronargs;
 	function->n_defaults = proc->pronargdefaults;
 	function->variadic = proc->provariadic;
@@ -405,6 +411,8 @@ call_plan(const ActivityFunction *function, uint64 given)
 	}
 	memset(&key, 0, sizeof(key));
 	key.oid = function->oid;
+	key.xmin = function->xmin;
+	key.tid = function->tid;
 	key.given = given;
 	entry = hash_search(call_plans, &key, HASH_FIND, NULL);
 	if (entry == NULL)
@@ -490,6 +498,11 @@ statement_argument(Jsonb *argument, Oid *type, Datum *value, char *is_null)
 	const char *type_name = json_text_field(argument, "type");
 	int32		typmod;
 
+	if (type_name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an argument of the statement has no type"),
+				 errhint("Use durable.call_sql().")));
 	parseTypeString(type_name, type, &typmod, false);
 	*is_null = text ? ' ' : 'n';
 	if (text)
@@ -502,7 +515,8 @@ statement_arguments(Jsonb *input, Oid *types, Datum *values, char *nulls)
 	JsonbValue	array;
 	int			n = 0;
 
-	if (getKeyJsonValueFromContainer(&input->root, "args", 4, &array) == NULL || array.type != jbvBinary)
+	if (getKeyJsonValueFromContainer(&input->root, "args", 4, &array) == NULL || array.type != jbvBinary ||
+		!JsonContainerIsArray(array.val.binary.data))
 		return 0;
 	for (;;)
 	{

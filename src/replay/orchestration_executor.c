@@ -374,7 +374,8 @@ actions_are_withheld(OrchestrationContext *context, SandboxOutcome outcome, cons
 {
 	if (context->stop_reason == STOPPED_NON_DETERMINISTIC || outcome == SANDBOX_TIMED_OUT)
 		return true;
-	return context->is_suspended && result->completion == NOT_COMPLETED;
+	return context->is_suspended &&
+		(result->completion == NOT_COMPLETED || context->stop_reason == STOPPED_TERMINATED);
 }
 
 static void
@@ -412,7 +413,7 @@ orchestration_execute(RuntimeState *state, int patience_ms)
 	if (outcome == SANDBOX_TIMED_OUT && impatient)
 		return NULL;
 	if (outcome == SANDBOX_ERROR && context->stop_reason == NOT_STOPPED &&
-		(error_is_circumstantial(error) || error_is_conflict(error)) && task_behind_error(context, error) == NULL)
+		error_is_circumstantial(error) && task_behind_error(context, error) == NULL)
 		ReThrowError(error);
 	conclude_code(context, outcome, call.output, error, result);
 	collect_result(context, outcome, result);

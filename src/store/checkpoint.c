@@ -108,8 +108,10 @@ static StoreStatement update_waiting = {
 	3, {TEXTOID, TEXTOID, TEXTARRAYOID}
 };
 
+/* A recursive termination that came meanwhile stays: its children have to hear of it. */
 static StoreStatement clear_inboxes = {
-	"DELETE FROM durable_store.inbox m WHERE m.ctid = ANY (" MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1"),
+	"DELETE FROM durable_store.inbox m WHERE m.ctid = ANY (" MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1")
+	" AND NOT m.recurse",
 	2, {TEXTOID, TEXTARRAYOID}
 };
 
@@ -128,8 +130,7 @@ someone_interfered(void)
 }
 
 /*
- * Deletes what was consumed, but of finished instances, whose inboxes are
- * cleared as a whole. We hold the instance's lock since before we read the
+ * Deletes what was consumed. We hold the instance's lock since before we read the
  * messages, so they must all be there still; if not, somebody took part in
  * this turn who must not, and nothing of it may stand.
  */
@@ -146,8 +147,6 @@ consume_messages(const char *task_hub, List *checkpoints)
 	{
 		Checkpoint *checkpoint = lfirst(lc);
 
-		if (checkpoint->ran && runtime_status_is_finished(checkpoint->state->status))
-			continue;
 		foreach(lc2, checkpoint->fetched->messages)
 		{
 			row_buffer_add(tids);
@@ -558,8 +557,8 @@ store_checkpoint(const char *task_hub, List *checkpoints, TimestampTz now)
 	write_history(task_hub, checkpoints);
 	queue_activities(task_hub, checkpoints, now);
 	start_all_children(task_hub, checkpoints, now);
+	forget_timers(task_hub, checkpoints);	/* before a new generation sets timers of the same numbers */
 	send_outbox(task_hub, checkpoints);
-	forget_timers(task_hub, checkpoints);
 	update_rows(task_hub, checkpoints, now);
 	close_finished(task_hub, checkpoints);
 }

@@ -59,10 +59,18 @@ static StoreStatement lock_instance = {
 	"m.message_id, m.visible_at, m.\"timestamp\", m.fire_at, m.execution_id, m.task_id, m.event_type," \
 	" m.recurse, m.name, m.payload, m.failure, m.ctid"
 
+/*
+ * Of an instance that has its turn all messages are read but timers that are
+ * not due: one that was put off must not lose its place, nor come without
+ * what was put off with it. The order is that in which things happened.
+ */
+#define IS_READABLE(now) "(m.visible_at <= " now " OR m.event_type <> 11)"
+#define MESSAGE_ORDER "coalesce(m.fire_at, m.\"timestamp\"), m.message_id"
+
 static StoreStatement read_messages_of_one = {
 	"SELECT 1::bigint, m.* FROM (SELECT " MESSAGE_COLUMNS " FROM durable_store.inbox m"
-	"  WHERE m.task_hub = $1 AND m.instance_id = $2 AND m.visible_at <= $3 ORDER BY m.message_id OFFSET 0) m"
-	" ORDER BY m.visible_at, m.message_id",
+	"  WHERE m.task_hub = $1 AND m.instance_id = $2 AND " IS_READABLE("$3") " ORDER BY m.message_id OFFSET 0) m"
+	" ORDER BY " MESSAGE_ORDER,
 	3, {TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };
 
@@ -70,8 +78,8 @@ static StoreStatement read_messages_of_one = {
 static StoreStatement read_messages = {
 	"SELECT u.n, m.* FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
 	" CROSS JOIN LATERAL (SELECT " MESSAGE_COLUMNS " FROM durable_store.inbox m"
-	"  WHERE m.task_hub = $1 AND m.instance_id = u.instance_id AND m.visible_at <= $3 ORDER BY m.message_id OFFSET 0) m"
-	" ORDER BY u.n, m.visible_at, m.message_id",
+	"  WHERE m.task_hub = $1 AND m.instance_id = u.instance_id AND " IS_READABLE("$3") " ORDER BY m.message_id OFFSET 0) m"
+	" ORDER BY u.n, " MESSAGE_ORDER,
 	3, {TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}
 };
 

@@ -12,8 +12,10 @@
 #include "store/store.h"
 #include "store/wait_store.h"
 
+/* Who wrote an old row is durable long since, and may be unknown to the commit log. */
 static StoreStatement look_at_instance = {
-	"SELECT i.status, i.xmin FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = $2",
+	"SELECT i.status, CASE WHEN i.updated_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN i.xmin END"
+	" FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = $2",
 	2, {TEXTOID, TEXTOID}
 };
 

@@ -7,7 +7,7 @@
 
 #include "core/runtime_state.h"
 
-/* The latest committed status and the transaction that wrote it; false if there is no such instance. */
+/* The latest committed status and the transaction that wrote it, invalid if that is long ago; false if there is no such instance. */
 extern bool store_look_at_instance(const char *task_hub, const char *instance_id,
 								   RuntimeStatus *status, TransactionId *writer);
 
