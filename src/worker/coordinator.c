@@ -533,8 +533,9 @@ somebody_starves(void)
 }
 
 /*
- * Would another worker be the last one durable.max_workers allows? It is kept
- * for a hub that has none, which would have to wait for a long activity else.
+ * Would another worker be the last one durable.max_workers allows, idle ones
+ * not counted, since they make room? It is kept for a hub that has none, which
+ * would have to wait for a long activity else.
  */
 static bool
 is_last_worker(void)
@@ -545,7 +546,7 @@ is_last_worker(void)
 
 	for (int i = 0; i < n_slots; i++)
 	{
-		if (slots[i].kind == PROCESS_WORKER && slots[i].state != SLOT_LEFT)
+		if (slots[i].kind == PROCESS_WORKER && slots[i].state != SLOT_LEFT && slots[i].state != SLOT_IDLE)
 			n_workers++;
 	}
 	return n_workers + 1 >= setting_max_workers;
