@@ -46,6 +46,7 @@ typedef struct HistoryEvent
 	TimestampTz timestamp;		/* when it was made */
 	TimestampTz fire_at;		/* timers; DT_NOBEGIN: none */
 	const char *name;
+	const char *folded_name;	/* of an external event in replay, for comparing */
 	const char *version;
 	const char *target_instance_id;
 	Jsonb	   *payload;		/* input, result, reason, event data */

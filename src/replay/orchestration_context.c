@@ -273,7 +273,7 @@ take_buffered_event(OrchestrationContext *context, Task *waiter)
 	{
 		HistoryEvent *event = lfirst(lc);
 
-		if (strcmp(folded_name(event->name), waiter->name) == 0)
+		if (strcmp(event->folded_name, waiter->name) == 0)
 		{
 			context->buffered = foreach_delete_current(context->buffered, lc);
 			finish_task(context, waiter, TASK_COMPLETE, event->payload, NULL);
@@ -330,7 +330,6 @@ orchestration_forget_event(OrchestrationContext *context, Task *waiter)
 static void
 raise_external_event(OrchestrationContext *context, HistoryEvent *event)
 {
-	char	   *name;
 	ListCell   *lc;
 
 	if (context->continue_as_new)
@@ -338,12 +337,12 @@ raise_external_event(OrchestrationContext *context, HistoryEvent *event)
 		context->events_after_continue = lappend(context->events_after_continue, event);
 		return;
 	}
-	name = folded_name(event->name);
+	event->folded_name = folded_name(event->name);
 	foreach(lc, context->waiters)
 	{
 		Task	   *waiter = lfirst(lc);
 
-		if (strcmp(waiter->name, name) == 0)
+		if (strcmp(waiter->name, event->folded_name) == 0)
 		{
 			context->waiters = foreach_delete_current(context->waiters, lc);
 			waiter->registered = false;
