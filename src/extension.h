@@ -10,8 +10,7 @@
 
 /*
  * Looks the extension up, locks it against DROP and ALTER until the end of
- * the transaction, and looks again. False when this database has none (or
- * its schema version is not one this library can serve, said once in the log).
+ * the transaction, and looks again. False when this database has none.
  */
 extern bool extension_lock(void);
 

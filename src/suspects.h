@@ -23,6 +23,9 @@ typedef struct WorkItemKey
 /* What suspect_take() returns when the item must wait for another suspect to be through. */
 #define SUSPECT_MUST_WAIT (-1)
 
+/* How long it waits then, in microseconds. */
+#define SUSPECT_INTERVAL (250 * INT64CONST(1000))
+
 /*
  * "I am about to run this." Returns how often a process died with it in hand
  * so far. Items that were in hand at a death run one at a time in the whole

@@ -84,11 +84,3 @@ json_scalar_text(Jsonb *json)
 		return pnstrdup(value.val.string.val, value.val.string.len);
 	return JsonbToCString(NULL, &json->root, VARSIZE(json));
 }
-
-bool
-json_equal(Jsonb *a, Jsonb *b)
-{
-	if (a == NULL || b == NULL)
-		return a == b;
-	return compareJsonbContainers(&a->root, &b->root) == 0;
-}

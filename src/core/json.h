@@ -25,7 +25,4 @@ extern const char *json_text_field(Jsonb *object, const char *key);
 /* A scalar as text without quotes, NULL if it is none. */
 extern const char *json_scalar_text(Jsonb *json);
 
-/* Do two values say the same? NULL equals NULL only. */
-extern bool json_equal(Jsonb *a, Jsonb *b);
-
 #endif							/* DURABLE_JSON_H */

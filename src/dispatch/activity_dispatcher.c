@@ -29,9 +29,6 @@
 #define FIRST_REPEAT_INTERVAL (10 * INT64CONST(1000))
 #define LAST_REPEAT_INTERVAL (10 * USECS_PER_SEC)
 
-/* How long one waits that must not run beside another suspect. */
-#define SUSPECT_INTERVAL (250 * INT64CONST(1000))
-
 /* How running an activity went. */
 typedef struct ActivityOutcome
 {

@@ -39,9 +39,6 @@
 #define DEFER_INTERVAL (5 * USECS_PER_SEC)
 #define CONFLICT_INTERVAL (50 * INT64CONST(1000))
 
-/* How long one waits that must not run beside another suspect. */
-#define SUSPECT_INTERVAL (250 * INT64CONST(1000))
-
 /* ------------------------------------------------------------------------
  * One turn
  * ------------------------------------------------------------------------

@@ -9,8 +9,6 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "common/cryptohash.h"
-#include "common/sha1.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
