@@ -38,7 +38,7 @@ PROVE_TESTS    = $(patsubst $(root)%,%,$(sort $(wildcard $(root)test/t/$(or $(T)
 TAP_TESTS      = $(if $(PROVE_TESTS),1)
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-ifneq (,$(wildcard $(PGXS)))
+ifneq (,$(and $(wildcard $(PGXS)),$(wildcard $(shell $(PG_CONFIG) --includedir-server)/postgres.h)))
 include $(PGXS)
 
 $(condition_names): $(root)tools/gen_condition_names.sh $(datadir)/errcodes.txt
@@ -52,7 +52,7 @@ $(shlib): $(root)src/durable.map
 -include $(OBJS:.o=.d)
 else
 all install installcheck:
-	@echo 'No PGXS found by "$(PG_CONFIG) --pgxs": install postgresql-server-dev-15 (tools/install-deps.sh does), or say PG_CONFIG=...' >&2; exit 1
+	@echo 'No PGXS and server headers found by "$(PG_CONFIG)": install postgresql-server-dev-15 (tools/install-deps.sh does), or say PG_CONFIG=...' >&2; exit 1
 clean:
 	@rm -rf $(EXTRA_CLEAN) $(OBJS) durable.so
 endif

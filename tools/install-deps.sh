@@ -24,7 +24,7 @@ find_missing() {
 		pgxs=$("$PG_CONFIG" --pgxs)
 		[ -x "${pgxs%/makefiles/*}/test/regress/pg_regress" ] || need "postgresql-client-$major"
 	elif [ "$PG_CONFIG" != pg_config ]; then
-		die "\"$PG_CONFIG --pgxs\" names no file: nothing to build with"
+		die "nothing to build with: no file where \"$PG_CONFIG --pgxs\" says, or no postgres.h in its --includedir-server"
 	else
 		need "postgresql-server-dev-$major"
 	fi

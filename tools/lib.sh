@@ -54,8 +54,11 @@ as_server_user() {
 	fi
 }
 
-# Is this a pg_config that one can build with?
-builds() { [ -f "$("$1" --pgxs 2>/dev/null)" ]; }
+# Is this a pg_config that one can build with? Debian's postgresql-client has the
+# file that --pgxs names, but the headers come with postgresql-server-dev.
+builds() {
+	[ -f "$("$1" --pgxs 2>/dev/null)" ] && [ -f "$("$1" --includedir-server)/postgres.h" ]
+}
 
 # Settles PG_CONFIG: the one asked for, that of the PATH, or Debian's.
 find_pg_config() {
