@@ -137,18 +137,20 @@ CREATE TABLE durable_store.activity_queue (
 	execution_id		uuid NOT NULL,
 	generation			bigint NOT NULL,
 	task_id				integer NOT NULL,
-	seq					integer NOT NULL,
+	seq					integer,
 	attempt				integer NOT NULL DEFAULT 1,
 	visible_at			timestamptz NOT NULL,
 	name				text NOT NULL,
 	version				text,
 	input				jsonb,
+	tags				jsonb,
 	PRIMARY KEY (task_hub, instance_id, execution_id, task_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 CREATE INDEX activity_queue_visible ON durable_store.activity_queue (task_hub, visible_at);
 COMMENT ON TABLE durable_store.activity_queue IS 'A row is an activity to run. It is deleted in the transaction that runs it.';
-COMMENT ON COLUMN durable_store.activity_queue.seq IS 'The history row (of generation) that holds the input.';
-COMMENT ON COLUMN durable_store.activity_queue.input IS 'The input when there is no history row: the execution continued as new in the turn that scheduled it.';
+COMMENT ON COLUMN durable_store.activity_queue.seq IS 'The history row (of generation) that holds input and tags; NULL: there is none, the execution continued as new in the turn that scheduled it.';
+COMMENT ON COLUMN durable_store.activity_queue.input IS 'The input when there is no history row.';
+COMMENT ON COLUMN durable_store.activity_queue.tags IS 'Its own tags when there is no history row.';
 COMMENT ON COLUMN durable_store.activity_queue.attempt IS 'Counts runs that the engine itself repeats (deadlock, serialization failure); retry policies schedule a new activity instead.';
 
 SELECT pg_catalog.pg_extension_config_dump('durable_store.hubs', '');

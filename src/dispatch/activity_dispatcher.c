@@ -185,11 +185,16 @@ run_activity(const char *task_hub, const ClaimedActivity *activity)
 	ActivityOutcome outcome = {0};
 	int			deaths;
 
+	if (activity->is_lost)
+	{
+		store_finish_activity(task_hub, activity, NULL, NULL, clock_now());
+		return;
+	}
 	worker_report_item("activity", activity->instance_id, psprintf("%s#%d", activity->name, activity->task_id));
 	deaths = suspect_take(&key);
 	if (deaths == SUSPECT_MUST_WAIT)
 	{
-		store_repeat_activity(task_hub, activity, clock_now() + SUSPECT_INTERVAL);
+		store_repeat_activity(task_hub, activity, activity->attempt, clock_now() + SUSPECT_INTERVAL);
 		return;
 	}
 	if (deaths >= setting_max_dispatch_attempts)
@@ -197,7 +202,7 @@ run_activity(const char *task_hub, const ClaimedActivity *activity)
 	else
 		execute_activity(activity, &outcome);
 	if (outcome.repeat)
-		store_repeat_activity(task_hub, activity, repeat_time(activity));
+		store_repeat_activity(task_hub, activity, activity->attempt + 1, repeat_time(activity));
 	else
 		store_finish_activity(task_hub, activity, outcome.result, outcome.failure, clock_now());
 }
@@ -215,7 +220,7 @@ record_error(const char *task_hub, const ClaimedActivity *activity, const ErrorD
 	if (store_reclaim_activity(task_hub, activity))
 	{
 		if (error_is_conflict(error) || error_is_circumstantial(error))
-			store_repeat_activity(task_hub, activity, repeat_time(activity));
+			store_repeat_activity(task_hub, activity, activity->attempt + 1, repeat_time(activity));
 		else
 			store_finish_activity(task_hub, activity, NULL, failure_from_error(error, false), clock_now());
 	}
@@ -250,13 +255,14 @@ static DispatchResult
 run_one(const char *task_hub)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Attempt		attempt = {task_hub, NULL};
+	Attempt    *attempt = palloc0(sizeof(Attempt));
 	ErrorData  *volatile error = NULL;
 	volatile DispatchResult result = DISPATCH_DONE;
 
+	attempt->task_hub = task_hub;
 	PG_TRY();
 	{
-		result = try_activity(&attempt);
+		result = try_activity(attempt);
 	}
 	PG_CATCH();
 	{
@@ -264,16 +270,17 @@ run_one(const char *task_hub)
 		error = CopyErrorData();
 		FlushErrorState();
 		work_item_abort();
+		sandbox_reset();
 		suspect_release();
 		MemoryContextSwitchTo(context);
 	}
 	PG_END_TRY();
 	if (error == NULL)
 		return result;
-	if (attempt.activity == NULL ||
+	if (attempt->activity == NULL ||
 		(!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED))
 		ReThrowError(error);
-	record_error(task_hub, attempt.activity, error);
+	record_error(task_hub, attempt->activity, error);
 	return DISPATCH_DONE;
 }
 

@@ -199,7 +199,8 @@ pass_on_termination(const FetchedInstance *fetched, TimestampTz now)
 
 		if (message->type != EVENT_EXECUTION_TERMINATED || !message->recurse)
 			continue;
-		store_terminate_children(fetched->state->task_hub, fetched->state->instance_id, message->payload, now);
+		store_terminate_children(fetched->state->task_hub, fetched->state->instance_id, &fetched->state->execution_id,
+								 message->payload, now);
 		return;
 	}
 }
@@ -384,6 +385,7 @@ catch_error(MemoryContext context)
 	error = CopyErrorData();
 	FlushErrorState();
 	work_item_abort();
+	orchestration_reset();
 	suspect_release();
 	MemoryContextSwitchTo(context);
 	return error;

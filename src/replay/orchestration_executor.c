@@ -419,3 +419,10 @@ orchestration_execute(RuntimeState *state, int patience_ms)
 	collect_result(context, outcome, result);
 	return result;
 }
+
+void
+orchestration_reset(void)
+{
+	current_orchestration = NULL;
+	sandbox_reset();
+}

@@ -22,4 +22,7 @@ extern TurnResult *orchestration_execute(RuntimeState *state, int patience_ms);
  */
 extern void orchestrator_check(Oid function, const char *name);
 
+/* After an error that went through orchestration_execute(): nothing runs any more. */
+extern void orchestration_reset(void);
+
 #endif							/* DURABLE_ORCHESTRATION_EXECUTOR_H */

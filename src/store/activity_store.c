@@ -14,16 +14,21 @@
 #include "store/store.h"
 #include "wake.h"
 
+/*
+ * An activity whose history row is gone, or is another instance's, is lost:
+ * the instance was purged or replaced while it ran, and then its process died.
+ */
 static StoreStatement claim_activity = {
 	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version,"
-	" coalesce(q.input, h.payload), i.settings, i.generation, i.version, i.parent_instance_id,"
-	" CASE WHEN h.tags IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || h.tags END"
-	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input"
+	" coalesce(q.input, h.payload), i.settings, i.version, i.parent_instance_id,"
+	" CASE WHEN coalesce(q.tags, h.tags) IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || coalesce(q.tags, h.tags) END,"
+	" q.seq IS NOT NULL AND (h.seq IS NULL OR (i.generation = q.generation AND i.execution_id <> q.execution_id))"
+	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input, a.tags"
 	"       FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$3") ")"
 	"       ORDER BY a.visible_at LIMIT 1 FOR UPDATE OF a SKIP LOCKED) q"
-	" LEFT JOIN LATERAL (SELECT h.payload, h.tags FROM durable_store.history h WHERE h.task_hub = $1"
+	" LEFT JOIN LATERAL (SELECT h.seq, h.payload, h.tags FROM durable_store.history h WHERE h.task_hub = $1"
 	"  AND h.instance_id = q.instance_id AND h.generation = q.generation AND h.seq = q.seq OFFSET 0) h ON true"
-	" LEFT JOIN LATERAL (SELECT i.settings, i.generation, i.version, i.parent_instance_id, i.tags"
+	" LEFT JOIN LATERAL (SELECT i.settings, i.generation, i.execution_id, i.version, i.parent_instance_id, i.tags"
 	"  FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = q.instance_id OFFSET 0) i ON true",
 	3, {TEXTOID, TIMESTAMPTZOID, OIDOID}
 };
@@ -46,14 +51,15 @@ static StoreStatement reclaim_activity = {
 };
 
 static StoreStatement repeat_activity = {
-	"UPDATE durable_store.activity_queue q SET attempt = q.attempt + 1, visible_at = $5, input = $6"
+	"UPDATE durable_store.activity_queue q SET attempt = $5, visible_at = $6"
 	" WHERE q.task_hub = $1 AND q.instance_id = $2 AND q.execution_id = $3 AND q.task_id = $4",
-	6, {TEXTOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, JSONBOID}
+	6, {TEXTOID, TEXTOID, UUIDOID, INT4OID, INT4OID, TIMESTAMPTZOID}
 };
 
-/* What continue-as-new left in the history for this activity alone. */
+/* What continue-as-new or a new start left in the history for this activity alone. */
 static StoreStatement delete_leftover_history = {
-	"DELETE FROM durable_store.history h WHERE h.task_hub = $1 AND h.instance_id = $2 AND h.generation = $3 AND h.seq = $4",
+	"DELETE FROM durable_store.history h WHERE h.task_hub = $1 AND h.instance_id = $2 AND h.generation = $3 AND h.seq = $4"
+	" AND NOT EXISTS (SELECT FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = $2 AND i.generation = $3)",
 	4, {TEXTOID, TEXTOID, INT8OID, INT4OID}
 };
 
@@ -73,11 +79,10 @@ claimed_from_row(const Row *row)
 	activity->version = row_text(row, 8);
 	activity->input = row_jsonb(row, 9);
 	instance_settings_read(row_jsonb(row, 10), &activity->settings);
-	activity->has_instance = !row_is_null(row, 11);
-	activity->instance_generation = row_int64(row, 11);
-	activity->instance_version = row_text(row, 12);
-	activity->parent_instance_id = row_text(row, 13);
-	activity->tags = row_jsonb(row, 14);
+	activity->instance_version = row_text(row, 11);
+	activity->parent_instance_id = row_text(row, 12);
+	activity->tags = row_jsonb(row, 13);
+	activity->is_lost = row_bool(row, 14);
 	MemoryContextSwitchTo(old);
 	return activity;
 }
@@ -116,8 +121,7 @@ delete_leftovers(const char *task_hub, const ClaimedActivity *activity)
 	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(activity->instance_id),
 	Int64GetDatum(activity->generation), Int32GetDatum(activity->seq)};
 
-	if (!activity->has_instance || activity->generation != activity->instance_generation)
-		store_execute(&delete_leftover_history, values, NULL);
+	store_execute(&delete_leftover_history, values, NULL);
 }
 
 void
@@ -137,8 +141,8 @@ store_finish_activity(const char *task_hub, const ClaimedActivity *activity,
 	nulls[7] = result ? ' ' : 'n';
 	nulls[8] = failure ? ' ' : 'n';
 	store_open(&scope);
-	store_execute(&finish_activity, values, nulls);
-	delete_leftovers(task_hub, activity);
+	if (store_execute(&finish_activity, values, nulls) == 0)
+		delete_leftovers(task_hub, activity);	/* nobody waits for the answer */
 	store_close(&scope);
 	wake_hub_at_commit(task_hub, 1);
 }
@@ -158,15 +162,12 @@ store_reclaim_activity(const char *task_hub, const ClaimedActivity *activity)
 }
 
 void
-store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, TimestampTz until)
+store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, int attempt, TimestampTz until)
 {
 	Datum		values[6];
-	StoreScope	scope;
 
 	set_key(values, task_hub, activity);
-	values[4] = TimestampTzGetDatum(until);
-	values[5] = PointerGetDatum(activity->input);
-	store_open(&scope);
-	store_execute(&repeat_activity, values, activity->input ? NULL : "     n");
-	store_close(&scope);
+	values[4] = Int32GetDatum(attempt);
+	values[5] = TimestampTzGetDatum(until);
+	store_execute_once(&repeat_activity, values);
 }

@@ -20,9 +20,9 @@ typedef struct ClaimedActivity
 	const char *version;
 	Jsonb	   *input;
 
+	bool		is_lost;		/* its instance was purged or replaced, and its input is gone */
+
 	/* of its instance */
-	bool		has_instance;	/* it may be purged, or replaced by another of its id */
-	int64		instance_generation;
 	const char *instance_version;
 	const char *parent_instance_id;
 	Jsonb	   *tags;
@@ -45,7 +45,7 @@ extern void store_finish_activity(const char *task_hub, const ClaimedActivity *a
  */
 extern bool store_reclaim_activity(const char *task_hub, const ClaimedActivity *activity);
 
-/* Makes a reclaimed activity run again, as the next attempt, not before "until". */
-extern void store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, TimestampTz until);
+/* Makes a claimed activity run again, as this attempt, not before "until". */
+extern void store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, int attempt, TimestampTz until);
 
 #endif							/* DURABLE_ACTIVITY_STORE_H */

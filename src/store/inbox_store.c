@@ -60,8 +60,8 @@ static StoreStatement insert_message = {
 static StoreStatement terminate_children = {
 	"INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", event_type, recurse, payload)"
 	" SELECT $1, c.instance_id, $4, $4, 3, true, $3"
-	" FROM durable_store.instances c WHERE c.task_hub = $1 AND c.parent_instance_id = $2",
-	4, {TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID}
+	" FROM durable_store.instances c WHERE c.task_hub = $1 AND c.parent_instance_id = $2 AND c.parent_execution_id = $5",
+	5, {TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, UUIDOID}
 };
 
 static StoreStatement find_recipient = {
@@ -168,15 +168,16 @@ store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 }
 
 void
-store_terminate_children(const char *task_hub, const char *instance_id, Jsonb *reason, TimestampTz now)
+store_terminate_children(const char *task_hub, const char *instance_id, const pg_uuid_t *execution_id,
+						 Jsonb *reason, TimestampTz now)
 {
-	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id),
-	PointerGetDatum(reason), TimestampTzGetDatum(now)};
+	Datum		values[5] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id),
+	PointerGetDatum(reason), TimestampTzGetDatum(now), UUIDPGetDatum(execution_id)};
 	StoreScope	scope;
 	uint64		sent;
 
 	store_open(&scope);
-	sent = store_execute(&terminate_children, values, reason ? NULL : "  n ");
+	sent = store_execute(&terminate_children, values, reason ? NULL : "  n  ");
 	store_close(&scope);
 	if (sent > 0)
 		wake_hub_at_commit(task_hub, (int) sent);

@@ -21,7 +21,8 @@ extern void message_buffer_add(MessageBuffer *buffer, const char *instance_id, c
 extern void store_send_messages(const char *task_hub, const MessageBuffer *buffer);
 
 /* Sends a recursive ExecutionTerminated to the children of an instance. */
-extern void store_terminate_children(const char *task_hub, const char *instance_id, Jsonb *reason, TimestampTz now);
+extern void store_terminate_children(const char *task_hub, const char *instance_id, const pg_uuid_t *execution_id,
+									 Jsonb *reason, TimestampTz now);
 
 /*
  * Finds the instance a client wants to send to and keeps it from being purged

@@ -81,7 +81,7 @@ static StoreStatement delete_inbox = {
 	2, {TEXTOID, TEXTOID}
 };
 
-/* One that is running is left: it holds its row, and its answer will find no execution. */
+/* One that is running is left: it holds its row, and its answer will find no execution. Should it have to run again, it is lost. */
 static StoreStatement delete_activities = {
 	"DELETE FROM durable_store.activity_queue q USING (SELECT a.execution_id, a.task_id"
 	" FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.instance_id = $2 FOR UPDATE SKIP LOCKED) d"
@@ -205,7 +205,7 @@ announce_termination(const char *task_hub, const NewInstance *instance, const Ex
 	MessageBuffer *messages;
 	HistoryEvent *answer;
 
-	store_terminate_children(task_hub, instance->instance_id, reason, instance->created_at);
+	store_terminate_children(task_hub, instance->instance_id, &existing->execution_id, reason, instance->created_at);
 	if (existing->parent_instance_id == NULL)
 		return;
 	answer = history_event_make(EVENT_SUBORCHESTRATION_FAILED, instance->created_at);
