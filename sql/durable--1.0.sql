@@ -429,6 +429,26 @@ RETURNS bigint AS 'MODULE_PATHNAME', 'durable_purge' LANGUAGE C VOLATILE PARALLE
 COMMENT ON FUNCTION durable.purge(text, boolean, text) IS
 'Deletes a finished instance with its history and returns how many instances are gone: 0 when there is none or it is not finished. recursive: its finished sub-orchestrations too.';
 
+CREATE FUNCTION durable.purge_finished(
+	finished_before timestamptz DEFAULT NULL,
+	created_before timestamptz DEFAULT NULL,
+	statuses durable.status[] DEFAULT NULL,
+	max_count bigint DEFAULT NULL,
+	task_hub text DEFAULT NULL)
+RETURNS bigint AS 'MODULE_PATHNAME', 'durable_purge_finished' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.purge_finished(timestamptz, timestamptz, durable.status[], bigint, text) IS
+'Deletes finished instances with their history, those that finished first before others, and returns how many. All conditions that are not NULL must hold: finished before, created before, in one of the statuses; max_count: so many at most, for purging in portions. Never deletes one that has not finished. Not recursive: finished sub-orchestrations go by the same conditions.';
+
+CREATE FUNCTION durable.restart(instance_id text, new_instance_id text DEFAULT NULL, task_hub text DEFAULT NULL)
+RETURNS text AS 'MODULE_PATHNAME', 'durable_restart' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.restart(text, text, text) IS
+'Starts the orchestrator of an instance anew with the same input, version, tags and settings, and returns the instance id: its own, then it must have finished and is replaced, or new_instance_id, whatever state it is in. The new one has no parent and is not delayed. Errors: UD004 no such instance, UD010 not finished, UD003 new_instance_id belongs to an unfinished one.';
+
+CREATE FUNCTION durable.rewind(instance_id text, reason text DEFAULT NULL, task_hub text DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_rewind' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.rewind(text, text, text) IS
+'Lets a failed instance go on from where it failed: what succeeded stays and does not run again, the activities and sub-orchestrations whose failure was its end run again (failed sub-orchestrations are rewound, missing ones started anew, retries are counted from the beginning), and what its code did after it saw that failure is forgotten. Failures it had handled before stay. One that failed by an error of its own runs its code again, which helps once that is mended. Errors: UD004 no such instance, UD010 it has not failed, or it failed before it began.';
+
 CREATE FUNCTION durable.wait_for_completion(instance_id text, timeout interval DEFAULT '30 s', task_hub text DEFAULT NULL)
 RETURNS durable.instances AS 'MODULE_PATHNAME', 'durable_wait_for_completion' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.wait_for_completion(text, interval, text) IS

@@ -6,6 +6,7 @@
 #define DURABLE_ORCHESTRATION_EXECUTOR_H
 
 #include "core/decisions.h"
+#include "core/rewind.h"
 
 /*
  * Replays the past events and plays the new ones, and says what came of it;
@@ -15,6 +16,12 @@
  * (out of memory, a cancel from outside): then the turn has to be repeated.
  */
 extern TurnResult *orchestration_execute(RuntimeState *state, int patience_ms);
+
+/*
+ * Replays a failed execution to find out what its code failed of. Throws what
+ * orchestration_execute() throws.
+ */
+extern RewindPoint *orchestration_find_failure(const RuntimeState *state);
 
 /*
  * Checks that a function can be an orchestrator: one jsonb argument or none,

@@ -16,6 +16,7 @@
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
 #include "store/instance_store.h"
+#include "store/rewind_store.h"
 #include "store/store.h"
 #include "wake.h"
 
@@ -555,10 +556,27 @@ close_finished(const char *task_hub, List *checkpoints)
 	(void) store_execute_once(&clear_inboxes, values);
 }
 
+/* Before anything of the turn is written: it makes room for it. */
+static void
+write_rewinds(List *checkpoints, TimestampTz now)
+{
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+	{
+		const Checkpoint *checkpoint = lfirst(lc);
+		const Rewind *rewind = checkpoint->rewind;
+
+		if (rewind != NULL)
+			store_write_rewind(checkpoint->fetched->state, rewind->point, rewind->plan, rewind->reason, now);
+	}
+}
+
 void
 store_checkpoint(const char *task_hub, List *checkpoints, TimestampTz now)
 {
 	consume_messages(task_hub, checkpoints);
+	write_rewinds(checkpoints, now);
 	write_history(task_hub, checkpoints);
 	queue_activities(task_hub, checkpoints, now);
 	start_all_children(task_hub, checkpoints, now);

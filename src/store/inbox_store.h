@@ -36,7 +36,4 @@ extern bool store_find_recipient(const char *task_hub, const char *instance_id, 
  */
 extern bool store_terminate_pending(const char *task_hub, const char *instance_id, Jsonb *reason, TimestampTz now);
 
-/* Deletes a finished instance, and its finished children; returns how many. */
-extern int64 store_purge_instance(const char *task_hub, const char *instance_id, bool recursive);
-
 #endif							/* DURABLE_INBOX_STORE_H */

@@ -61,6 +61,12 @@ static StoreStatement lock_existing = {
 	2, {TEXTOID, TEXTOID}
 };
 
+static StoreStatement read_start = {
+	"SELECT i.status, i.name, i.function, i.version, i.input, i.tags, i.settings, i.notify, i.trace_parent"
+	" FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = $2",
+	2, {TEXTOID, TEXTOID}
+};
+
 static StoreStatement replace_instance = {
 	"UPDATE durable_store.instances i SET execution_id = $3, generation = i.generation + 1, created_at = $4, updated_at = $4,"
 	" scheduled_start_at = $5, completed_at = $19, turn = 0, last_seq = 0, status = $17, name = $6,"
@@ -192,6 +198,39 @@ store_lock_existing(const char *task_hub, const char *instance_id, ExistingInsta
 		existing->parent_instance_id = row_text(&row, 3);
 		(void) row_uuid(&row, 4, &existing->parent_execution_id);
 		existing->parent_task_id = row_int32(&row, 5);
+	}
+	store_close(&scope);
+	return found;
+}
+
+static void
+start_from_row(const Row *row, NewInstance *instance)
+{
+	instance->name = row_text(row, 2);
+	instance->function = row_text(row, 3);
+	instance->version = row_text(row, 4);
+	instance->input = row_jsonb(row, 5);
+	instance->tags = row_jsonb(row, 6);
+	instance->settings = row_jsonb(row, 7);
+	instance->notify = row_bool(row, 8);
+	instance->trace_parent = row_text(row, 9);
+}
+
+bool
+store_read_start(const char *task_hub, const char *instance_id, NewInstance *instance, RuntimeStatus *status)
+{
+	Datum		values[2] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id)};
+	StoreScope	scope;
+	bool		found;
+
+	store_open(&scope);
+	found = store_execute(&read_start, values, NULL) > 0;
+	if (found)
+	{
+		Row			row = store_row(&scope, 0);
+
+		(void) runtime_status_from_name(row_text(&row, 1), status);
+		start_from_row(&row, instance);
 	}
 	store_close(&scope);
 	return found;
