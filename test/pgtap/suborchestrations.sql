@@ -112,7 +112,7 @@ SELECT start('waits', NULL, 'taken');
 SELECT start('parent_of', '{"name": "waits", "id": "taken"}', 'wants taken');
 :run
 
-SELECT is(output('parent') ->> 'input', '{"n": 1}', 'scenario 47: a parent calls a child and gets its result; scenario 50: by name');
+SELECT is(output('parent') ->> 'input', '{"n": 1}', 'scenario 47: a parent calls a child and gets its result');
 SELECT is(output('parent') ->> 'parent', 'parent', 'scenario 60: the child knows its parent');
 SELECT is(output('parent') ->> 'id', (SELECT execution_id || ':0' FROM durable.instances WHERE instance_id = 'parent'), 'the default id of a child is <execution id>:<number>');
 SELECT is((SELECT parent_instance_id FROM durable.instances WHERE instance_id = output('parent') ->> 'id'), 'parent', 'scenario 47: its row has the parent''s id');
