@@ -1,10 +1,31 @@
 -- Sub-orchestrations.
 \ir include/setup.psql
-SELECT plan(46);
+SELECT plan(55);
 
 CREATE FUNCTION child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$ BEGIN RETURN jsonb_build_object('id', durable.instance_id(), 'parent', durable.parent_instance_id(), 'input', input, 'tags', durable.instance_tags()); END $$;
 CREATE FUNCTION parent(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.call_suborchestrator('child', input); END $$;
+CREATE FUNCTION after_two(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.call_activity('same', '1');
+	PERFORM durable.sleep('0');
+	RETURN durable.call_suborchestrator('child');
+END $$;
+-- Two parents want a child of one id at a time.
+CREATE FUNCTION wants_shared(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	RETURN durable.call_suborchestrator('effect_then_waits', instance_id => 'shared');
+EXCEPTION WHEN SQLSTATE 'UD003' THEN
+	RETURN '"taken"';
+END $$;
+CREATE FUNCTION effect_then_waits(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.call_activity('effect', '{"what": "shared"}');
+	RETURN durable.wait_for_event('go');
+END $$;
 CREATE FUNCTION doubled(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb((input #>> '{}')::int * 2); END $$;
 CREATE FUNCTION many(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$
@@ -100,6 +121,10 @@ CREATE FUNCTION long_id(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN 
 SELECT durable.start_instance('parent', '{"n": 1}', 'parent', tags => '{"t": "1"}') \g /dev/null
 SELECT start(f) FROM unnest(ARRAY['many', 'catches', 'twins', 'one_after_the_other', 'unknown_child', 'detaches', 'versioned', 'empty_id', 'long_id']) f;
 SELECT start('nested', '3');
+SELECT start('nested', '5', repeat('x', 255));
+SELECT start('child', NULL, 'top level');
+SELECT start('after_two', NULL, 'third task');
+SELECT start('wants_shared', NULL, 'wants shared ' || n) FROM generate_series(1, 3) n;
 SELECT start('parent_of_failing', '"fails"');
 SELECT start('parent_of_failing', '"fails_by_activity"', 'grandparent of failure');
 SELECT start('parent_of', '{"name": "child", "id": "chosen"}', 'chooses');
@@ -120,13 +145,19 @@ SELECT is(story('parent'), '[OS ExecutionStarted SubOrchestrationInstanceCreated
 SELECT results_eq($$ SELECT name, input, target_instance_id COLLATE "default" FROM durable.history WHERE instance_id = 'parent' AND event_type = 'SubOrchestrationInstanceCreated' $$,
 	$$ SELECT 'child', '{"n": 1}'::jsonb, execution_id || ':0' FROM durable.instances WHERE instance_id = 'parent' $$, 'with the child''s name, input and id');
 SELECT is((SELECT result FROM durable.history WHERE instance_id = 'parent' AND event_type = 'SubOrchestrationInstanceCompleted'), output('parent'), 'and its result');
+SELECT is(outcome('top level'), 'completed {"id": "top level", "tags": null, "input": null, "parent": null}', 'scenario 60: at top level there is no parent');
+SELECT results_eq($$ SELECT p.name, p.instance_id COLLATE "default", h.event_id FROM durable.instances c JOIN durable.instances p ON p.instance_id = c.parent_instance_id
+		JOIN durable.history h ON h.instance_id = p.instance_id AND h.target_instance_id = c.instance_id WHERE c.name = 'child' AND p.instance_id = 'third task' $$,
+	$$ VALUES ('after_two', 'third task', 2) $$, 'scenario 60: a client finds the parent''s name, id and the number of the task by the views');
 SELECT is(outcome('many'), 'completed 420', 'scenario 48: fan-out of children');
 SELECT is((SELECT count(*) FROM durable.instances WHERE parent_instance_id = 'many' AND status = 'completed'), 20::bigint, 'scenario 48: each completed');
-SELECT is(jsonb_array_length(output('nested')), 4, 'scenario 49: parent of parent of parent');
+SELECT is(jsonb_array_length(output('nested')), 4, 'scenario 49: parent of parent of parent, to four levels');
 SELECT cmp_ok((SELECT max(length(id)) FROM jsonb_array_elements_text(output('nested')) id), '<=', 100, 'scenario 56: default ids do not grow with depth');
+SELECT is(jsonb_array_length(output(repeat('x', 255))), 6, 'scenario 49: six levels, below an id of 255 bytes');
+SELECT cmp_ok((SELECT max(octet_length(id)) FROM jsonb_array_elements_text(output(repeat('x', 255)) - 0) id), '<=', 100, 'scenario 56: nor with the length of the parent''s id');
 SELECT is(output('chooses') ->> 'id', 'chosen', 'scenario 53: a child of a chosen id');
 SELECT is(outcome('chosen'), concat_ws(' ', 'completed', output('chooses')), 'scenario 53: and its state is found by it');
-SELECT is(ARRAY(SELECT instance_id COLLATE "default" FROM durable.instances WHERE parent_instance_id IS NULL AND name IN ('nested', 'parent') ORDER BY 1), ARRAY['nested', 'parent'],
+SELECT is(ARRAY(SELECT instance_id COLLATE "default" FROM durable.instances WHERE parent_instance_id IS NULL AND name IN ('nested', 'parent') ORDER BY 1), ARRAY['nested', 'parent', repeat('x', 255)],
 	'scenario 61: only parents can be listed');
 
 SELECT is(outcome('parent_of_failing'), 'failed ZZ001 the child gives up', 'scenario 51: an uncaught failure of the child fails the parent with its SQLSTATE and message');
@@ -147,6 +178,13 @@ SELECT is(outcome('twins'), 'running', 'scenario 54: two children of one id: the
 SELECT go('twin');
 :run
 SELECT is(outcome('twins'), 'completed ["UD003", null]', 'scenario 54: the second failed with UD003');
+SELECT is((SELECT generation FROM durable.instances WHERE instance_id = 'twin'), 1::bigint, 'scenario 54: one ran');
+SELECT is((SELECT array_agg(status('wants shared ' || n) ORDER BY status('wants shared ' || n)) FROM generate_series(1, 3) n), '{completed,completed,running}', 'scenario 54: three parents want one id: one has the child');
+SELECT is((SELECT count(*) FROM generate_series(1, 3) n WHERE outcome('wants shared ' || n) = 'completed "taken"'), 2::bigint, 'scenario 54: the others are told');
+SELECT durable.raise_event('shared', 'go', '"mine"') \g /dev/null
+:run
+SELECT is((SELECT count(*) FROM generate_series(1, 3) n WHERE outcome('wants shared ' || n) = 'completed "mine"'), 1::bigint, 'scenario 54: the first has its result');
+SELECT is(effects('shared'), 'shared', 'scenario 54: of one run');
 SELECT is(outcome('one_after_the_other'), 'completed [2, 4]', 'a finished child of the id is replaced');
 SELECT is((SELECT generation FROM durable.instances WHERE instance_id = 'again'), 2::bigint, 'by a new generation');
 SELECT is(output('tagged'), '{"a": "parent", "b": "own", "c": "new"}', 'scenario 62: children inherit tags and override them');
