@@ -1,6 +1,6 @@
 -- External events: buffered, case-insensitive, first in first out.
 \ir include/setup.psql
-SELECT plan(65);
+SELECT plan(69);
 
 CREATE FUNCTION one(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('Approval'); END $$;
 CREATE FUNCTION after_activity(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
@@ -202,6 +202,25 @@ SELECT durable.raise_event('rolled_back', 'approval', '1') \g /dev/null
 ROLLBACK;
 :run
 SELECT is(outcome('rolled_back'), 'running', 'an event whose transaction rolled back never happened');
+
+-- Event and timeout come in one turn (the instance stood still): the first to come wins, and the event is lost neither way.
+SELECT start('after_timeout', NULL, 'event first');
+SELECT start('after_timeout', NULL, 'timer first');
+:run
+SELECT durable.suspend(id) FROM unnest(ARRAY['event first', 'timer first']) id \g /dev/null
+:run
+SELECT durable.raise_event('event first', 'approval', '"e"') \g /dev/null
+:run_all
+SELECT durable.raise_event('timer first', 'approval', '"e"') \g /dev/null
+:run
+SELECT durable.resume(id) FROM unnest(ARRAY['event first', 'timer first']) id \g /dev/null
+:run
+SELECT is(outcome('event first'), 'running', 'scenario 34: the event came first: no timeout, and it waits for another');
+SELECT is(outcome('timer first'), 'completed ["UD006", "e"]', 'scenario 35: the timeout came first: the event is for the next wait');
+SELECT is(events('event first', 'TimerFired') || ' ' || events('timer first', 'TimerFired'), '1 1', 'scenario 34: both timers fired');
+SELECT durable.raise_event('event first', 'approval', '"next"') \g /dev/null
+:run
+SELECT is(outcome('event first'), 'completed [null, "next"]', 'scenario 34: the first wait had its event');
 
 -- ---------------------------------------------------------------------------
 -- Names of any kind: what is folded, what is not.

@@ -1,6 +1,6 @@
 -- Sub-orchestrations.
 \ir include/setup.psql
-SELECT plan(55);
+SELECT plan(69);
 
 CREATE FUNCTION child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$ BEGIN RETURN jsonb_build_object('id', durable.instance_id(), 'parent', durable.parent_instance_id(), 'input', input, 'tags', durable.instance_tags()); END $$;
@@ -212,5 +212,53 @@ SELECT durable.raise_event('running child', 'go', '"done"') \g /dev/null
 :run
 SELECT is(outcome('running child'), 'completed "done"', 'scenario 63: and completes');
 SELECT is(outcome('terminated parent'), 'terminated "enough"', 'scenario 63: its result is dropped');
+
+-- The parent is gone, or another one has its id: the child's result is nobody's.
+SELECT start('parent_of', '{"name": "waits", "id": "child of the first"}', 'reused');
+SELECT start('parent_of', '{"name": "waits", "id": "child of the purged"}', 'purged');
+:run
+SELECT durable.terminate(id, recursive => false) FROM unnest(ARRAY['reused', 'purged']) id \g /dev/null
+:run
+SELECT is(durable.purge('purged', recursive => false), 1::bigint, 'a parent is purged while its child runs');
+SELECT start('parent_of', '{"name": "waits", "id": "child of the second"}', 'reused');
+:run
+SELECT durable.raise_event(id, 'go', to_jsonb(id)) FROM unnest(ARRAY['child of the first', 'child of the purged']) id \g /dev/null
+:run
+SELECT is(outcome('child of the first'), 'completed "child of the first"', 'scenario 63: a child outlives its parent');
+SELECT is(outcome('child of the purged'), 'completed "child of the purged"', 'scenario 63: one whose parent was purged, too');
+SELECT is(outcome('purged'), NULL, 'scenario 63: which does not come back');
+SELECT is(outcome('reused'), 'running', 'scenario 63: a new parent of the same id does not take the old one''s result');
+SELECT is(story('reused'), '[OS ExecutionStarted SubOrchestrationInstanceCreated(0) OC]', 'scenario 63: though it waits for a task of the same number');
+SELECT durable.raise_event('child of the second', 'go', '"own"') \g /dev/null
+:run
+SELECT is(outcome('reused'), 'completed "own"', 'scenario 63: but its own');
+
+-- A parent that fails does not end its children either.
+CREATE FUNCTION fails_beside_child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.schedule_suborchestrator('waits', instance_id => 'beside');
+	RETURN durable.call_activity('fail', '{"message": "beside a child"}');
+END $$;
+SELECT start('fails_beside_child');
+:run
+SELECT is(outcome('fails_beside_child'), 'failed P0001 beside a child', 'a parent that fails while its child runs');
+SELECT is(outcome('beside'), 'running', 'leaves it running');
+SELECT go('beside');
+:run
+SELECT is(outcome('beside'), 'completed', 'to its own end');
+SELECT is(events('fails_beside_child', 'SubOrchestrationInstanceCompleted'), 0::bigint, 'of which the failed parent hears nothing');
+
+-- An instance that asks for its own id, or that of an ancestor, would wait for itself.
+CREATE FUNCTION own_id(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.call_suborchestrator('child', instance_id => durable.instance_id()); END $$;
+CREATE FUNCTION parents_id(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.call_suborchestrator('child', instance_id => durable.parent_instance_id()); END $$;
+CREATE FUNCTION detaches_itself(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$ BEGIN PERFORM durable.start_detached('child', instance_id => durable.instance_id()); RETURN durable.wait_for_event('go'); END $$;
+SELECT start(f) FROM unnest(ARRAY['own_id', 'detaches_itself']) f;
+SELECT start('parent_of', '{"name": "parents_id"}', 'ancestor');
+:run
+SELECT is(outcome('own_id'), 'failed UD003 an instance with id "own_id" already exists and has not finished', 'scenario 54: a child of the instance''s own id');
+SELECT is(outcome('ancestor'), 'failed UD003 an instance with id "ancestor" already exists and has not finished', 'scenario 54: a child of an ancestor''s id');
+SELECT is((SELECT name || ' ' || status FROM durable.instances WHERE instance_id = 'detaches_itself'), 'detaches_itself running', 'a detached start of its own id is dropped');
 SELECT is_empty('SELECT * FROM durable.messages', 'no message is left');
 SELECT * FROM finish();
