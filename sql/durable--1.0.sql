@@ -409,10 +409,10 @@ RETURNS void AS 'MODULE_PATHNAME', 'durable_raise_event' LANGUAGE C VOLATILE PAR
 COMMENT ON FUNCTION durable.raise_event(text, text, jsonb, text) IS
 'Sends an external event to an instance when the transaction commits. Buffered until awaited, case-insensitive, first in first out. A finished instance drops it. Error UD004: no such instance.';
 
-CREATE FUNCTION durable.terminate(instance_id text, reason text DEFAULT NULL, recursive boolean DEFAULT true, task_hub text DEFAULT NULL)
+CREATE FUNCTION durable.terminate(instance_id text, reason text DEFAULT NULL, recursive boolean DEFAULT true, cancel_running boolean DEFAULT false, task_hub text DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_terminate' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION durable.terminate(text, text, boolean, text) IS
-'Ends an instance with status terminated and the reason as output, at its next turn, or at once if it has not started. recursive: its sub-orchestrations too. Does nothing to a finished one. Activities already running go on; their results are dropped. Error UD004: no such instance.';
+COMMENT ON FUNCTION durable.terminate(text, text, boolean, boolean, text) IS
+'Ends an instance with status terminated and the reason as output, at its next turn, or at once if it has not started. recursive: its sub-orchestrations too. Does nothing to a finished one. Activities already scheduled run nevertheless, their results are dropped; with cancel_running they are taken out of the queue, and the statements of those that workers run now are cancelled when this transaction commits (57014), also for an instance that has finished before them. Error UD004: no such instance.';
 
 CREATE FUNCTION durable.suspend(instance_id text, reason text DEFAULT NULL, task_hub text DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_suspend' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -22,6 +22,7 @@
 #include "ids.h"
 #include "replay/function_lookup.h"
 #include "replay/orchestration_context.h"
+#include "store/activity_store.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
 #include "store/rewind_store.h"
@@ -288,6 +289,21 @@ reason_argument(FunctionCallInfo fcinfo, int arg)
 	return PG_ARGISNULL(arg) ? NULL : json_string(text_to_cstring(PG_GETARG_TEXT_PP(arg)));
 }
 
+/* Queued activities of the instances go; those that run are cancelled at commit. */
+static void
+cancel_activities(const Hub *hub, const char *instance_id, bool recursive)
+{
+	List	   *ids = store_drop_queued_activities(hub->name, instance_id, recursive);
+	ListCell   *lc;
+
+	foreach(lc, ids)
+		if (!cancel_activities_at_commit(hub->name, lfirst(lc)))
+			ereport(ERROR,
+					(errcode(ERRCODE_DURABLE_LIMIT_EXCEEDED),
+					 errmsg("too many instances to cancel running activities of in one transaction"),
+					 errhint("Terminate them in several transactions, or without cancel_running.")));
+}
+
 Datum
 durable_terminate(PG_FUNCTION_ARGS)
 {
@@ -297,7 +313,10 @@ durable_terminate(PG_FUNCTION_ARGS)
 	HistoryEvent *event;
 
 	require_argument(fcinfo, 2, "recursive");
-	instance_id = recipient(fcinfo, 3, &hub, &status);
+	require_argument(fcinfo, 3, "cancel_running");
+	instance_id = recipient(fcinfo, 4, &hub, &status);
+	if (PG_GETARG_BOOL(3))
+		cancel_activities(&hub, instance_id, PG_GETARG_BOOL(2));
 	if (runtime_status_is_finished(status))
 		PG_RETURN_VOID();
 	event = history_event_make(EVENT_EXECUTION_TERMINATED, clock_now());
