@@ -1,6 +1,6 @@
 -- Reuse of an instance id: each status an instance can have, against each list of statuses that may be replaced.
 \ir include/setup.psql
-SELECT plan(42);
+SELECT plan(47);
 
 CREATE FUNCTION at_once(input jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT input';
 CREATE FUNCTION waits(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('go'); END $$;
@@ -162,6 +162,28 @@ SELECT durable.start_instance('holds', '"new"', 'late', replace_statuses => '{ru
 :run_all
 SELECT is(outcome('late') || ' ' || events('late', 'TaskCompleted'), 'completed "new" 1', 'scenario 111: an activity of the old one does not answer the new one');
 SELECT is(effects(), 'new', 'scenario 111: and is not run any more');
+
+-- An event that comes with the start is the new one's; a start that is skipped drops it.
+SELECT durable.start_instance('waits', '"old"', 'event') \g /dev/null
+:run
+SELECT durable.start_instance('waits', '"new"', 'event', if_exists => 'skip', event_name => 'go', event_data => '"skipped"') \g /dev/null
+:run
+SELECT is(outcome('event') || ' ' || events('event', 'EventRaised'), 'running 0', 'scenario 113: a start that is skipped raises no event either');
+SELECT durable.start_instance('waits', '"new"', 'event', replace_statuses => '{running,terminated}', event_name => 'go', event_data => '"with the start"') \g /dev/null
+:run
+SELECT is(outcome('event'), 'completed "with the start"', 'scenario 111: an event that comes with the start is for the replacement');
+
+-- A client takes the id of a child: its parent does not wait for ever.
+CREATE FUNCTION parent(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.call_suborchestrator('waits', instance_id => input #>> '{}'); END $$;
+SELECT start('parent', to_jsonb('child of ' || id), id) FROM unnest(ARRAY['p1', 'p2']) id;
+:run
+SELECT durable.suspend('child of p2') \g /dev/null
+:run
+SELECT durable.start_instance('waits', NULL, 'child of ' || id, replace_statuses => '{running,suspended,terminated}') FROM unnest(ARRAY['p1', 'p2']) id \g /dev/null
+:run
+SELECT is(outcome(id), 'failed UD011 replaced by a new instance of the same id', 'scenario 111: the parent of a replaced child is told, ' || what) FROM (VALUES ('p1', 'running'), ('p2', 'suspended')) v (id, what);
+SELECT is((SELECT string_agg(concat_ws(' ', status, generation, parent_instance_id), ', ') FROM durable.instances WHERE instance_id LIKE 'child of p_'), 'running 2, running 2',
+	'scenario 111: the replacement has no parent');
 
 -- Again and again.
 SELECT attempt('only completed completed', '{completed}') FROM generate_series(1, 3) \g /dev/null

@@ -186,7 +186,7 @@ SELECT start('parent', NULL, 'r');
 :run
 SELECT durable.terminate('object', '{"code": 7}'), durable.terminate('r', 'first', recursive => false), durable.terminate('fails', 'too late') \g /dev/null
 :run
-SELECT is(output('object'), to_jsonb('{"code": 7}'::text), 'a reason that looks like JSON is a string all the same');
+SELECT is(output('object'), to_jsonb('{"code": 7}'::text), 'scenario 101: a reason that looks like JSON is a string all the same');
 SELECT is(outcome('fails'), 'failed P0001 failed', 'scenario 99: terminating a failed one changes nothing');
 CREATE TABLE ended AS SELECT instance_id, i::text AS line, story(instance_id) FROM durable.instances i WHERE completed_at IS NOT NULL;
 SELECT lives_ok($$ SELECT durable.terminate(instance_id, 'again'), durable.terminate(instance_id, 'again', recursive => false) FROM ended $$, 'scenario 99: no error');
