@@ -137,6 +137,8 @@ run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
 		if (result->completion != COMPLETED_CONTINUE_AS_NEW)
 			return state;
 		state = next_generation(state, result);
+		if (state->status == STATUS_SUSPENDED)
+			return state;		/* it begins when it is resumed */
 	}
 	continue_later(state, outbox);
 	return state;

@@ -278,6 +278,7 @@ conclude_error(OrchestrationContext *context, const ErrorData *error, TurnResult
 	failure.hint = error->hint;
 	failure.context = error->context;
 	failure.inner = task->failure;
+	failure.non_retriable = failure_is_non_retriable(task->failure);
 	fail_with(result, &failure);
 }
 

@@ -65,7 +65,7 @@ static StoreStatement delete_leftover_history = {
 
 /* The instance and, if $3, its descendants. */
 #define FAMILY \
-	"WITH RECURSIVE family AS (SELECT $2::pg_catalog.text AS instance_id" \
+	"WITH RECURSIVE family AS (SELECT $2::pg_catalog.text COLLATE \"C\" AS instance_id" \
 	" UNION SELECT c.instance_id FROM family f CROSS JOIN LATERAL (SELECT c.instance_id" \
 	"  FROM durable_store.instances c WHERE c.task_hub = $1 AND c.parent_instance_id = f.instance_id OFFSET 0) c WHERE $3)"
 
