@@ -28,6 +28,7 @@ int			setting_orchestrator_timeout = 10000;
 int			setting_activity_timeout = 0;
 int			setting_max_payload_size = 65536;
 int			setting_max_history_events = 100000;
+int			setting_max_messages_per_turn = 0;
 int			setting_max_dispatch_attempts = 5;
 int			setting_retention = -1;
 
@@ -123,6 +124,11 @@ define_dispatch_settings(void)
 							"Longest time turns are added to a batch before it is committed.",
 							NULL,
 							&setting_batch_time, 50, 0, 10000, PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.max_messages_per_turn",
+							"Most activities, timers, sub-orchestrations and events that a turn sends off.",
+							"A turn that asks for more is split, and the next one goes on at once; 0 turns the limit off.",
+							&setting_max_messages_per_turn, 0, 0, INT_MAX, PGC_SUSET, 0,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.max_dispatch_attempts",
 							"How often a work item may be in hand when its process dies before it is failed as poisoned (UD012).",

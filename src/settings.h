@@ -23,6 +23,7 @@ extern int	setting_orchestrator_timeout;	/* ms, 0 = none */
 extern int	setting_activity_timeout;		/* ms, 0 = none */
 extern int	setting_max_payload_size;		/* kB */
 extern int	setting_max_history_events;
+extern int	setting_max_messages_per_turn;	/* 0 = no limit */
 extern int	setting_max_dispatch_attempts;
 extern int	setting_retention;		/* s, -1 = keep for ever */
 

@@ -416,6 +416,8 @@ orchestration_execute(RuntimeState *state, int patience_ms)
 		error_is_circumstantial(error) && task_behind_error(context, error) == NULL)
 		ReThrowError(error);
 	conclude_code(context, outcome, call.output, error, result);
+	if (!orchestration_match_rest(context))
+		conclude_non_determinism(context, result);
 	collect_result(context, outcome, result);
 	return result;
 }
