@@ -277,6 +277,7 @@ conclude_error(OrchestrationContext *context, const ErrorData *error, TurnResult
 	failure.detail = error->detail;
 	failure.hint = error->hint;
 	failure.context = error->context;
+	failure.properties = json_object_from_text(error->detail);
 	failure.inner = task->failure;
 	fail_with(result, &failure);
 }
