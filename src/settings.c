@@ -25,6 +25,7 @@ int			setting_batch_size = 100;
 int			setting_batch_time = 50;
 int			setting_synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
 int			setting_orchestrator_timeout = 10000;
+bool		setting_double_replay = false;
 int			setting_activity_timeout = 0;
 int			setting_max_payload_size = 65536;
 int			setting_max_history_events = 100000;
@@ -105,6 +106,12 @@ define_session_settings(void)
 							"It then fails; 0 turns the limit off.",
 							&setting_orchestrator_timeout, 10000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
+	/* For anybody: the turns that cost more, or fail for it, are those of one's own hub. */
+	DefineCustomBoolVariable("durable.double_replay",
+							 "Is every turn run twice, to see whether the orchestrator is deterministic?",
+							 "For tests: an instance whose two runs differ fails with UD002, and the detail says in what.",
+							 &setting_double_replay, false, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.activity_timeout",
 							"Longest time an activity may run.",
 							"It is then cancelled and fails with 57014; 0 turns the limit off.",

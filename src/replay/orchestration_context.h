@@ -81,6 +81,7 @@ typedef struct OrchestrationContext
 	bool		is_suspended;
 	bool		started;
 	bool		is_replaying;
+	bool		is_repeated;	/* the second run of durable.double_replay: shall leave no trace */
 	TimestampTz time;
 
 	/* actions and tasks, by number */
@@ -110,6 +111,7 @@ typedef struct OrchestrationContext
 
 	/* how it ended */
 	StopReason	stop_reason;
+	bool		timed_out;
 	char	   *non_determinism;	/* message */
 	Jsonb	   *termination_reason;
 	bool		terminate_children;
