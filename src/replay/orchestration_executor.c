@@ -376,6 +376,8 @@ actions_are_withheld(OrchestrationContext *context, SandboxOutcome outcome, cons
 {
 	if (context->stop_reason == STOPPED_NON_DETERMINISTIC || outcome == SANDBOX_TIMED_OUT)
 		return true;
+	if (context->stop_reason == STOPPED_WAITING && result->completion != NOT_COMPLETED)
+		return true;			/* it caught a wait, which it would not find in a later turn */
 	return context->is_suspended &&
 		(result->completion == NOT_COMPLETED || context->stop_reason == STOPPED_TERMINATED);
 }

@@ -1,7 +1,7 @@
 -- durable.max_messages_per_turn: a turn that sends off too much is split by the
 -- engine's own timer, and what is left comes from the replay of the next turn.
 \ir include/setup.psql
-SELECT plan(59);
+SELECT plan(60);
 
 SELECT throws_ok('SET durable.max_messages_per_turn = 80', '42501', NULL, 'not for an ordinary role');
 SELECT is(current_setting('durable.max_messages_per_turn'), '0', 'no limit by default');
@@ -165,6 +165,19 @@ SELECT is(sent('returns suspended'), '2 2', 'its tasks are sent once');
 SELECT is(outcome('raises suspended') || ' ' || sent('raises suspended'), 'failed P0001 raised 2 2 1', 'and so where the code fails');
 SELECT is((SELECT string_agg(what || ' ' || n, ', ' ORDER BY what) FROM (SELECT what, count(*) AS n FROM effects WHERE what LIKE 'returns%' GROUP BY what) e),
 	'returns1 2, returns2 2, returns3 2, returns4 2', 'two instances, four tasks each');
+
+-- Code that catches its suspension fails now: in the next turn the wait would be over.
+CREATE FUNCTION swallows(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.await_all(VARIADIC ask('swallows', 4));
+	RETURN '"waited"';
+EXCEPTION WHEN assert_failure THEN
+	RETURN '"swallowed"';
+END $$;
+SELECT start('swallows');
+:run
+SELECT is(outcome('swallows') || ', ' || effects('swallows%'), 'failed UD008 the orchestrator caught the error that suspends it, ', 'who catches a wait fails at once, and nothing it asked for is done');
 
 -- A turn in the middle of a life.
 SELECT start('returns_later');
