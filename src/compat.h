@@ -52,6 +52,14 @@
 #endif
 
 #if PG_VERSION_NUM >= 170000
+#define durable_json_lexer(text, length, encoding) \
+	makeJsonLexContextCstringLen(NULL, (text), (length), (encoding), true)
+#else
+#define durable_json_lexer(text, length, encoding) \
+	makeJsonLexContextCstringLen((char *) (text), (length), (encoding), true)
+#endif
+
+#if PG_VERSION_NUM >= 170000
 #define DURABLE_PROC_NUMBER MyProcNumber
 #else
 #define DURABLE_PROC_NUMBER (MyProc->pgprocno)

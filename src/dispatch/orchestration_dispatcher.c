@@ -53,7 +53,7 @@ fail_instance(RuntimeState *state, Jsonb *failure, Outbox *outbox, TimestampTz n
 	result.completion = COMPLETED_FAILED;
 	result.failure = failure;
 	result.completion_id = list_length(state->past_events) + list_length(state->new_events);
-	decisions_apply(state, &result, outbox, now);
+	(void) decisions_apply(state, &result, outbox, 0, now);
 }
 
 static Jsonb *
@@ -121,8 +121,9 @@ continue_later(const RuntimeState *state, Outbox *outbox)
 }
 
 /*
- * Runs the orchestrator, through as many generations as it continues. Returns
- * the last one's state; NULL if patience ran out.
+ * Runs the orchestrator, through as many generations as it continues and
+ * durable.max_messages_per_turn allows. Returns the last one's state; NULL if
+ * patience ran out.
  */
 static RuntimeState *
 run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
@@ -133,8 +134,8 @@ run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
 
 		if (result == NULL)
 			return NULL;
-		decisions_apply(state, result, outbox, clock_now());
-		if (result->completion != COMPLETED_CONTINUE_AS_NEW)
+		if (!decisions_apply(state, result, outbox, setting_max_messages_per_turn, clock_now()) ||
+			result->completion != COMPLETED_CONTINUE_AS_NEW)
 			return state;
 		state = next_generation(state, result);
 		if (state->status == STATUS_SUSPENDED)

@@ -654,6 +654,39 @@ orchestration_feed_event(OrchestrationContext *context)
 	return goes_on;
 }
 
+/* The record of an action the code has asked for must match it; others it may not have got to. */
+static bool
+match_if_asked(OrchestrationContext *context, const HistoryEvent *event)
+{
+	int			id = event->event_id;
+
+	if (event->type != EVENT_TASK_SCHEDULED && event->type != EVENT_TIMER_CREATED &&
+		event->type != EVENT_SUBORCHESTRATION_CREATED && event->type != EVENT_EVENT_SENT)
+		return true;
+	if (id < 0 || id >= context->next_id)
+		return true;
+	if (id != context->completion_id && context->actions[id] == NULL)
+		return true;
+	return match_recorded_action(context, event);
+}
+
+bool
+orchestration_match_rest(OrchestrationContext *context)
+{
+	ListCell   *lc;
+
+	foreach(lc, context->held)
+		if (!match_if_asked(context, lfirst(lc)))
+			return false;
+	foreach(lc, context->released)
+		if (!match_if_asked(context, lfirst(lc)))
+			return false;
+	for (int i = context->next_event; i < context->n_past; i++)
+		if (!match_if_asked(context, context->events[i]))
+			return false;
+	return true;
+}
+
 /* Feeds an event, or ends the turn. */
 static void
 feed_or_unwind(OrchestrationContext *context)
