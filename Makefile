@@ -13,13 +13,14 @@ sources  := $(sort $(wildcard $(root)src/*.c $(root)src/*/*.c))
 OBJS      = $(sources:$(root)%.c=%.o)
 DATA      = $(patsubst $(root)%,%,$(sort $(wildcard $(root)sql/durable--*.sql)))
 condition_names = src/core/condition_names.h
+modules_leave   = $(addprefix test/modules/*/*.,o d so)
 
 # make WARNINGS= for a compiler that knows more warnings than ours.
 WARNINGS ?= -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 PG_CPPFLAGS = $(sort -I$(root)src -Isrc) -MMD -MP
 PG_CFLAGS   = $(WARNINGS)
 SHLIB_LINK  = -Wl,--version-script=$(srcdir)/src/durable.map
-EXTRA_CLEAN = $(condition_names) $(OBJS:.o=.d) results regression.diffs regression.out output_iso tmp_check tmp_check_iso
+EXTRA_CLEAN = $(condition_names) $(OBJS:.o=.d) $(modules_leave) results regression.diffs regression.out output_iso tmp_check tmp_check_iso
 
 # JIT bitcode costs a clang run a file and would only inline what is rarely called.
 override with_llvm := no
@@ -49,6 +50,12 @@ $(condition_names): $(root)tools/gen_condition_names.sh $(datadir)/errcodes.txt
 $(if $(root),$(shell mkdir -p $(dir $(OBJS))))
 $(OBJS): $(condition_names) $(MAKEFILE_LIST)
 $(shlib): $(root)src/durable.map
+
+# Libraries for the tests alone, never installed.
+.PHONY: test-modules
+test-modules: $(filter src/core/%,$(OBJS))
+	@$(MAKE) --no-print-directory -C test/modules/core_test PG_CONFIG='$(PG_CONFIG)' WARNINGS='$(WARNINGS)'
+
 -include $(OBJS:.o=.d)
 else
 all install installcheck:
