@@ -3,7 +3,7 @@
 -- Runs as superuser, on functions of test/modules/core_test.
 SET client_min_messages = warning;
 \ir ../modules/core_test/core_test.sql
-SELECT plan(68);
+SELECT plan(69);
 
 -- Which messages there are, and are they for the current execution or whichever is?
 CREATE TABLE kinds (kind text PRIMARY KEY, is_start boolean, ours boolean);
@@ -87,6 +87,7 @@ FROM (VALUES
 	('started', '{start,foreign start,completion}', '[completion (3)]', 'scenario 114: a duplicate start in a later batch is ignored'),
 	('just started', '{start,event}', '[event (2)]', 'scenario 114: and in the same episode'),
 	('started', '{foreign completion,foreign timer,timer}', '[timer (3)]', 'scenario 24: a timer of another execution is discarded'),
+	('started', '{foreign event,event}', '[event (2)]', 'scenario 94: an event for an earlier generation is ignored'),
 	('completed', '{timer,completion,event,terminate}', '[]', 'scenario 24: a completed instance discards timers and all else'),
 	('canceled', '{start}', '[]', 'a finished instance is not started again by a message'),
 	('started', '{}', '[]', 'of nothing comes nothing')) AS cases (state, batch, accepted, title);
