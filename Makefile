@@ -79,6 +79,7 @@ help:
 	@echo 'make demo            build, install, and see examples/orders run through a crash; KEEP=1 keeps its server'
 	@echo 'make test            build, install, run every test; T=name: only the tests of that name'
 	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-tap), with T=name one test of it'
+	@echo 'make test-modules    build the libraries that only tests load (make test does)'
 	@echo 'make installcheck    the PGXS way, after make install, not as root: regress, isolation and TAP tests'
 	@echo 'make deps            install the Debian packages that build, test and demo need'
 	@echo 'make format          clang-format the C code'
