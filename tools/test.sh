@@ -51,6 +51,7 @@ run_pgtap() {
 	mapfile -t files < <(compgen -G "test/pgtap/${T:-*}.sql" | sort)
 	start_pgtap_server || return 1
 	as_server_user env PATH="$bindir:$PATH" PGHOST="$work/tmp_check" PGUSER=postgres \
+		CORE_TEST="$work/test/modules/core_test/core_test" \
 		timeout --foreground "${SUITE_TIMEOUT:-900}" perl tools/prove.pl --pgtap "${files[@]}" || status=$?
 	stop_servers
 	return "$status"
@@ -155,10 +156,18 @@ run_suite() {
 	total_failed=$((total_failed + failed))
 }
 
+# Libraries that only tests load, from the copy of the tree: built as the caller, not installed.
+build_modules() {
+	case " $* " in
+		*' pgtap '*) quietly make -C "$repo" -s PG_CONFIG="$PG_CONFIG" test-modules ;;
+	esac
+}
+
+[ $# -gt 0 ] || set -- regress isolation pgtap tap
 prepare
+build_modules "$@"
 make_work_dir Makefile README.md docs src/errors.h test expected tools
 [ -d expected ] || as_server_user mkdir expected
-[ $# -gt 0 ] || set -- regress isolation pgtap tap
 for suite in "$@"; do
 	run_suite "$suite"
 done
