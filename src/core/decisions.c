@@ -199,8 +199,8 @@ decide_completion(RuntimeState *state, const TurnResult *result, Outbox *outbox,
 	answer_parent(state, result, outbox, now);
 	if (result->terminate_children)
 	{
-		terminate_children_in(state->past_events, result->output, outbox, now);
-		terminate_children_in(state->new_events, result->output, outbox, now);
+		terminate_children_in(state->past_events, result->termination_reason, outbox, now);
+		terminate_children_in(state->new_events, result->termination_reason, outbox, now);
 	}
 }
 

@@ -46,7 +46,8 @@ typedef struct TurnResult
 	int			completion_id;	/* number of the completion action */
 	Jsonb	   *output;			/* of the instance, or input of the next generation */
 	Jsonb	   *failure;
-	bool		terminate_children;
+	bool		terminate_children; /* a recursive termination came, in time or not */
+	Jsonb	   *termination_reason;
 	const char *new_version;	/* continue-as-new */
 	List	   *carried_events; /* of HistoryEvent *: for the next generation */
 	List	   *actions;		/* of Action *, by id: the new ones */

@@ -459,13 +459,28 @@ attempt_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
 	return error;
 }
 
+/*
+ * Is the engine itself in trouble: a table of ours that cannot be used, a lock
+ * that is not to be had? What the instance's code raises does not get here.
+ */
+static bool
+is_trouble_of_engine(const ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return error_is_circumstantial(error) || error_is_conflict(error) ||
+		category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
+		category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
+		category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_SYSTEM_ERROR;
+}
+
 /* An error the instance is not to blame for is waited out; any other one is its end. */
 static void
 run_alone(const char *task_hub, const char *instance_id)
 {
 	ErrorData  *error = attempt_alone(task_hub, instance_id, NULL);
 
-	if (error != NULL && !error_is_circumstantial(error) && !error_is_conflict(error))
+	if (error != NULL && !is_trouble_of_engine(error))
 	{
 		log_engine_error(instance_id, error, "The instance is failed.");
 		error = attempt_alone(task_hub, instance_id, failure_from_error(error, true));

@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
 #include "miscadmin.h"
 #include "utils/formatting.h"
 #include "utils/memutils.h"
@@ -259,10 +258,11 @@ fire_timer(OrchestrationContext *context, int timer_id)
  * ------------------------------------------------------------------------
  */
 
+/* ASCII letters only: the same in every database, and for ever. */
 static char *
 folded_name(const char *name)
 {
-	return str_tolower(name, strlen(name), DEFAULT_COLLATION_OID);
+	return asc_tolower(name, strlen(name));
 }
 
 static bool

@@ -336,7 +336,6 @@ conclude_termination(OrchestrationContext *context, TurnResult *result)
 	result->completion = COMPLETED_TERMINATED;
 	result->output = context->termination_reason;
 	result->failure = NULL;
-	result->terminate_children = context->terminate_children;
 }
 
 static void
@@ -383,6 +382,28 @@ actions_are_withheld(OrchestrationContext *context, SandboxOutcome outcome, cons
 		(result->completion == NOT_COMPLETED || context->stop_reason == STOPPED_TERMINATED);
 }
 
+/*
+ * A recursive termination reaches the children also when the instance ended
+ * otherwise before it took it.
+ */
+static void
+collect_termination(OrchestrationContext *context, TurnResult *result)
+{
+	for (int i = context->n_past; i < context->n_events; i++)
+	{
+		const HistoryEvent *event = context->events[i];
+
+		if (event->type != EVENT_EXECUTION_TERMINATED || !event->recurse)
+			continue;
+		result->terminate_children = true;
+		result->termination_reason = event->payload;
+		return;
+	}
+	/* replayed: the turn that took it was split */
+	result->terminate_children = context->terminate_children;
+	result->termination_reason = context->termination_reason;
+}
+
 static void
 collect_result(OrchestrationContext *context, SandboxOutcome outcome, TurnResult *result)
 {
@@ -393,6 +414,8 @@ collect_result(OrchestrationContext *context, SandboxOutcome outcome, TurnResult
 		result->actions = new_actions(context);
 		result->cancelled_timers = context->cancelled_timers;
 	}
+	if (result->completion != NOT_COMPLETED)
+		collect_termination(context, result);
 	if (result->completion == NOT_COMPLETED)
 		result->waiting_events = orchestration_waiting_events(context);
 	result->has_custom_status = context->has_custom_status;

@@ -171,7 +171,7 @@ complete(RuntimeState *state, const char *how)
 	Outbox		outbox = {0};
 
 	result.completion = completion_by_name(how);
-	decisions_apply(state, &result, &outbox, NOON);
+	decisions_apply(state, &result, &outbox, 0, NOON);
 }
 
 static RuntimeState *
@@ -399,7 +399,7 @@ make_deciding_state(ArrayType *past, bool is_child)
 	runtime_state_begin_turn(state, NOON - 2);
 	runtime_state_add_event(state, history_event_make(EVENT_EXECUTION_STARTED, NOON - 2));
 	result.actions = make_actions(past, 0);
-	decisions_apply(state, &result, &outbox, NOON - 2);
+	decisions_apply(state, &result, &outbox, 0, NOON - 2);
 	state->past_events = state->new_events;
 	state->new_events = NIL;
 	state->last_seq = 0;		/* so that the numbers do not depend on the past */
@@ -528,7 +528,7 @@ core_test_decide(PG_FUNCTION_ARGS)
 
 	outbox.cancelled_timers = list_make1_int(3);
 	fill_result(fcinfo, &result);
-	decisions_apply(state, &result, &outbox, NOON);
+	decisions_apply(state, &result, &outbox, 0, NOON);
 	values[0] = text_datum(runtime_status_name(state->status));
 	values[1] = text_datum(history_words(state));
 	values[2] = text_datum(activities_words(&outbox));
