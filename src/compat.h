@@ -65,6 +65,13 @@
 #define DURABLE_PROC_NUMBER (MyProc->pgprocno)
 #endif
 
+/* Stands before a declaration. */
+#if PG_VERSION_NUM >= 180000
+#define DURABLE_NORETURN pg_noreturn
+#else
+#define DURABLE_NORETURN pg_attribute_noreturn()
+#endif
+
 /* The settings that end a transaction from outside, which a role may have set for its clients. */
 #if PG_VERSION_NUM >= 170000
 #define DURABLE_TIMEOUT_SETTINGS \

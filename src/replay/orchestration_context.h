@@ -10,6 +10,7 @@
 #ifndef DURABLE_ORCHESTRATION_CONTEXT_H
 #define DURABLE_ORCHESTRATION_CONTEXT_H
 
+#include "compat.h"
 #include "core/decisions.h"
 #include "core/retry.h"
 #include "core/runtime_state.h"
@@ -158,6 +159,6 @@ extern Task *orchestration_await_any(OrchestrationContext *context, Task **tasks
 extern void orchestration_show_task(OrchestrationContext *context, Task *task);
 
 /* Throws the error that unwinds the code, for the reason in the context. */
-extern void orchestration_unwind(OrchestrationContext *context) pg_attribute_noreturn();
+DURABLE_NORETURN extern void orchestration_unwind(OrchestrationContext *context);
 
 #endif							/* DURABLE_ORCHESTRATION_CONTEXT_H */
