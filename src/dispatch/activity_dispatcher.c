@@ -5,7 +5,9 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -16,6 +18,7 @@
 #include "clock.h"
 #include "core/failure.h"
 #include "dispatch/activity_function.h"
+#include "dispatch/concurrency.h"
 #include "dispatch/dispatchers.h"
 #include "errors.h"
 #include "replay/sandbox.h"
@@ -24,6 +27,7 @@
 #include "shmem.h"
 #include "store/activity_store.h"
 #include "suspects.h"
+#include "wake.h"
 
 /* The wait before the engine repeats an activity after a conflict: doubling, from and to. */
 #define FIRST_REPEAT_INTERVAL (10 * INT64CONST(1000))
@@ -95,15 +99,22 @@ call_and_check(void *arg)
 	check_deferred_constraints();
 }
 
+static int
+timeout_of(const ClaimedActivity *activity)
+{
+	return activity->registration.timeout_ms > 0 ? activity->registration.timeout_ms : setting_activity_timeout;
+}
+
 static Jsonb *
-timeout_failure(const char *name)
+timeout_failure(const ClaimedActivity *activity)
 {
 	Failure		failure = {0};
 
 	failure.sqlstate = "57014";
 	failure.error_type = "ActivityTimeout";
-	failure.message = psprintf("activity %s ran for more than %d ms", name, setting_activity_timeout);
-	failure.hint = "durable.activity_timeout sets the limit.";
+	failure.message = psprintf("activity %s ran for more than %d ms", activity->name, timeout_of(activity));
+	failure.hint = activity->registration.timeout_ms > 0 ?
+		"durable.register_activity() has set the limit." : "durable.activity_timeout sets the limit.";
 	return failure_make(&failure);
 }
 
@@ -131,16 +142,42 @@ conclude_error(const ActivityCall *call, const ErrorData *error, ActivityOutcome
 											  error->sqlerrcode == ERRCODE_DURABLE_LIMIT_EXCEEDED);
 }
 
+/* What will be called: the registration counts only if it serves this version. */
 static void
-execute_activity(const ClaimedActivity *activity, ActivityOutcome *outcome)
+fill_call(const char *task_hub, const ClaimedActivity *activity, ActivityCall *call)
+{
+	call->name = activity->name;
+	call->version = activity->version;
+	call->input = activity->input;
+	if (activity->match == REGISTERED)
+		call->function = activity->registration.function;
+	else if (activity->match == OTHER_VERSIONS)
+		call->other_versions = store_activity_versions(task_hub, activity->name);
+}
+
+/*
+ * An effect that leaves the database must not be seen before what led to it
+ * is on disk: the turn that asked for it was committed asynchronously.
+ */
+static void
+flush_what_led_here(const ClaimedActivity *activity)
+{
+	XLogRecPtr	lsn = TransactionIdIsNormal(activity->writer) ?
+	TransactionIdGetCommitLSN(activity->writer) : InvalidXLogRecPtr;
+
+	if (!XLogRecPtrIsInvalid(lsn))
+		XLogFlush(lsn);
+}
+
+static void
+execute_activity(const char *task_hub, const ClaimedActivity *activity, ActivityOutcome *outcome)
 {
 	ActivityCall call = {0};
 	ExecutionInfo execution = {0};
 	Sandbox		sandbox = {0};
 	ErrorData  *error;
 
-	call.name = activity->name;
-	call.input = activity->input;
+	fill_call(task_hub, activity, &call);
 	execution.instance_id = activity->instance_id;
 	execution.execution_id = activity->execution_id;
 	execution.parent_instance_id = activity->parent_instance_id;
@@ -150,14 +187,16 @@ execute_activity(const ClaimedActivity *activity, ActivityOutcome *outcome)
 	execution.attempt = activity->attempt;
 	sandbox.execution = &execution;
 	sandbox.settings = &activity->settings;
-	sandbox.timeout_ms = setting_activity_timeout;
+	sandbox.timeout_ms = timeout_of(activity);
+	if (activity->registration.external)
+		flush_what_led_here(activity);
 	switch (sandbox_run(&sandbox, call_and_check, &call, &error))
 	{
 		case SANDBOX_OK:
 			outcome->result = call.result;
 			break;
 		case SANDBOX_TIMED_OUT:
-			outcome->failure = timeout_failure(activity->name);
+			outcome->failure = timeout_failure(activity);
 			break;
 		case SANDBOX_ERROR:
 			/* a client that cancels its statement does not mean the activity */
@@ -195,7 +234,7 @@ run_activity(const char *task_hub, const ClaimedActivity *activity)
 	if (deaths >= setting_max_dispatch_attempts)
 		outcome.failure = poisoned_failure(activity->name, deaths);
 	else
-		execute_activity(activity, &outcome);
+		execute_activity(task_hub, activity, &outcome);
 	if (outcome.repeat)
 		store_repeat_activity(task_hub, activity, repeat_time(activity));
 	else
@@ -225,16 +264,70 @@ record_error(const char *task_hub, const ClaimedActivity *activity, const ErrorD
 typedef struct Attempt
 {
 	const char *task_hub;
+	List	   *full;			/* of ActivityKey: as many as may run are running */
 	ClaimedActivity *activity;
 } Attempt;
+
+/* Does a registration limit how many of it run at once? */
+static bool
+is_limited(const ClaimedActivity *activity)
+{
+	return activity != NULL && activity->registration.max_concurrency > 0;
+}
+
+/* The next activity of those that may run, claimed. */
+static bool
+may_run(Attempt *attempt)
+{
+	ClaimedActivity *activity = attempt->activity;
+	ActivityKey *key;
+
+	if (!is_limited(activity) || concurrency_slot_take(attempt->task_hub, &activity->registration))
+		return true;
+	key = palloc(sizeof(ActivityKey));
+	key->name = activity->name;
+	key->version = activity->version;
+	attempt->full = lappend(attempt->full, key);
+	attempt->activity = NULL;
+	return false;
+}
+
+/*
+ * Begins a transaction with the next activity that may run, if there is one.
+ * A claim that is not used is undone: a lock on it would hide it from others.
+ */
+static bool
+claim_activity(Attempt *attempt)
+{
+	for (;;)
+	{
+		if (!work_item_begin(NULL))
+			return false;
+		attempt->activity = store_claim_activity(attempt->task_hub, clock_now(), attempt->full);
+		if (may_run(attempt))
+			return true;
+		work_item_abort();
+	}
+}
+
+/* After the end of the transaction: who found no slot may find one now. */
+static void
+offer_slot(const Attempt *attempt)
+{
+	if (!is_limited(attempt->activity))
+		return;
+	if (session_is_worker())
+		shmem_wake_hub(attempt->task_hub);
+	else
+		wake_hub_at_commit(attempt->task_hub, 1);
+}
 
 /* One transaction; throws what goes wrong outside the activity's code. */
 static DispatchResult
 try_activity(Attempt *attempt)
 {
-	if (!work_item_begin(NULL))
+	if (!claim_activity(attempt))
 		return DISPATCH_GONE;
-	attempt->activity = store_claim_activity(attempt->task_hub, clock_now());
 	if (attempt->activity != NULL)
 	{
 		run_activity(attempt->task_hub, attempt->activity);
@@ -243,6 +336,7 @@ try_activity(Attempt *attempt)
 	}
 	work_item_commit();
 	suspect_release();
+	offer_slot(attempt);
 	return attempt->activity ? DISPATCH_DONE : DISPATCH_IDLE;
 }
 
@@ -250,7 +344,7 @@ static DispatchResult
 run_one(const char *task_hub)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Attempt		attempt = {task_hub, NULL};
+	Attempt		attempt = {task_hub, NIL, NULL};
 	ErrorData  *volatile error = NULL;
 	volatile DispatchResult result = DISPATCH_DONE;
 
@@ -274,6 +368,7 @@ run_one(const char *task_hub)
 		(!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED))
 		ReThrowError(error);
 	record_error(task_hub, attempt.activity, error);
+	offer_slot(&attempt);
 	return DISPATCH_DONE;
 }
 

@@ -14,18 +14,33 @@
 #include "store/store.h"
 #include "wake.h"
 
+/* The nearest registration comes with it: see registry_store.h. */
+#define CLAIM_ACTIVITY(condition) \
+	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version," \
+	" coalesce(q.input, h.payload), i.settings, i.generation, i.version, i.parent_instance_id," \
+	" CASE WHEN h.tags IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || h.tags END," \
+	" r.version, r.function, r.timeout_ms, r.max_concurrency, r.external, q.xmin" \
+	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input," \
+	"        CASE WHEN a.visible_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN a.xmin END AS xmin" \
+	"       FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$3") ")" \
+	condition \
+	"       ORDER BY a.visible_at LIMIT 1 FOR UPDATE OF a SKIP LOCKED) q" \
+	" LEFT JOIN LATERAL (SELECT h.payload, h.tags FROM durable_store.history h WHERE h.task_hub = $1" \
+	"  AND h.instance_id = q.instance_id AND h.generation = q.generation AND h.seq = q.seq OFFSET 0) h ON true" \
+	" LEFT JOIN LATERAL (SELECT i.settings, i.generation, i.version, i.parent_instance_id, i.tags" \
+	"  FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = q.instance_id OFFSET 0) i ON true" \
+	" LEFT JOIN LATERAL (" NEAREST_REGISTRATION("activities", "r.version, r.function, r.timeout_ms, r.max_concurrency, r.external", \
+	"$1", "q.name", "q.version") ") r ON true"
+
 static StoreStatement claim_activity = {
-	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version,"
-	" coalesce(q.input, h.payload), i.settings, i.generation, i.version, i.parent_instance_id,"
-	" CASE WHEN h.tags IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || h.tags END"
-	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input"
-	"       FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$3") ")"
-	"       ORDER BY a.visible_at LIMIT 1 FOR UPDATE OF a SKIP LOCKED) q"
-	" LEFT JOIN LATERAL (SELECT h.payload, h.tags FROM durable_store.history h WHERE h.task_hub = $1"
-	"  AND h.instance_id = q.instance_id AND h.generation = q.generation AND h.seq = q.seq OFFSET 0) h ON true"
-	" LEFT JOIN LATERAL (SELECT i.settings, i.generation, i.version, i.parent_instance_id, i.tags"
-	"  FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = q.instance_id OFFSET 0) i ON true",
-	3, {TEXTOID, TIMESTAMPTZOID, OIDOID}
+	CLAIM_ACTIVITY(""), 3, {TEXTOID, TIMESTAMPTZOID, OIDOID}
+};
+
+/* As many as may run of some activities are running: one behind them. */
+static StoreStatement claim_other_activity = {
+	CLAIM_ACTIVITY(" AND NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) f(name, version)"
+				   " WHERE f.name = a.name AND f.version = coalesce(a.version, ''))"),
+	5, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
 /* The answer goes to the execution that asked, if it still runs; else only the row goes. */
@@ -57,6 +72,20 @@ static StoreStatement delete_leftover_history = {
 	4, {TEXTOID, TEXTOID, INT8OID, INT4OID}
 };
 
+static void
+registration_from_row(const Row *row, ClaimedActivity *activity)
+{
+	ActivityRegistration *registration = &activity->registration;
+
+	registration->name = activity->name;
+	registration->version = row_text(row, 15);
+	registration->function = row_text(row, 16);
+	registration->timeout_ms = row_int32(row, 17);
+	registration->max_concurrency = row_int32(row, 18);
+	registration->external = row_bool(row, 19);
+	activity->match = registry_match(registration->version, activity->version);
+}
+
 static ClaimedActivity *
 claimed_from_row(const Row *row)
 {
@@ -78,19 +107,42 @@ claimed_from_row(const Row *row)
 	activity->instance_version = row_text(row, 12);
 	activity->parent_instance_id = row_text(row, 13);
 	activity->tags = row_jsonb(row, 14);
+	registration_from_row(row, activity);
+	activity->writer = (TransactionId) row_oid(row, 20);
 	MemoryContextSwitchTo(old);
 	return activity;
 }
 
-ClaimedActivity *
-store_claim_activity(const char *task_hub, TimestampTz now)
+/* Names and versions as two arrays. */
+static void
+key_arrays(List *keys, Datum *values)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
+	static const Oid types[] = {TEXTOID, TEXTOID};
+	RowBuffer  *rows = row_buffer_make(2, types);
+	ListCell   *lc;
+
+	foreach(lc, keys)
+	{
+		ActivityKey *key = lfirst(lc);
+
+		row_buffer_add(rows);
+		row_buffer_set_text(rows, 0, key->name);
+		row_buffer_set_text(rows, 1, key->version ? key->version : "");
+	}
+	row_buffer_arrays(rows, values);
+}
+
+ClaimedActivity *
+store_claim_activity(const char *task_hub, TimestampTz now, List *full)
+{
+	Datum		values[5] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
 	ClaimedActivity *activity = NULL;
 	StoreScope	scope;
 
+	if (full != NIL)
+		key_arrays(full, values + 3);
 	store_open(&scope);
-	if (store_execute(&claim_activity, values, NULL) > 0)
+	if (store_execute(full == NIL ? &claim_activity : &claim_other_activity, values, NULL) > 0)
 	{
 		Row			row = store_row(&scope, 0);
 

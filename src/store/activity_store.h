@@ -6,6 +6,7 @@
 #define DURABLE_ACTIVITY_STORE_H
 
 #include "core/runtime_state.h"
+#include "store/registry_store.h"
 
 /* A claimed activity: its row is locked by this transaction. */
 typedef struct ClaimedActivity
@@ -19,6 +20,7 @@ typedef struct ClaimedActivity
 	const char *name;
 	const char *version;
 	Jsonb	   *input;
+	TransactionId writer;		/* the transaction that queued it */
 
 	/* of its instance */
 	bool		has_instance;	/* it may be purged, or replaced by another of its id */
@@ -27,10 +29,24 @@ typedef struct ClaimedActivity
 	const char *parent_instance_id;
 	Jsonb	   *tags;
 	InstanceSettings settings;
+
+	RegistryMatch match;
+	ActivityRegistration registration;	/* if match is REGISTERED */
 } ClaimedActivity;
 
-/* Locks the activity that is visible longest and that nobody holds; NULL if there is none. */
-extern ClaimedActivity *store_claim_activity(const char *task_hub, TimestampTz now);
+/* Activities by name and version, to be left out; all of them are queued with both. */
+typedef struct ActivityKey
+{
+	const char *name;
+	const char *version;		/* NULL: none */
+} ActivityKey;
+
+/*
+ * Locks the activity that is visible longest and that nobody holds, with what
+ * is registered for it; NULL if there is none. "full", a list of ActivityKey,
+ * are not wanted.
+ */
+extern ClaimedActivity *store_claim_activity(const char *task_hub, TimestampTz now, List *full);
 
 /*
  * Deletes the claimed activity and sends the outcome to its instance, if that
