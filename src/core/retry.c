@@ -97,7 +97,8 @@ static void
 push_interval(JsonbParseState **state, const char *key, int64 microseconds)
 {
 	if (microseconds > 0)
-		push_number(state, key, int64_div_fast_to_numeric(microseconds, 6));
+		push_number(state, key, DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale,
+			NumericGetDatum(int64_div_fast_to_numeric(microseconds, 6)))));
 }
 
 static void
