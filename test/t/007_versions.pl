@@ -103,8 +103,11 @@ BEGIN
 END $$;
 SELECT durable.register_activity('flushed', external => true);
 SQL
-$server->start_instance('postgres', 'app', 'looks', "looks $_") foreach 1 .. 10;
-$server->ends('postgres', 'app', "looks $_", "an external activity runs ($_)") foreach 1 .. 10;
+foreach (1 .. 10)
+{
+	$server->start_instance('postgres', 'app', 'looks', "looks $_");
+	$server->ends('postgres', 'app', "looks $_", "an external activity runs ($_)");
+}
 is($server->sql('postgres', 'app', q{SELECT count(*) FROM durable.instances WHERE instance_id LIKE 'looks%' AND (output->>1)::pg_lsn < (output->>0)::pg_lsn}),
 	'0', 'before it starts, what it depends on is on disk');
 
