@@ -399,11 +399,17 @@ SELECT hub.task_hub, hub.owner,
 	(SELECT pg_catalog.count(*) FROM durable_store.workers() w
 		WHERE w.task_hub = hub.task_hub AND w.state = 'busy') AS running,
 	(SELECT pg_catalog.count(*) FROM durable_store.instances i
-		WHERE i.task_hub = hub.task_hub AND i.completed_at > pg_catalog.clock_timestamp() - interval '1 min') AS finished_per_minute
+		WHERE i.task_hub = hub.task_hub AND i.completed_at > pg_catalog.clock_timestamp() - interval '1 min') AS finished_per_minute,
+	m.rejected,
+	CASE WHEN hub.match_strategy <> 'none' OR pg_catalog.num_nonnulls(hub.version, hub.default_version) > 0 THEN
+		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('version', hub.version, 'match_strategy', hub.match_strategy,
+			'failure_strategy', hub.failure_strategy, 'default_version', hub.default_version))
+	END AS versioning
 FROM durable_store.hubs hub
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS ready_turns,
 		pg_catalog.min(i.visible_at) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS oldest,
+		pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at = 'infinity') AS rejected,
 		pg_catalog.count(*) FILTER (WHERE i.event_type = 11) AS timers,
 		pg_catalog.min(i.visible_at) FILTER (WHERE i.visible_at > pg_catalog.clock_timestamp()
 			AND pg_catalog.isfinite(i.visible_at)) AS next_due
@@ -414,6 +420,8 @@ CROSS JOIN LATERAL (
 	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a
 WHERE pg_catalog.pg_has_role(hub.owner, 'USAGE');
 COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another database, this one is a copy (adopt_hub).';
+COMMENT ON COLUMN durable.queues.rejected IS 'Instances that wait because the hub does not run their version.';
+COMMENT ON COLUMN durable.queues.versioning IS 'What set_hub_versioning() has set; NULL: nothing.';
 COMMENT ON VIEW durable.queues IS 'Per task hub: what is ready, how old the oldest of it is, timers set, the next one due, work items running now, instances finished in the last minute.';
 
 CREATE VIEW durable.orchestrators WITH (security_barrier) AS

@@ -1,6 +1,6 @@
 -- Versions: of instances, of what they call, and those a hub runs.
 \ir include/setup.psql
-SELECT plan(110);
+SELECT plan(112);
 
 CREATE FUNCTION tells_version(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(durable.instance_version()); END $$;
 CREATE FUNCTION waits(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
@@ -101,6 +101,7 @@ SELECT is((SELECT string_agg(coalesce(version, 'NULL'), ',' ORDER BY seq) FROM d
 SELECT versioning();
 SELECT start('tells_version', id => 'none again');
 :run
+SELECT is((SELECT versioning FROM durable.queues WHERE task_hub = 'app'), NULL, 'no versioning');
 SELECT is(outcome('none again'), 'completed', 'what is not given to set_hub_versioning is reset');
 
 -- ---------------------------------------------------------------------------
@@ -206,6 +207,8 @@ SELECT is((SELECT turn FROM durable.history WHERE instance_id = 'pending'), NULL
 SELECT is((SELECT waiting_for FROM durable.instances WHERE instance_id = 'pending'), '{"version": {"hub": "1.0", "match": "strict"}}', 'scenario 141: the view says what it waits for');
 SELECT is((SELECT visible_at FROM durable.messages WHERE instance_id = 'pending'), 'infinity', 'scenario 141: its start is put off');
 SELECT is((SELECT status || ' ' || generation || ' ' || version FROM durable.instances WHERE instance_id = 'moving'), 'running 2 2.0', 'scenario 141: one that continued as another version waits, too');
+SELECT is((SELECT rejected || ' ' || versioning FROM durable.queues WHERE task_hub = 'app'), '2 {"version": "1.0", "match_strategy": "strict", "failure_strategy": "reject"}',
+	'the view of the hub says how many, and why');
 SELECT is((SELECT ready_turns || ' ' || coalesce((next_due > now() + interval '1 h')::text, 'none') FROM durable.queues WHERE task_hub = 'app'), '0 true', 'nothing is ready, nor due soon');
 -- Another version comes, and with it what is running is of a wrong one.
 SELECT versioning('3.0', 'strict');
