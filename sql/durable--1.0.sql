@@ -176,18 +176,20 @@ CREATE TABLE durable_store.activity_queue (
 	execution_id		uuid NOT NULL,
 	generation			bigint NOT NULL,
 	task_id				integer NOT NULL,
-	seq					integer NOT NULL,
+	seq					integer,
 	attempt				integer NOT NULL DEFAULT 1,
 	visible_at			timestamptz NOT NULL,
 	name				text NOT NULL,
 	version				text,
 	input				jsonb,
+	tags				jsonb,
 	PRIMARY KEY (task_hub, instance_id, execution_id, task_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 CREATE INDEX activity_queue_visible ON durable_store.activity_queue (task_hub, visible_at);
 COMMENT ON TABLE durable_store.activity_queue IS 'A row is an activity to run. It is deleted in the transaction that runs it.';
-COMMENT ON COLUMN durable_store.activity_queue.seq IS 'The history row (of generation) that holds the input.';
-COMMENT ON COLUMN durable_store.activity_queue.input IS 'The input when there is no history row: the execution continued as new in the turn that scheduled it.';
+COMMENT ON COLUMN durable_store.activity_queue.seq IS 'The history row (of generation) that holds input and tags; NULL: there is none, the execution continued as new in the turn that scheduled it.';
+COMMENT ON COLUMN durable_store.activity_queue.input IS 'The input when there is no history row.';
+COMMENT ON COLUMN durable_store.activity_queue.tags IS 'Its own tags when there is no history row.';
 COMMENT ON COLUMN durable_store.activity_queue.attempt IS 'Counts runs that the engine itself repeats (deadlock, serialization failure); retry policies schedule a new activity instead.';
 
 SELECT pg_catalog.pg_extension_config_dump('durable_store.hubs', '');
@@ -477,10 +479,10 @@ RETURNS void AS 'MODULE_PATHNAME', 'durable_raise_event' LANGUAGE C VOLATILE PAR
 COMMENT ON FUNCTION durable.raise_event(text, text, jsonb, text) IS
 'Sends an external event to an instance when the transaction commits. Buffered until awaited, case-insensitive, first in first out. A finished instance drops it. Error UD004: no such instance.';
 
-CREATE FUNCTION durable.terminate(instance_id text, reason text DEFAULT NULL, recursive boolean DEFAULT true, task_hub text DEFAULT NULL)
+CREATE FUNCTION durable.terminate(instance_id text, reason text DEFAULT NULL, recursive boolean DEFAULT true, cancel_running boolean DEFAULT false, task_hub text DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_terminate' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION durable.terminate(text, text, boolean, text) IS
-'Ends an instance with status terminated and the reason as output, at its next turn, or at once if it has not started. recursive: its sub-orchestrations too. Does nothing to a finished one. Activities already running go on; their results are dropped. Error UD004: no such instance.';
+COMMENT ON FUNCTION durable.terminate(text, text, boolean, boolean, text) IS
+'Ends an instance with status terminated and the reason as output, at its next turn, or at once if it has not started. recursive: its sub-orchestrations too. Does nothing to a finished one. Activities already scheduled run nevertheless, their results are dropped; with cancel_running they are taken out of the queue, and the statements of those that workers run now are cancelled when this transaction commits (57014), also for an instance that has finished before them. Error UD004: no such instance.';
 
 CREATE FUNCTION durable.suspend(instance_id text, reason text DEFAULT NULL, task_hub text DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_suspend' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -496,6 +498,26 @@ CREATE FUNCTION durable.purge(instance_id text, recursive boolean DEFAULT true, 
 RETURNS bigint AS 'MODULE_PATHNAME', 'durable_purge' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.purge(text, boolean, text) IS
 'Deletes a finished instance with its history and returns how many instances are gone: 0 when there is none or it is not finished. recursive: its finished sub-orchestrations too.';
+
+CREATE FUNCTION durable.purge_finished(
+	finished_before timestamptz DEFAULT NULL,
+	created_before timestamptz DEFAULT NULL,
+	statuses durable.status[] DEFAULT NULL,
+	max_count bigint DEFAULT NULL,
+	task_hub text DEFAULT NULL)
+RETURNS bigint AS 'MODULE_PATHNAME', 'durable_purge_finished' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.purge_finished(timestamptz, timestamptz, durable.status[], bigint, text) IS
+'Deletes finished instances with their history, those that finished first before others, and returns how many. All conditions that are not NULL must hold: finished before, created before, in one of the statuses; max_count: so many at most, for purging in portions. Never deletes one that has not finished. Not recursive: finished sub-orchestrations go by the same conditions.';
+
+CREATE FUNCTION durable.restart(instance_id text, new_instance_id text DEFAULT NULL, task_hub text DEFAULT NULL)
+RETURNS text AS 'MODULE_PATHNAME', 'durable_restart' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.restart(text, text, text) IS
+'Starts the orchestrator of an instance anew with the same input, version, tags and settings, and returns the instance id: its own, then it must have finished and is replaced, or new_instance_id, whatever state it is in. The new one has no parent and is not delayed. Errors: UD004 no such instance, UD010 not finished, UD003 new_instance_id belongs to an unfinished one.';
+
+CREATE FUNCTION durable.rewind(instance_id text, reason text DEFAULT NULL, task_hub text DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_rewind' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.rewind(text, text, text) IS
+'Lets a failed instance go on from where it failed: what succeeded stays and does not run again, the activities and sub-orchestrations whose failure was its end run again (failed sub-orchestrations are rewound, missing ones started anew, retries are counted from the beginning), and what its code did after it saw that failure is forgotten. Failures it had handled before stay. One that failed by an error of its own runs its code again, which helps once that is mended. Errors: UD004 no such instance, UD010 it has not failed, or it failed before it began.';
 
 CREATE FUNCTION durable.wait_for_completion(instance_id text, timeout interval DEFAULT '30 s', task_hub text DEFAULT NULL)
 RETURNS durable.instances AS 'MODULE_PATHNAME', 'durable_wait_for_completion' LANGUAGE C VOLATILE PARALLEL UNSAFE;

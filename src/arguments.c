@@ -4,10 +4,13 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
 #include "arguments.h"
+#include "core/runtime_state.h"
 #include "errors.h"
 #include "settings.h"
 
@@ -90,6 +93,27 @@ deadline_argument(FunctionCallInfo fcinfo, int arg)
 	if (interval_microseconds(PG_GETARG_INTERVAL_P(arg)) >= FOREVER_MICROSECONDS)
 		return DT_NOEND;
 	return GetCurrentTimestamp() + interval_microseconds(PG_GETARG_INTERVAL_P(arg));
+}
+
+void
+statuses_argument(ArrayType *array, const char *name, bool *statuses)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(array, ARR_ELEMTYPE(array), sizeof(Oid), true, TYPALIGN_INT, &elements, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		RuntimeStatus status;
+
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not contain nulls", name)));
+		if (runtime_status_from_name(DatumGetCString(DirectFunctionCall1(enum_out, elements[i])), &status))
+			statuses[status] = true;
+	}
 }
 
 static bool

@@ -21,6 +21,9 @@ extern void require_instance_id(const text *id);
 extern void require_not_negative(const Interval *interval, const char *name);
 extern void require_finite(TimestampTz time, const char *name);
 
+/* Sets the statuses (indexed by RuntimeStatus) of a durable.status[] argument. */
+extern void statuses_argument(ArrayType *array, const char *name, bool *statuses);
+
 /* Tags are a JSON object of strings. */
 extern void require_tags(Jsonb *tags);
 

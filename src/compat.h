@@ -57,4 +57,13 @@
 #define DURABLE_PROC_NUMBER (MyProc->pgprocno)
 #endif
 
+/* The settings that end a transaction from outside, which a role may have set for its clients. */
+#if PG_VERSION_NUM >= 170000
+#define DURABLE_TIMEOUT_SETTINGS \
+	"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"
+#else
+#define DURABLE_TIMEOUT_SETTINGS \
+	"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"
+#endif
+
 #endif							/* DURABLE_COMPAT_H */

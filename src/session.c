@@ -20,6 +20,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "compat.h"
 #include "core/runtime_state.h"
 #include "extension.h"
 #include "session.h"
@@ -48,12 +49,13 @@ set_session(const char *name, const char *value)
 void
 session_init_worker(void)
 {
+	static const char *const timeouts[] = {DURABLE_TIMEOUT_SETTINGS};
+
 	is_worker = true;
 	set_session("search_path", ENGINE_SEARCH_PATH);
 	set_session("jit", "off");	/* the engine's statements are short */
-	set_session("statement_timeout", "0");	/* not served in a worker anyway */
-	set_session("idle_in_transaction_session_timeout", "0");
-	set_session("lock_timeout", "0");	/* the engine waits for clients */
+	for (int i = 0; i < lengthof(timeouts); i++)
+		set_session(timeouts[i], "0");	/* the engine waits for clients */
 }
 
 /* The settings a worker's transactions commit with; read again each time for SIGHUP. */

@@ -29,6 +29,17 @@ extern bool shmem_attached(void);
 extern void worker_report_item(const char *kind, const char *instance_id,
 							   const char *name);
 
+/*
+ * This worker begins, or has ended, an activity of an instance, known by a
+ * hash: meanwhile it can be cancelled. A cancel that came too late for it is
+ * not felt by what the worker does next. Nothing outside a worker.
+ */
+extern void worker_begin_cancellable(uint64 instance_hash);
+extern void worker_end_cancellable(void);
+
+/* Cancels the activities of an instance that workers of this database run now. Neither allocates nor raises. */
+extern void shmem_cancel_activities(uint64 instance_hash);
+
 /* ---- slots of background processes ---- */
 
 typedef enum ProcessKind

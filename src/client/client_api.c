@@ -22,8 +22,10 @@
 #include "errors.h"
 #include "ids.h"
 #include "replay/orchestration_context.h"
+#include "store/activity_store.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
+#include "store/rewind_store.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(durable_start_instance);
@@ -31,7 +33,8 @@ PG_FUNCTION_INFO_V1(durable_raise_event);
 PG_FUNCTION_INFO_V1(durable_terminate);
 PG_FUNCTION_INFO_V1(durable_suspend);
 PG_FUNCTION_INFO_V1(durable_resume);
-PG_FUNCTION_INFO_V1(durable_purge);
+PG_FUNCTION_INFO_V1(durable_restart);
+PG_FUNCTION_INFO_V1(durable_rewind);
 
 /* The arguments of start_instance(). */
 enum
@@ -67,28 +70,6 @@ jsonb_or_null(FunctionCallInfo fcinfo, int arg, const char *what)
  * ------------------------------------------------------------------------
  */
 
-/* Sets the statuses of a durable.status[] argument. */
-static void
-read_statuses(ArrayType *array, bool *replace)
-{
-	Datum	   *elements;
-	bool	   *nulls;
-	int			n;
-
-	deconstruct_array(array, ARR_ELEMTYPE(array), sizeof(Oid), true, TYPALIGN_INT, &elements, &nulls, &n);
-	for (int i = 0; i < n; i++)
-	{
-		RuntimeStatus status;
-
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("replace_statuses must not contain nulls")));
-		if (runtime_status_from_name(DatumGetCString(DirectFunctionCall1(enum_out, elements[i])), &status))
-			replace[status] = true;
-	}
-}
-
 /* Replacing a live instance terminates it, so whoever allows that must allow replacing terminated ones. */
 static void
 check_reuse_policy(const ReusePolicy *policy)
@@ -99,6 +80,13 @@ check_reuse_policy(const ReusePolicy *policy)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("Invalid reusable statuses: cannot exclude 'Terminated' while also allowing reuse of running instances"),
 				 errhint("Add 'terminated' to replace_statuses.")));
+}
+
+static void
+replace_finished(ReusePolicy *policy)
+{
+	policy->replace[STATUS_COMPLETED] = policy->replace[STATUS_FAILED] =
+		policy->replace[STATUS_TERMINATED] = policy->replace[STATUS_CANCELED] = true;
 }
 
 static void
@@ -115,10 +103,9 @@ read_reuse_policy(FunctionCallInfo fcinfo, ReusePolicy *policy)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("if_exists must be 'error' or 'skip', not '%s'", if_exists)));
 	if (!PG_ARGISNULL(S_REPLACE_STATUSES))
-		read_statuses(PG_GETARG_ARRAYTYPE_P(S_REPLACE_STATUSES), policy->replace);
+		statuses_argument(PG_GETARG_ARRAYTYPE_P(S_REPLACE_STATUSES), "replace_statuses", policy->replace);
 	else if (!policy->skip)
-		policy->replace[STATUS_COMPLETED] = policy->replace[STATUS_FAILED] =
-			policy->replace[STATUS_TERMINATED] = policy->replace[STATUS_CANCELED] = true;
+		replace_finished(policy);
 	check_reuse_policy(policy);
 }
 
@@ -308,7 +295,49 @@ durable_raise_event(PG_FUNCTION_ARGS)
 static Jsonb *
 reason_argument(FunctionCallInfo fcinfo, int arg)
 {
-	return PG_ARGISNULL(arg) ? NULL : json_string(text_to_cstring(PG_GETARG_TEXT_PP(arg)));
+	Jsonb	   *reason = PG_ARGISNULL(arg) ? NULL : json_string(text_to_cstring(PG_GETARG_TEXT_PP(arg)));
+
+	check_payload_size(reason, "reason");
+	return reason;
+}
+
+static void
+cancel_at_commit(const Hub *hub, const char *instance_id)
+{
+	if (!cancel_activities_at_commit(hub->name, instance_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_LIMIT_EXCEEDED),
+				 errmsg("too many instances to cancel running activities of in one transaction"),
+				 errhint("Terminate them in several transactions, or without cancel_running.")));
+}
+
+static HistoryEvent *
+terminated_event(Jsonb *reason, bool recursive)
+{
+	HistoryEvent *event = history_event_make(EVENT_EXECUTION_TERMINATED, clock_now());
+
+	event->payload = reason;
+	event->recurse = recursive;
+	return event;
+}
+
+/*
+ * Queued activities of the instances go; those that run are cancelled at
+ * commit. Descendants are told now, not by their parents: the failure of what
+ * is cancelled must not reach them first.
+ */
+static void
+cancel_activities(const Hub *hub, const char *instance_id, bool recursive, Jsonb *reason)
+{
+	List	   *ids = store_drop_queued_activities(hub->name, instance_id, recursive);
+	ListCell   *lc;
+
+	foreach(lc, ids)
+	{
+		if (strcmp(lfirst(lc), instance_id) != 0)
+			send_message(hub, lfirst(lc), terminated_event(reason, true));
+		cancel_at_commit(hub, lfirst(lc));
+	}
 }
 
 Datum
@@ -317,19 +346,20 @@ durable_terminate(PG_FUNCTION_ARGS)
 	Hub			hub;
 	RuntimeStatus status;
 	char	   *instance_id;
-	HistoryEvent *event;
+	Jsonb	   *reason;
 
 	require_argument(fcinfo, 2, "recursive");
-	instance_id = recipient(fcinfo, 3, &hub, &status);
+	require_argument(fcinfo, 3, "cancel_running");
+	instance_id = recipient(fcinfo, 4, &hub, &status);
+	reason = reason_argument(fcinfo, 1);
+	if (PG_GETARG_BOOL(3))
+		cancel_activities(&hub, instance_id, PG_GETARG_BOOL(2), reason);
 	if (runtime_status_is_finished(status))
 		PG_RETURN_VOID();
-	event = history_event_make(EVENT_EXECUTION_TERMINATED, clock_now());
-	event->payload = reason_argument(fcinfo, 1);
-	event->recurse = PG_GETARG_BOOL(2);
 	if (status == STATUS_PENDING &&
-		store_terminate_pending(hub.name, instance_id, event->payload, event->timestamp))
+		store_terminate_pending(hub.name, instance_id, reason, clock_now()))
 		PG_RETURN_VOID();
-	send_message(&hub, instance_id, event);
+	send_message(&hub, instance_id, terminated_event(reason, PG_GETARG_BOOL(2)));
 	PG_RETURN_VOID();
 }
 
@@ -359,14 +389,107 @@ durable_resume(PG_FUNCTION_ARGS)
 	return send_control(fcinfo, EVENT_EXECUTION_RESUMED);
 }
 
-Datum
-durable_purge(PG_FUNCTION_ARGS)
+/* ------------------------------------------------------------------------
+ * Again
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * What is registered for its name and version now, else the function it had;
+ * one that failed to start has only the name it was asked for by.
+ */
+static void
+find_code_again(const Hub *hub, NewInstance *instance)
 {
+	char	   *function = registered_orchestrator_function(hub->name, instance->name, instance->version);
+
+	if (function != NULL)
+		instance->function = function;
+	else if (strchr(instance->function, '(') == NULL)
+		instance->function = orchestrator_function(hub->name, instance->name, instance->version);
+}
+
+/* What the start of an instance said, for another one like it; its status. */
+static RuntimeStatus
+read_start_of(const Hub *hub, const char *instance_id, NewInstance *instance)
+{
+	RuntimeStatus status;
+
+	memset(instance, 0, sizeof(NewInstance));
+	if (!store_read_start(hub->name, instance_id, instance, &status))
+		no_such_instance(hub, instance_id);
+	find_code_again(hub, instance);
+	instance->created_at = clock_now();
+	instance->start_at = DT_NOBEGIN;
+	make_time_ordered_uuid(instance->created_at, &instance->execution_id);
+	return status;
+}
+
+static void
+require_finished(const char *instance_id, RuntimeStatus status)
+{
+	if (!runtime_status_is_finished(status))
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_WRONG_STATE),
+				 errmsg("instance \"%s\" cannot be restarted under its own id before it has finished", instance_id),
+				 errdetail("Its status is %s.", runtime_status_name(status)),
+				 errhint("Give new_instance_id to start another one like it, or terminate it first.")));
+}
+
+/* The same orchestrator with the same input, version and tags: under the same id, or another one. */
+Datum
+durable_restart(PG_FUNCTION_ARGS)
+{
+	ReusePolicy policy = {{0}};
+	NewInstance instance;
 	Hub			hub;
+	RuntimeStatus status;
+	char	   *instance_id;
 
 	client_call_begin(fcinfo);
 	require_argument(fcinfo, 0, "instance_id");
-	require_argument(fcinfo, 1, "recursive");
+	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (!PG_ARGISNULL(1))
+		require_instance_id(PG_GETARG_TEXT_PP(1));
 	hub_to_look_in(fcinfo, 2, &hub);
-	PG_RETURN_INT64(store_purge_instance(hub.name, text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_BOOL(1)));
+	status = read_start_of(&hub, instance_id, &instance);
+	instance.instance_id = PG_ARGISNULL(1) ? instance_id : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (strcmp(instance.instance_id, instance_id) == 0)
+		require_finished(instance_id, status);
+	replace_finished(&policy);
+	(void) start_or_replace(&hub, &instance, &policy);
+	PG_RETURN_TEXT_P(cstring_to_text(instance.instance_id));
+}
+
+static void
+refuse_rewind(const Hub *hub, const char *instance_id, const RewindRefusal *refusal)
+{
+	if (!refusal->exists)
+		no_such_instance(hub, instance_id);
+	if (refusal->status == STATUS_FAILED)
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_WRONG_STATE),
+				 errmsg("instance \"%s\" failed before it began: there is nothing to rewind", instance_id),
+				 errhint("Use durable.restart().")));
+	ereport(ERROR,
+			(errcode(ERRCODE_DURABLE_WRONG_STATE),
+			 errmsg("only a failed instance can be rewound, \"%s\" is %s", instance_id, runtime_status_name(refusal->status)),
+			 runtime_status_is_finished(refusal->status) ? errhint("durable.restart() starts it anew.") : 0));
+}
+
+Datum
+durable_rewind(PG_FUNCTION_ARGS)
+{
+	Hub			hub;
+	RewindRefusal refusal;
+	char	   *instance_id;
+
+	client_call_begin(fcinfo);
+	require_argument(fcinfo, 0, "instance_id");
+	require_instance_id(PG_GETARG_TEXT_PP(0));
+	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	hub_to_look_in(fcinfo, 2, &hub);
+	if (!store_begin_rewind(hub.name, instance_id, reason_argument(fcinfo, 1), clock_now(), &refusal))
+		refuse_rewind(&hub, instance_id, &refusal);
+	PG_RETURN_VOID();
 }

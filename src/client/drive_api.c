@@ -70,13 +70,21 @@ refuse_nested(const char *name)
 			 errhint("Call it as a statement of its own.")));
 }
 
-/* Is the function part of the top-level query itself, not of something that query calls? */
+/*
+ * Is the function part of the top-level query itself, not of something that
+ * query calls? A procedural language's cursors are portals, too, but their
+ * rows go to SPI.
+ */
 static bool
 is_top_level_query(FunctionCallInfo fcinfo)
 {
-	return current_execution == NULL &&
-		ActivePortal != NULL && (ActivePortal->cursorOptions & CURSOR_OPT_HOLD) == 0 && ActivePortal->queryDesc != NULL && ActivePortal->queryDesc->estate != NULL &&
-		fcinfo->flinfo->fn_mcxt == ActivePortal->queryDesc->estate->es_query_cxt;
+	QueryDesc  *query;
+
+	if (current_execution != NULL || ActivePortal == NULL || (ActivePortal->cursorOptions & CURSOR_OPT_HOLD) != 0)
+		return false;
+	query = ActivePortal->queryDesc;
+	return query != NULL && query->estate != NULL && query->dest->mydest != DestSPI &&
+		fcinfo->flinfo->fn_mcxt == query->estate->es_query_cxt;
 }
 
 /* Is the running top-level statement CALL of this very procedure? */

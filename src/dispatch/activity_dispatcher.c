@@ -172,6 +172,7 @@ flush_what_led_here(const ClaimedActivity *activity)
 static void
 execute_activity(const char *task_hub, const ClaimedActivity *activity, ActivityOutcome *outcome)
 {
+	SandboxOutcome result;
 	ActivityCall call = {0};
 	ExecutionInfo execution = {0};
 	Sandbox		sandbox = {0};
@@ -190,7 +191,10 @@ execute_activity(const char *task_hub, const ClaimedActivity *activity, Activity
 	sandbox.timeout_ms = timeout_of(activity);
 	if (activity->registration.external)
 		flush_what_led_here(activity);
-	switch (sandbox_run(&sandbox, call_and_check, &call, &error))
+	activity_begins(task_hub, activity->instance_id);
+	result = sandbox_run(&sandbox, call_and_check, &call, &error);
+	activity_ends();
+	switch (result)
 	{
 		case SANDBOX_OK:
 			outcome->result = call.result;
@@ -224,11 +228,16 @@ run_activity(const char *task_hub, const ClaimedActivity *activity)
 	ActivityOutcome outcome = {0};
 	int			deaths;
 
+	if (activity->is_lost)
+	{
+		store_finish_activity(task_hub, activity, NULL, NULL, clock_now());
+		return;
+	}
 	worker_report_item("activity", activity->instance_id, psprintf("%s#%d", activity->name, activity->task_id));
 	deaths = suspect_take(&key);
 	if (deaths == SUSPECT_MUST_WAIT)
 	{
-		store_repeat_activity(task_hub, activity, clock_now() + SUSPECT_INTERVAL);
+		store_repeat_activity(task_hub, activity, activity->attempt, clock_now() + SUSPECT_INTERVAL);
 		return;
 	}
 	if (deaths >= setting_max_dispatch_attempts)
@@ -236,7 +245,7 @@ run_activity(const char *task_hub, const ClaimedActivity *activity)
 	else
 		execute_activity(task_hub, activity, &outcome);
 	if (outcome.repeat)
-		store_repeat_activity(task_hub, activity, repeat_time(activity));
+		store_repeat_activity(task_hub, activity, activity->attempt + 1, repeat_time(activity));
 	else
 		store_finish_activity(task_hub, activity, outcome.result, outcome.failure, clock_now());
 }
@@ -254,7 +263,7 @@ record_error(const char *task_hub, const ClaimedActivity *activity, const ErrorD
 	if (store_reclaim_activity(task_hub, activity))
 	{
 		if (error_is_conflict(error) || error_is_circumstantial(error))
-			store_repeat_activity(task_hub, activity, repeat_time(activity));
+			store_repeat_activity(task_hub, activity, activity->attempt + 1, repeat_time(activity));
 		else
 			store_finish_activity(task_hub, activity, NULL, failure_from_error(error, false), clock_now());
 	}
@@ -344,31 +353,34 @@ static DispatchResult
 run_one(const char *task_hub)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Attempt		attempt = {task_hub, NIL, NULL};
+	Attempt    *attempt = palloc0(sizeof(Attempt));
 	ErrorData  *volatile error = NULL;
 	volatile DispatchResult result = DISPATCH_DONE;
 
+	attempt->task_hub = task_hub;
 	PG_TRY();
 	{
-		result = try_activity(&attempt);
+		result = try_activity(attempt);
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
+		activity_ends();
 		work_item_abort();
+		sandbox_reset();
 		suspect_release();
 		MemoryContextSwitchTo(context);
 	}
 	PG_END_TRY();
 	if (error == NULL)
 		return result;
-	if (attempt.activity == NULL ||
+	if (attempt->activity == NULL ||
 		(!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED))
 		ReThrowError(error);
-	record_error(task_hub, attempt.activity, error);
-	offer_slot(&attempt);
+	record_error(task_hub, attempt->activity, error);
+	offer_slot(attempt);
 	return DISPATCH_DONE;
 }
 

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -158,7 +159,7 @@ static Datum
 convert_by_query(Jsonb *json, Oid type, bool *isnull)
 {
 	char	   *query = psprintf("SELECT x.v FROM pg_catalog.jsonb_to_record(pg_catalog.jsonb_build_object('v', $1)) AS x(v %s)",
-								 format_type_be_qualified(type));
+								 format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 	MemoryContext caller = CurrentMemoryContext;
 	Oid			types[1] = {JSONBOID};
 	Datum		values[1] = {JsonbPGetDatum(json)};
@@ -364,29 +365,98 @@ map_arguments(const ActivityFunction *function, Jsonb *input, Datum *values, cha
  * ------------------------------------------------------------------------
  */
 
+/* Are there other functions of the name in the schema? */
+static bool
+is_overloaded(const ActivityFunction *function)
+{
+	List	   *names = list_make2(makeString(get_namespace_name(get_func_namespace(function->oid))),
+								   makeString(get_func_name(function->oid)));
+	FuncCandidateList candidates = FuncnameGetCandidates(names, -1, NIL, false, false, false, true);
+
+	return candidates != NULL && candidates->next != NULL;
+}
+
+/* The default of an argument (counted from 1, OUT arguments too) as SQL, NULL if it has none. */
+static char *
+default_expression(Oid function, int arg)
+{
+	Datum		expression;
+	LOCAL_FCINFO(fcinfo, 2);
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 2, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = ObjectIdGetDatum(function);
+	fcinfo->args[1].value = Int32GetDatum(arg);
+	fcinfo->args[0].isnull = fcinfo->args[1].isnull = false;
+	expression = pg_get_function_arg_default(fcinfo);
+	return fcinfo->isnull ? NULL : TextDatumGetCString(expression);
+}
+
+/* The defaults as SQL, in the place of their input arguments: the last of these have them. */
+static char **
+default_expressions(const ActivityFunction *function)
+{
+	char	  **defaults = palloc0(sizeof(char *) * (MAX_ACTIVITY_ARGS + 1));
+	int			n = function->n_args - function->n_defaults;
+
+	for (int arg = 1; n < function->n_args && arg <= FUNC_MAX_ARGS; arg++)
+	{
+		defaults[n] = default_expression(function->oid, arg);
+		if (defaults[n] != NULL)
+			n++;
+	}
+	return defaults;
+}
+
+static void
+append_argument_name(StringInfo query, const ActivityFunction *function, int arg, bool by_name)
+{
+	if (OidIsValid(function->variadic) && arg == function->n_args - 1)
+		appendStringInfoString(query, "VARIADIC ");
+	if (by_name && function->names && function->names[arg] && function->names[arg][0])
+		appendStringInfo(query, "%s => ", quote_identifier(function->names[arg]));
+}
+
+/*
+ * a => $1, b => $2. What is not given is left to the function's defaults,
+ * unless another function of the name might then be meant: then all arguments
+ * are spelled out in their order, and fit this one best.
+ */
+static void
+append_arguments(StringInfo query, const ActivityFunction *function, uint64 given)
+{
+	char	  **defaults = is_overloaded(function) ? default_expressions(function) : NULL;
+	const char *separator = "";
+	int			param = 0;
+
+	for (int i = 0; i < function->n_args; i++)
+	{
+		bool		is_given = (given & (UINT64CONST(1) << i)) != 0;
+
+		if (!is_given && (defaults == NULL || defaults[i] == NULL))
+			continue;
+		appendStringInfoString(query, separator);
+		separator = ", ";
+		append_argument_name(query, function, i, defaults == NULL);
+		if (is_given)
+			appendStringInfo(query, "$%d", ++param);
+		else
+			appendStringInfo(query, "(%s)::%s", defaults[i],
+							 format_type_extended(function->types[i], -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+	}
+}
+
 /* SELECT to_jsonb(f(a => $1, b => $2)), or less where the result is jsonb or nothing. */
 static char *
 call_query(const ActivityFunction *function, uint64 given)
 {
 	bool		plain = function->result_type == VOIDOID || function->result_type == JSONBOID;
 	StringInfoData query;
-	int			param = 0;
 
 	initStringInfo(&query);
 	appendStringInfo(&query, "SELECT %s%s(", plain ? "" : "pg_catalog.to_jsonb(",
 					 quote_qualified_identifier(get_namespace_name(get_func_namespace(function->oid)),
 												get_func_name(function->oid)));
-	for (int i = 0; i < function->n_args; i++)
-	{
-		if (!(given & (UINT64CONST(1) << i)))
-			continue;
-		appendStringInfoString(&query, param > 0 ? ", " : "");
-		if (OidIsValid(function->variadic) && i == function->n_args - 1)
-			appendStringInfoString(&query, "VARIADIC ");
-		if (function->names && function->names[i] && function->names[i][0])
-			appendStringInfo(&query, "%s => ", quote_identifier(function->names[i]));
-		appendStringInfo(&query, "$%d", ++param);
-	}
+	append_arguments(&query, function, given);
 	appendStringInfoString(&query, plain ? ")" : "))");
 	return query.data;
 }

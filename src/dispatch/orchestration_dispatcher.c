@@ -29,6 +29,7 @@
 #include "shmem.h"
 #include "store/inbox_store.h"
 #include "store/instance_store.h"
+#include "store/rewind_store.h"
 #include "suspects.h"
 
 /* Continue-as-new runs on in the same episode; this often at most (Go has the same limit). */
@@ -231,6 +232,8 @@ run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
 		state = next_generation(state, result);
 		if (result->new_version != NULL && !switch_version(state, outbox))
 			return state;
+		if (state->status == STATUS_SUSPENDED)
+			return state;		/* it begins when it is resumed */
 	}
 	continue_later(state, outbox, clock_now());
 	return state;
@@ -269,30 +272,68 @@ pass_on_termination(const FetchedInstance *fetched, TimestampTz now)
 
 		if (message->type != EVENT_EXECUTION_TERMINATED || !message->recurse)
 			continue;
-		store_terminate_children(fetched->state->task_hub, fetched->state->instance_id, message->payload, now);
+		store_terminate_children(fetched->state->task_hub, fetched->state->instance_id, &fetched->state->execution_id,
+								 message->payload, now);
 		return;
 	}
 }
 
-/* Runs the code, unless it may not run any more. */
+static Jsonb *
+rewind_reason(List *accepted)
+{
+	ListCell   *lc;
+
+	foreach(lc, accepted)
+		if (((HistoryEvent *) lfirst(lc))->type == EVENT_EXECUTION_REWOUND)
+			return ((HistoryEvent *) lfirst(lc))->payload;
+	return NULL;
+}
+
+/* Takes a failed execution back; returns the messages that still matter to it. */
+static List *
+rewind_turn(Checkpoint *checkpoint, RuntimeState *state, List *accepted, TimestampTz now)
+{
+	Rewind	   *rewind = palloc0(sizeof(Rewind));
+
+	rewind->point = orchestration_find_failure(state);
+	rewind->plan = rewind_history(state, rewind->point,
+								  store_read_rewind_facts(state, rewind_children(state)), now);
+	rewind->reason = rewind_reason(accepted);
+	checkpoint->rewind = rewind;
+	return rewind_messages(accepted, rewind->point);
+}
+
 static void
-run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, int patience_ms, TimestampTz now)
+begin_turn(RuntimeState *state, List *accepted, TimestampTz now)
+{
+	ListCell   *lc;
+
+	runtime_state_begin_turn(state, now);
+	foreach(lc, accepted)
+		runtime_state_add_event(state, lfirst(lc));
+}
+
+/* Runs the code, unless it may not run any more. NULL: it has to wait for another turn, or patience ran out. */
+static RuntimeState *
+run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, int patience_ms, TimestampTz now)
 {
 	WorkItemKey key = {state->task_hub, state->instance_id, state->execution_id.data, NO_TASK_ID};
 	int			deaths = suspect_take(&key);
+	bool		is_poisoned = deaths >= setting_max_dispatch_attempts;
 
 	if (deaths == SUSPECT_MUST_WAIT)
-	{
-		checkpoint->state = NULL;
-		return;
-	}
-	if (deaths >= setting_max_dispatch_attempts)
+		return NULL;
+	if (rewind_is_due(state) && !is_poisoned)
+		accepted = rewind_turn(checkpoint, state, accepted, now);
+	begin_turn(state, accepted, now);
+	if (is_poisoned)
 		fail_instance(state, poisoned_failure(deaths), &checkpoint->outbox, now);
 	else if (list_length(state->past_events) > setting_max_history_events)
 		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, now);
 	else
-		checkpoint->state = run_generations(state, patience_ms, &checkpoint->outbox);
+		state = run_generations(state, patience_ms, &checkpoint->outbox);
 	suspect_release();
+	return state;
 }
 
 /*
@@ -307,7 +348,6 @@ run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure)
 	RuntimeState *state = fetched->state;
 	TimestampTz now = clock_now();
 	List	   *accepted = reconcile_messages(state, fetched->messages);
-	ListCell   *lc;
 
 	checkpoint->fetched = fetched;
 	checkpoint->state = state;
@@ -317,13 +357,13 @@ run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure)
 		return checkpoint;
 	worker_report_item("turn", state->instance_id, state->name);
 	checkpoint->ran = true;
-	runtime_state_begin_turn(state, now);
-	foreach(lc, accepted)
-		runtime_state_add_event(state, lfirst(lc));
 	if (failure)
+	{
+		begin_turn(state, accepted, now);
 		fail_instance(state, failure, &checkpoint->outbox, now);
+	}
 	else
-		run_orchestrator(checkpoint, state, patience_ms, now);
+		checkpoint->state = run_orchestrator(checkpoint, state, accepted, patience_ms, now);
 	if (checkpoint->state == NULL)
 		return NULL;
 	resolve_children(checkpoint);
@@ -476,6 +516,7 @@ catch_error(MemoryContext context)
 	error = CopyErrorData();
 	FlushErrorState();
 	work_item_abort();
+	orchestration_reset();
 	suspect_release();
 	MemoryContextSwitchTo(context);
 	return error;

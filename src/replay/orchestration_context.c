@@ -112,6 +112,7 @@ add_task(OrchestrationContext *context, TaskKind kind, const char *name)
 	task->name = name;
 	task->action_id = -1;
 	task->retry_timer_id = -1;
+	task->seen_failed_at = -1;
 	context->tasks = lappend(context->tasks, task);
 	MemoryContextSwitchTo(old);
 	return task;
@@ -555,6 +556,23 @@ resume_orchestration(OrchestrationContext *context)
 	context->held = NIL;
 }
 
+/* What failed is asked for again: its retries are counted anew. */
+static void
+renew_retries(OrchestrationContext *context)
+{
+	ListCell   *lc;
+
+	foreach(lc, context->tasks)
+	{
+		Task	   *task = lfirst(lc);
+
+		if (task->state != TASK_PENDING || task->retry == NULL)
+			continue;
+		task->attempts = Min(task->attempts, 1);
+		task->first_attempt_at = context->time;
+	}
+}
+
 /* The effect of an event (semantics.md 4.1); false if the code has to stop. */
 static bool
 apply_event(OrchestrationContext *context, HistoryEvent *event)
@@ -595,6 +613,9 @@ apply_event(OrchestrationContext *context, HistoryEvent *event)
 			return true;
 		case EVENT_EXECUTION_RESUMED:
 			resume_orchestration(context);
+			return true;
+		case EVENT_EXECUTION_REWOUND:
+			renew_retries(context);
 			return true;
 		default:
 			return true;		/* no effect on replay */
@@ -677,6 +698,13 @@ orchestration_await(OrchestrationContext *context, Task *task)
 		feed_or_unwind(context);
 }
 
+void
+orchestration_show_task(OrchestrationContext *context, Task *task)
+{
+	if (task->state == TASK_FAILED && task->seen_failed_at < 0)
+		task->seen_failed_at = context->next_id;
+}
+
 /* Of the tasks that are finished the one that was first; NULL if none is. */
 static Task *
 first_finished(Task **tasks, int n_tasks)
@@ -714,5 +742,6 @@ orchestration_await_any(OrchestrationContext *context, Task **tasks, int n_tasks
 	}
 	for (int i = 0; i < n_tasks; i++)
 		stand_back(context, tasks[i]);
+	orchestration_show_task(context, winner);
 	return winner;
 }

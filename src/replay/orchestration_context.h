@@ -44,6 +44,7 @@ typedef struct Task
 	Jsonb	   *result;
 	Jsonb	   *failure;
 	int			raised_code;	/* SQLSTATE its failure was raised with, if it was */
+	int			seen_failed_at; /* number of actions when the code first saw that it failed; -1: it did not */
 	int			completion_order;	/* from 1 */
 	uint64		await_stamp;	/* the await_any() that looks at it */
 	bool		registered;		/* events: in the queue of waiters */
@@ -142,6 +143,9 @@ extern void orchestration_attend(OrchestrationContext *context, Task *task);
 /* Waits; does not return when the events run out. Raises no failures of tasks. */
 extern void orchestration_await(OrchestrationContext *context, Task *task);
 extern Task *orchestration_await_any(OrchestrationContext *context, Task **tasks, int n_tasks);
+
+/* Notes that the code sees a task that has finished, so that a rewind knows what came after a failure. */
+extern void orchestration_show_task(OrchestrationContext *context, Task *task);
 
 /* Throws the error that unwinds the code, for the reason in the context. */
 extern void orchestration_unwind(OrchestrationContext *context) pg_attribute_noreturn();

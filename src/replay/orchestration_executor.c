@@ -278,6 +278,7 @@ conclude_error(OrchestrationContext *context, const ErrorData *error, TurnResult
 	failure.hint = error->hint;
 	failure.context = error->context;
 	failure.inner = task->failure;
+	failure.non_retriable = failure_is_non_retriable(task->failure);
 	fail_with(result, &failure);
 }
 
@@ -394,6 +395,23 @@ collect_result(OrchestrationContext *context, SandboxOutcome outcome, TurnResult
 	result->custom_status = context->custom_status;
 }
 
+/* Feeds events up to the start; false if there is none. */
+static bool
+feed_start(OrchestrationContext *context)
+{
+	while (!context->started && orchestration_feed_event(context))
+		;
+	return context->started;
+}
+
+/* An error that is not the code's own fault: the turn has to be repeated. */
+static bool
+must_repeat(OrchestrationContext *context, SandboxOutcome outcome, const ErrorData *error)
+{
+	return outcome == SANDBOX_ERROR && context->stop_reason == NOT_STOPPED &&
+		error_is_circumstantial(error) && task_behind_error(context, error) == NULL;
+}
+
 TurnResult *
 orchestration_execute(RuntimeState *state, int patience_ms)
 {
@@ -405,17 +423,86 @@ orchestration_execute(RuntimeState *state, int patience_ms)
 	ErrorData  *error;
 	SandboxOutcome outcome;
 
-	while (!context->started && orchestration_feed_event(context))
-		;
-	if (!context->started)
+	if (!feed_start(context))
 		return result;
 	outcome = run_code(context, &call, impatient ? patience_ms : setting_orchestrator_timeout, &error);
 	if (outcome == SANDBOX_TIMED_OUT && impatient)
 		return NULL;
-	if (outcome == SANDBOX_ERROR && context->stop_reason == NOT_STOPPED &&
-		error_is_circumstantial(error) && task_behind_error(context, error) == NULL)
+	if (must_repeat(context, outcome, error))
 		ReThrowError(error);
 	conclude_code(context, outcome, call.output, error, result);
 	collect_result(context, outcome, result);
 	return result;
+}
+
+/* The history without the failure it ends with. */
+static RuntimeState *
+state_before_failure(const RuntimeState *state)
+{
+	RuntimeState *before = palloc(sizeof(RuntimeState));
+	ListCell   *lc;
+
+	*before = *state;
+	before->past_events = before->new_events = NIL;
+	foreach(lc, state->past_events)
+		if (((HistoryEvent *) lfirst(lc))->type != EVENT_EXECUTION_COMPLETED)
+			before->past_events = lappend(before->past_events, lfirst(lc));
+	return before;
+}
+
+/* The task whose failure was the end: the error is its own, or was made of it in a handler. */
+static const Task *
+fatal_task(OrchestrationContext *context, const ErrorData *error)
+{
+	const Task *task = task_behind_error(context, error);
+
+	if (task == NULL && context->raised != NIL)
+		task = llast(context->raised);
+	return task;
+}
+
+/* What is undone with a failure: all others that the code had not seen before it. */
+static RewindPoint *
+point_of_failure(OrchestrationContext *context, const Task *fatal)
+{
+	RewindPoint *point = palloc0(sizeof(RewindPoint));
+	ListCell   *lc;
+
+	point->first_forgotten_id = FORGET_NOTHING;
+	if (fatal == NULL)
+		return point;
+	point->first_forgotten_id = fatal->seen_failed_at;
+	foreach(lc, context->tasks)
+	{
+		const Task *task = lfirst(lc);
+
+		if (task->state == TASK_FAILED &&
+			(task->seen_failed_at < 0 || task->seen_failed_at >= fatal->seen_failed_at))
+			point->failed_ids = lappend_int(point->failed_ids, task->action_id);
+	}
+	return point;
+}
+
+RewindPoint *
+orchestration_find_failure(const RuntimeState *state)
+{
+	OrchestrationContext *context = orchestration_context_make(state_before_failure(state));
+	OrchestratorCall call = {0};
+	ErrorData  *error;
+	SandboxOutcome outcome;
+
+	if (!feed_start(context))
+		return point_of_failure(context, NULL);
+	outcome = run_code(context, &call, setting_orchestrator_timeout, &error);
+	if (must_repeat(context, outcome, error))
+		ReThrowError(error);
+	return point_of_failure(context, outcome == SANDBOX_ERROR && context->stop_reason == NOT_STOPPED ?
+							fatal_task(context, error) : NULL);
+}
+
+void
+orchestration_reset(void)
+{
+	current_orchestration = NULL;
+	sandbox_reset();
 }

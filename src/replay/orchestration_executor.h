@@ -6,6 +6,7 @@
 #define DURABLE_ORCHESTRATION_EXECUTOR_H
 
 #include "core/decisions.h"
+#include "core/rewind.h"
 
 /*
  * Replays the past events and plays the new ones, and says what came of it;
@@ -17,9 +18,18 @@
 extern TurnResult *orchestration_execute(RuntimeState *state, int patience_ms);
 
 /*
+ * Replays a failed execution to find out what its code failed of. Throws what
+ * orchestration_execute() throws.
+ */
+extern RewindPoint *orchestration_find_failure(const RuntimeState *state);
+
+/*
  * Checks that a function can be an orchestrator: one jsonb argument or none,
  * returning jsonb or void, not a set. Raises an error that says what is wrong.
  */
 extern void orchestrator_check(Oid function, const char *name);
+
+/* After an error that went through orchestration_execute(): nothing runs any more. */
+extern void orchestration_reset(void);
 
 #endif							/* DURABLE_ORCHESTRATION_EXECUTOR_H */

@@ -197,6 +197,7 @@ raise_failure(OrchestrationContext *context, Task *task)
 
 	context->raised = lappend(context->raised, task);
 	MemoryContextSwitchTo(old);
+	orchestration_show_task(context, task);
 	task->raised_code = sqlstate_to_raise(failure_field(task->failure, "sqlstate"));
 	ereport(ERROR,
 			(errcode(task->raised_code),

@@ -54,7 +54,6 @@ time_limit_register(void)
 static void
 time_limit_start(int timeout_ms)
 {
-	timed_out = false;
 	if (timeout_ms <= 0)
 		return;
 	time_limit_register();
@@ -120,6 +119,7 @@ sandbox_run(const Sandbox *sandbox, SandboxBody body, void *arg, ErrorData **err
 	volatile bool ok = false;
 
 	*error = NULL;
+	timed_out = false;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	current_execution = sandbox->execution;
@@ -150,6 +150,13 @@ sandbox_run(const Sandbox *sandbox, SandboxBody body, void *arg, ErrorData **err
 	return ok ? SANDBOX_OK : SANDBOX_ERROR;
 }
 
+void
+sandbox_reset(void)
+{
+	time_limit_stop();
+	current_execution = NULL;
+}
+
 bool
 error_is_conflict(const ErrorData *error)
 {
@@ -157,12 +164,21 @@ error_is_conflict(const ErrorData *error)
 		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
 }
 
+/* Did PL/pgSQL's RAISE make it? Then the code means what it says. */
+static bool
+is_raised_by_code(const ErrorData *error)
+{
+	return error->funcname && strcmp(error->funcname, "exec_stmt_raise") == 0;
+}
+
 bool
 error_is_circumstantial(const ErrorData *error)
 {
+	if (is_raised_by_code(error))
+		return false;
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES)
 		return true;
-	/* a cancel that did not come from RAISE in the code itself */
+	/* a cancel from outside */
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		return error->funcname && strcmp(error->funcname, "ProcessInterrupts") == 0;
 	return false;

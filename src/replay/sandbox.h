@@ -47,6 +47,9 @@ typedef void (*SandboxBody) (void *arg);
  */
 extern SandboxOutcome sandbox_run(const Sandbox *sandbox, SandboxBody body, void *arg, ErrorData **error);
 
+/* After an error that sandbox_run() itself threw: no user code runs any more. */
+extern void sandbox_reset(void);
+
 /* Moves the pinned time of the sandbox that runs now. */
 extern void sandbox_pin_time(TimestampTz now);
 

@@ -14,20 +14,25 @@
 #include "store/store.h"
 #include "wake.h"
 
-/* The nearest registration comes with it: see registry_store.h. */
+/*
+ * An activity whose history row is gone, or is another instance's, is lost:
+ * the instance was purged or replaced while it ran, and then its process died.
+ * The nearest registration comes with it: see registry_store.h.
+ */
 #define CLAIM_ACTIVITY(condition) \
 	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version," \
-	" coalesce(q.input, h.payload), i.settings, i.generation, i.version, i.parent_instance_id," \
-	" CASE WHEN h.tags IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || h.tags END," \
+	" coalesce(q.input, h.payload), i.settings, i.version, i.parent_instance_id," \
+	" CASE WHEN coalesce(q.tags, h.tags) IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || coalesce(q.tags, h.tags) END," \
+	" q.seq IS NOT NULL AND (h.seq IS NULL OR (i.generation = q.generation AND i.execution_id <> q.execution_id))," \
 	" r.version, r.function, r.timeout_ms, r.max_concurrency, r.external, q.xmin" \
-	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input," \
+	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input, a.tags," \
 	"        CASE WHEN a.visible_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN a.xmin END AS xmin" \
 	"       FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$3") ")" \
 	condition \
 	"       ORDER BY a.visible_at LIMIT 1 FOR UPDATE OF a SKIP LOCKED) q" \
-	" LEFT JOIN LATERAL (SELECT h.payload, h.tags FROM durable_store.history h WHERE h.task_hub = $1" \
+	" LEFT JOIN LATERAL (SELECT h.seq, h.payload, h.tags FROM durable_store.history h WHERE h.task_hub = $1" \
 	"  AND h.instance_id = q.instance_id AND h.generation = q.generation AND h.seq = q.seq OFFSET 0) h ON true" \
-	" LEFT JOIN LATERAL (SELECT i.settings, i.generation, i.version, i.parent_instance_id, i.tags" \
+	" LEFT JOIN LATERAL (SELECT i.settings, i.generation, i.execution_id, i.version, i.parent_instance_id, i.tags" \
 	"  FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = q.instance_id OFFSET 0) i ON true" \
 	" LEFT JOIN LATERAL (" NEAREST_REGISTRATION("activities", "r.version, r.function, r.timeout_ms, r.max_concurrency, r.external", \
 	"$1", "q.name", "q.version") ") r ON true"
@@ -61,15 +66,36 @@ static StoreStatement reclaim_activity = {
 };
 
 static StoreStatement repeat_activity = {
-	"UPDATE durable_store.activity_queue q SET attempt = q.attempt + 1, visible_at = $5, input = $6"
+	"UPDATE durable_store.activity_queue q SET attempt = $5, visible_at = $6"
 	" WHERE q.task_hub = $1 AND q.instance_id = $2 AND q.execution_id = $3 AND q.task_id = $4",
-	6, {TEXTOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, JSONBOID}
+	6, {TEXTOID, TEXTOID, UUIDOID, INT4OID, INT4OID, TIMESTAMPTZOID}
 };
 
-/* What continue-as-new left in the history for this activity alone. */
+/* What continue-as-new or a new start left in the history for this activity alone. */
 static StoreStatement delete_leftover_history = {
-	"DELETE FROM durable_store.history h WHERE h.task_hub = $1 AND h.instance_id = $2 AND h.generation = $3 AND h.seq = $4",
+	"DELETE FROM durable_store.history h WHERE h.task_hub = $1 AND h.instance_id = $2 AND h.generation = $3 AND h.seq = $4"
+	" AND NOT EXISTS (SELECT FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = $2 AND i.generation = $3)",
 	4, {TEXTOID, TEXTOID, INT8OID, INT4OID}
+};
+
+/* The instance and, if $3, its descendants. */
+#define FAMILY \
+	"WITH RECURSIVE family AS (SELECT $2::pg_catalog.text COLLATE \"C\" AS instance_id" \
+	" UNION SELECT c.instance_id FROM family f CROSS JOIN LATERAL (SELECT c.instance_id" \
+	"  FROM durable_store.instances c WHERE c.task_hub = $1 AND c.parent_instance_id = f.instance_id OFFSET 0) c WHERE $3)"
+
+static StoreStatement drop_queued = {
+	FAMILY ", idle AS MATERIALIZED (SELECT q.* FROM family f CROSS JOIN LATERAL (SELECT q.ctid AS tid"
+	"  FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = f.instance_id"
+	"  FOR UPDATE SKIP LOCKED) q)"
+	" DELETE FROM durable_store.activity_queue q WHERE q.ctid = ANY (ARRAY(SELECT idle.tid FROM idle)) AND " OF_HUB("q", "$1"),
+	3, {TEXTOID, TEXTOID, BOOLOID}
+};
+
+static StoreStatement find_running = {
+	FAMILY " SELECT DISTINCT f.instance_id FROM family f CROSS JOIN LATERAL (SELECT FROM durable_store.activity_queue q"
+	"  WHERE q.task_hub = $1 AND q.instance_id = f.instance_id LIMIT 1) q",
+	3, {TEXTOID, TEXTOID, BOOLOID}
 };
 
 static void
@@ -102,11 +128,10 @@ claimed_from_row(const Row *row)
 	activity->version = row_text(row, 8);
 	activity->input = row_jsonb(row, 9);
 	instance_settings_read(row_jsonb(row, 10), &activity->settings);
-	activity->has_instance = !row_is_null(row, 11);
-	activity->instance_generation = row_int64(row, 11);
-	activity->instance_version = row_text(row, 12);
-	activity->parent_instance_id = row_text(row, 13);
-	activity->tags = row_jsonb(row, 14);
+	activity->instance_version = row_text(row, 11);
+	activity->parent_instance_id = row_text(row, 12);
+	activity->tags = row_jsonb(row, 13);
+	activity->is_lost = row_bool(row, 14);
 	registration_from_row(row, activity);
 	activity->writer = (TransactionId) row_oid(row, 20);
 	MemoryContextSwitchTo(old);
@@ -168,8 +193,7 @@ delete_leftovers(const char *task_hub, const ClaimedActivity *activity)
 	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(activity->instance_id),
 	Int64GetDatum(activity->generation), Int32GetDatum(activity->seq)};
 
-	if (!activity->has_instance || activity->generation != activity->instance_generation)
-		store_execute(&delete_leftover_history, values, NULL);
+	store_execute(&delete_leftover_history, values, NULL);
 }
 
 void
@@ -189,8 +213,8 @@ store_finish_activity(const char *task_hub, const ClaimedActivity *activity,
 	nulls[7] = result ? ' ' : 'n';
 	nulls[8] = failure ? ' ' : 'n';
 	store_open(&scope);
-	store_execute(&finish_activity, values, nulls);
-	delete_leftovers(task_hub, activity);
+	if (store_execute(&finish_activity, values, nulls) == 0)
+		delete_leftovers(task_hub, activity);	/* nobody waits for the answer */
 	store_close(&scope);
 	wake_hub_at_commit(task_hub, 1);
 }
@@ -210,15 +234,35 @@ store_reclaim_activity(const char *task_hub, const ClaimedActivity *activity)
 }
 
 void
-store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, TimestampTz until)
+store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, int attempt, TimestampTz until)
 {
 	Datum		values[6];
-	StoreScope	scope;
 
 	set_key(values, task_hub, activity);
-	values[4] = TimestampTzGetDatum(until);
-	values[5] = PointerGetDatum(activity->input);
+	values[4] = Int32GetDatum(attempt);
+	values[5] = TimestampTzGetDatum(until);
+	store_execute_once(&repeat_activity, values);
+}
+
+List *
+store_drop_queued_activities(const char *task_hub, const char *instance_id, bool recursive)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id), BoolGetDatum(recursive)};
+	List	   *ids = NIL;
+	StoreScope	scope;
+	uint64		rows;
+
 	store_open(&scope);
-	store_execute(&repeat_activity, values, activity->input ? NULL : "     n");
+	(void) store_execute(&drop_queued, values, NULL);
+	rows = store_execute(&find_running, values, NULL);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(&scope, i);
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+
+		ids = lappend(ids, row_text(&row, 1));
+		MemoryContextSwitchTo(old);
+	}
 	store_close(&scope);
+	return ids;
 }

@@ -22,9 +22,9 @@ typedef struct ClaimedActivity
 	Jsonb	   *input;
 	TransactionId writer;		/* the transaction that queued it */
 
+	bool		is_lost;		/* its instance was purged or replaced, and its input is gone */
+
 	/* of its instance */
-	bool		has_instance;	/* it may be purged, or replaced by another of its id */
-	int64		instance_generation;
 	const char *instance_version;
 	const char *parent_instance_id;
 	Jsonb	   *tags;
@@ -61,7 +61,14 @@ extern void store_finish_activity(const char *task_hub, const ClaimedActivity *a
  */
 extern bool store_reclaim_activity(const char *task_hub, const ClaimedActivity *activity);
 
-/* Makes a reclaimed activity run again, as the next attempt, not before "until". */
-extern void store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, TimestampTz until);
+/*
+ * Deletes the activities of an instance that nobody runs, and of its
+ * descendants if "recursive". Returns the ids of all these instances that still
+ * have some, for those run.
+ */
+extern List *store_drop_queued_activities(const char *task_hub, const char *instance_id, bool recursive);
+
+/* Makes a claimed activity run again, as this attempt, not before "until". */
+extern void store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, int attempt, TimestampTz until);
 
 #endif							/* DURABLE_ACTIVITY_STORE_H */

@@ -16,6 +16,7 @@
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
 #include "store/instance_store.h"
+#include "store/rewind_store.h"
 #include "store/store.h"
 #include "wake.h"
 
@@ -55,16 +56,17 @@ static StoreStatement delete_old_history = {
 
 enum
 {
-	A_INSTANCE_ID, A_EXECUTION_ID, A_GENERATION, A_TASK_ID, A_SEQ, A_VISIBLE_AT, A_NAME, A_VERSION, A_INPUT, N_ACTIVITY_COLUMNS
+	A_INSTANCE_ID, A_EXECUTION_ID, A_GENERATION, A_TASK_ID, A_SEQ, A_VISIBLE_AT, A_NAME, A_VERSION, A_INPUT, A_TAGS,
+	N_ACTIVITY_COLUMNS
 };
 
 static const Oid activity_types[N_ACTIVITY_COLUMNS] = {
-	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID
+	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID
 };
 
 static StoreInsert insert_activities = {
 	"activity_queue",
-	"instance_id, execution_id, generation, task_id, seq, visible_at, name, version, input"
+	"instance_id, execution_id, generation, task_id, seq, visible_at, name, version, input, tags"
 };
 
 enum
@@ -228,12 +230,16 @@ add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivit
 	row_buffer_set(rows, A_EXECUTION_ID, UUIDPGetDatum(&activity->execution_id));
 	row_buffer_set(rows, A_GENERATION, Int64GetDatum(activity->generation));
 	row_buffer_set(rows, A_TASK_ID, Int32GetDatum(scheduled->event_id));
-	row_buffer_set(rows, A_SEQ, Int32GetDatum(scheduled->seq));
 	row_buffer_set(rows, A_VISIBLE_AT, TimestampTzGetDatum(now));
 	row_buffer_set_text(rows, A_NAME, scheduled->name);
 	row_buffer_set_text(rows, A_VERSION, scheduled->version);
-	if (activity->keep_input)
-		row_buffer_set_jsonb(rows, A_INPUT, scheduled->payload);
+	if (!activity->keep_input)
+	{
+		row_buffer_set(rows, A_SEQ, Int32GetDatum(scheduled->seq));
+		return;
+	}
+	row_buffer_set_jsonb(rows, A_INPUT, scheduled->payload);
+	row_buffer_set_jsonb(rows, A_TAGS, scheduled->tags);
 }
 
 static void
@@ -553,10 +559,27 @@ close_finished(const char *task_hub, List *checkpoints)
 	(void) store_execute_once(&clear_inboxes, values);
 }
 
+/* Before anything of the turn is written: it makes room for it. */
+static void
+write_rewinds(List *checkpoints, TimestampTz now)
+{
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+	{
+		const Checkpoint *checkpoint = lfirst(lc);
+		const Rewind *rewind = checkpoint->rewind;
+
+		if (rewind != NULL)
+			store_write_rewind(checkpoint->fetched->state, rewind->point, rewind->plan, rewind->reason, now);
+	}
+}
+
 void
 store_checkpoint(const char *task_hub, List *checkpoints, TimestampTz now)
 {
 	consume_messages(task_hub, checkpoints);
+	write_rewinds(checkpoints, now);
 	write_history(task_hub, checkpoints);
 	queue_activities(task_hub, checkpoints, now);
 	start_all_children(task_hub, checkpoints, now);

@@ -15,7 +15,7 @@
 #include "clock.h"
 #include "settings.h"
 #include "store/hub_store.h"
-#include "store/inbox_store.h"
+#include "store/purge_store.h"
 #include "store/store.h"
 
 #define HUB_COLUMNS "h.task_hub, h.owner::pg_catalog.oid, h.paused, h.system_identifier, h.database_oid, h.default_version"
@@ -106,12 +106,8 @@ static StoreStatement drop_orphans = {
 	2, {TEXTOID, TIMESTAMPTZOID}
 };
 
-/* In portions, so that the coordinator's transactions stay short. */
-static StoreStatement find_expired = {
-	"SELECT e.instance_id FROM durable_store.instances e WHERE e.task_hub = $1 AND e.completed_at < $2"
-	" ORDER BY e.completed_at LIMIT 1000",
-	2, {TEXTOID, TIMESTAMPTZOID}
-};
+/* Finished instances that one sweep purges at most, so that the coordinator's transactions stay short. */
+#define PURGED_PER_SWEEP 1000
 
 static Hub
 hub_from_row(const Row *row)
@@ -327,27 +323,12 @@ store_next_due(const char *task_hub)
 static int64
 purge_expired(const char *task_hub, TimestampTz before)
 {
-	Datum		values[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(before)};
-	List	   *ids = NIL;
-	int64		purged = 0;
-	StoreScope	scope;
-	uint64		rows;
-	ListCell   *lc;
+	PurgeFilter filter;
 
-	store_open(&scope);
-	rows = store_execute(&find_expired, values, NULL);
-	for (uint64 i = 0; i < rows; i++)
-	{
-		Row			row = store_row(&scope, i);
-		MemoryContext old = MemoryContextSwitchTo(scope.caller);
-
-		ids = lappend(ids, row_text(&row, 1));
-		MemoryContextSwitchTo(old);
-	}
-	store_close(&scope);
-	foreach(lc, ids)
-		purged += store_purge_instance(task_hub, lfirst(lc), false);
-	return purged;
+	filter.finished_before = before;
+	filter.created_before = DT_NOEND;
+	memset(filter.statuses, true, sizeof(filter.statuses));
+	return store_purge_finished(task_hub, &filter, PURGED_PER_SWEEP);
 }
 
 int64

@@ -60,8 +60,8 @@ static StoreStatement insert_message = {
 static StoreStatement terminate_children = {
 	"INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", event_type, recurse, payload)"
 	" SELECT $1, c.instance_id, $4, $4, 3, true, $3"
-	" FROM durable_store.instances c WHERE c.task_hub = $1 AND c.parent_instance_id = $2",
-	4, {TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID}
+	" FROM durable_store.instances c WHERE c.task_hub = $1 AND c.parent_instance_id = $2 AND c.parent_execution_id = $5",
+	5, {TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, UUIDOID}
 };
 
 static StoreStatement find_recipient = {
@@ -80,47 +80,6 @@ static StoreStatement end_pending = {
 	" UPDATE durable_store.instances i SET status = 'terminated', output = $3, completed_at = $4, updated_at = $4"
 	" WHERE i.task_hub = $1 AND i.instance_id = $2",
 	4, {TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID}
-};
-
-/* Not by completed_at, whose index would be tempting for the planner. */
-#define FINISHED(alias) alias ".status IN ('completed', 'failed', 'terminated', 'canceled')"
-
-/* The finished instances to go: the one asked for and those below it that are reached through finished ones. */
-static StoreStatement find_doomed = {
-	"WITH RECURSIVE doomed AS ("
-	" SELECT i.instance_id FROM durable_store.instances i"
-	"  WHERE i.task_hub = $1 AND i.instance_id = $2 AND " FINISHED("i") ""
-	" UNION SELECT c.instance_id FROM doomed d CROSS JOIN LATERAL (SELECT c.instance_id FROM durable_store.instances c"
-	"  WHERE c.task_hub = $1 AND c.parent_instance_id = d.instance_id AND " FINISHED("c") " OFFSET 0) c WHERE $3)"
-	" SELECT pg_catalog.array_agg(d.instance_id) FROM doomed d",
-	3, {TEXTOID, TEXTOID, BOOLOID}
-};
-
-/*
- * A statement of its own before the delete: it waits for clients that are
- * sending to the instances, whose messages only a later snapshot shows. Looks
- * again whether they are finished: a new start may have replaced one.
- */
-static StoreStatement lock_doomed = {
-	"WITH locked AS MATERIALIZED (SELECT i.instance_id FROM durable_store.instances i"
-	"  WHERE i.task_hub = $1 AND i.instance_id = ANY ($2) AND " FINISHED("i") " FOR UPDATE)"
-	" SELECT pg_catalog.array_agg(l.instance_id) FROM locked l",
-	2, {TEXTOID, TEXTARRAYOID}
-};
-
-/* An activity that runs is left. */
-static StoreStatement purge_doomed = {
-	"WITH gone AS (DELETE FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = ANY ($2)"
-	"  RETURNING i.instance_id),"
-	" no_history AS (DELETE FROM durable_store.history h WHERE h.task_hub = $1 AND h.instance_id = ANY ($2)),"
-	" no_messages AS (DELETE FROM durable_store.inbox m WHERE m.ctid = ANY ("
-	MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1") "),"
-	" idle AS MATERIALIZED (SELECT q.ctid AS tid FROM durable_store.activity_queue q WHERE q.task_hub = $1"
-	"  AND q.instance_id = ANY ($2) FOR UPDATE SKIP LOCKED),"
-	" no_activities AS (DELETE FROM durable_store.activity_queue q"
-	"  WHERE q.ctid = ANY (ARRAY(SELECT idle.tid FROM idle)) AND " OF_HUB("q", "$1") ")"
-	" SELECT pg_catalog.count(*) FROM gone",
-	2, {TEXTOID, TEXTARRAYOID}
 };
 
 MessageBuffer *
@@ -168,15 +127,16 @@ store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 }
 
 void
-store_terminate_children(const char *task_hub, const char *instance_id, Jsonb *reason, TimestampTz now)
+store_terminate_children(const char *task_hub, const char *instance_id, const pg_uuid_t *execution_id,
+						 Jsonb *reason, TimestampTz now)
 {
-	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id),
-	PointerGetDatum(reason), TimestampTzGetDatum(now)};
+	Datum		values[5] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id),
+	PointerGetDatum(reason), TimestampTzGetDatum(now), UUIDPGetDatum(execution_id)};
 	StoreScope	scope;
 	uint64		sent;
 
 	store_open(&scope);
-	sent = store_execute(&terminate_children, values, reason ? NULL : "  n ");
+	sent = store_execute(&terminate_children, values, reason ? NULL : "  n  ");
 	store_close(&scope);
 	if (sent > 0)
 		wake_hub_at_commit(task_hub, (int) sent);
@@ -241,32 +201,4 @@ store_terminate_pending(const char *task_hub, const char *instance_id, Jsonb *re
 	if (found)
 		wake_waiters_at_commit(task_hub, instance_id);
 	return found;
-}
-
-int64
-store_purge_instance(const char *task_hub, const char *instance_id, bool recursive)
-{
-	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id), BoolGetDatum(recursive)};
-	StoreScope	scope;
-	bool		isnull;
-	int64		count = 0;
-
-	store_open(&scope);
-	store_execute(&find_doomed, values, NULL);
-	values[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (!isnull)
-	{
-		store_execute(&lock_doomed, values, NULL);
-		values[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	}
-	if (!isnull)
-	{
-		Row			row;
-
-		store_execute(&purge_doomed, values, NULL);
-		row = store_row(&scope, 0);
-		count = row_int64(&row, 1);
-	}
-	store_close(&scope);
-	return count;
 }

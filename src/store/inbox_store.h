@@ -21,7 +21,8 @@ extern void message_buffer_add(MessageBuffer *buffer, const char *instance_id, c
 extern void store_send_messages(const char *task_hub, const MessageBuffer *buffer);
 
 /* Sends a recursive ExecutionTerminated to the children of an instance. */
-extern void store_terminate_children(const char *task_hub, const char *instance_id, Jsonb *reason, TimestampTz now);
+extern void store_terminate_children(const char *task_hub, const char *instance_id, const pg_uuid_t *execution_id,
+									 Jsonb *reason, TimestampTz now);
 
 /*
  * Finds the instance a client wants to send to and keeps it from being purged
@@ -34,8 +35,5 @@ extern bool store_find_recipient(const char *task_hub, const char *instance_id, 
  * parent is told. False: it has started or is about to.
  */
 extern bool store_terminate_pending(const char *task_hub, const char *instance_id, Jsonb *reason, TimestampTz now);
-
-/* Deletes a finished instance, and its finished children; returns how many. */
-extern int64 store_purge_instance(const char *task_hub, const char *instance_id, bool recursive);
 
 #endif							/* DURABLE_INBOX_STORE_H */

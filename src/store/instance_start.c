@@ -61,6 +61,12 @@ static StoreStatement lock_existing = {
 	2, {TEXTOID, TEXTOID}
 };
 
+static StoreStatement read_start = {
+	"SELECT i.status, i.name, i.function, i.version, i.input, i.tags, i.settings, i.notify, i.trace_parent"
+	" FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = $2",
+	2, {TEXTOID, TEXTOID}
+};
+
 static StoreStatement replace_instance = {
 	"UPDATE durable_store.instances i SET execution_id = $3, generation = i.generation + 1, created_at = $4, updated_at = $4,"
 	" scheduled_start_at = $5, completed_at = $19, turn = 0, last_seq = 0, status = $17, name = $6,"
@@ -81,7 +87,7 @@ static StoreStatement delete_inbox = {
 	2, {TEXTOID, TEXTOID}
 };
 
-/* One that is running is left: it holds its row, and its answer will find no execution. */
+/* One that is running is left: it holds its row, and its answer will find no execution. Should it have to run again, it is lost. */
 static StoreStatement delete_activities = {
 	"DELETE FROM durable_store.activity_queue q USING (SELECT a.execution_id, a.task_id"
 	" FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.instance_id = $2 FOR UPDATE SKIP LOCKED) d"
@@ -197,6 +203,39 @@ store_lock_existing(const char *task_hub, const char *instance_id, ExistingInsta
 	return found;
 }
 
+static void
+start_from_row(const Row *row, NewInstance *instance)
+{
+	instance->name = row_text(row, 2);
+	instance->function = row_text(row, 3);
+	instance->version = row_text(row, 4);
+	instance->input = row_jsonb(row, 5);
+	instance->tags = row_jsonb(row, 6);
+	instance->settings = row_jsonb(row, 7);
+	instance->notify = row_bool(row, 8);
+	instance->trace_parent = row_text(row, 9);
+}
+
+bool
+store_read_start(const char *task_hub, const char *instance_id, NewInstance *instance, RuntimeStatus *status)
+{
+	Datum		values[2] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id)};
+	StoreScope	scope;
+	bool		found;
+
+	store_open(&scope);
+	found = store_execute(&read_start, values, NULL) > 0;
+	if (found)
+	{
+		Row			row = store_row(&scope, 0);
+
+		(void) runtime_status_from_name(row_text(&row, 1), status);
+		start_from_row(&row, instance);
+	}
+	store_close(&scope);
+	return found;
+}
+
 /* What terminating a live instance in its place means to its children and its parent. */
 static void
 announce_termination(const char *task_hub, const NewInstance *instance, const ExistingInstance *existing)
@@ -205,7 +244,7 @@ announce_termination(const char *task_hub, const NewInstance *instance, const Ex
 	MessageBuffer *messages;
 	HistoryEvent *answer;
 
-	store_terminate_children(task_hub, instance->instance_id, reason, instance->created_at);
+	store_terminate_children(task_hub, instance->instance_id, &existing->execution_id, reason, instance->created_at);
 	if (existing->parent_instance_id == NULL)
 		return;
 	answer = history_event_make(EVENT_SUBORCHESTRATION_FAILED, instance->created_at);

@@ -45,6 +45,9 @@ typedef struct ExistingInstance
  */
 extern void store_insert_instances(const char *task_hub, List *instances);
 
+/* How an instance was started: name, function, input and so on, not its ids and times. False: there is none. */
+extern bool store_read_start(const char *task_hub, const char *instance_id, NewInstance *instance, RuntimeStatus *status);
+
 /* Locks the instance with an id, waiting for its turn to end; false if there is none. */
 extern bool store_lock_existing(const char *task_hub, const char *instance_id, ExistingInstance *existing);
 

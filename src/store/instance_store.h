@@ -7,6 +7,7 @@
 #define DURABLE_INSTANCE_STORE_H
 
 #include "core/decisions.h"
+#include "core/rewind.h"
 #include "core/runtime_state.h"
 
 /* A locked instance and what came for it. */
@@ -37,6 +38,14 @@ typedef struct ResolvedChild
 	Jsonb	   *failure;
 } ResolvedChild;
 
+/* What a turn did to its past before it ran. */
+typedef struct Rewind
+{
+	RewindPoint *point;
+	RewindPlan *plan;
+	Jsonb	   *reason;
+} Rewind;
+
 /* What a turn came to. */
 typedef struct Checkpoint
 {
@@ -44,6 +53,7 @@ typedef struct Checkpoint
 	RuntimeState *state;		/* after the turn; another generation after continue-as-new */
 	Outbox		outbox;
 	List	   *children;		/* of ResolvedChild * */
+	Rewind	   *rewind;			/* NULL: it was not rewound */
 	bool		ran;			/* false: its messages are only dropped */
 } Checkpoint;
 
