@@ -1,6 +1,6 @@
 -- Versions: of instances, of what they call, and those a hub runs.
 \ir include/setup.psql
-SELECT plan(112);
+SELECT plan(119);
 
 CREATE FUNCTION tells_version(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(durable.instance_version()); END $$;
 CREATE FUNCTION waits(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
@@ -291,6 +291,37 @@ SELECT versioning('2.0', 'strict', 'fail');
 SELECT durable.terminate('both', 'first') \g /dev/null
 :run
 SELECT is(outcome('both'), 'terminated "first"', 'a termination goes before a failure for the version');
+
+-- Rewound and restarted as any other.
+SELECT versioning('1.0', 'strict', 'fail');
+SELECT start_version('tells_version', '2.0', 'rewound');
+:run
+SELECT is(status('rewound'), 'failed', 'failed for its version');
+SELECT versioning('1.0', 'strict');
+SELECT durable.rewind('rewound') \g /dev/null
+:run
+SELECT is(status('rewound') || ' ' || (SELECT string_agg(visible_at::text, ',') FROM durable.messages WHERE instance_id = 'rewound'), 'running infinity', 'rewound, it is rejected');
+SELECT versioning('2.0', 'strict');
+:run
+SELECT is(outcome('rewound'), 'completed "2.0"', 'until the hub runs it');
+SELECT durable.restart('rewound', 'restarted') \g /dev/null
+:run
+SELECT is(outcome('restarted'), 'completed "2.0"', 'restarted in its version');
+SELECT durable.register_orchestrator('again', 'tells_version(jsonb)', '2.0') \g /dev/null
+SELECT start_version('again', '2.0');
+:run
+SELECT durable.unregister_orchestrator('again', '2.0') \g /dev/null
+SELECT durable.register_orchestrator('again', 'counts_v1(jsonb)', '1.0') \g /dev/null
+SELECT throws_ok($$ SELECT durable.restart('again 2.0', 'r1') $$, '42883', 'orchestrator "again" has no version "2.0"', 'a restart is a start: its version has to be there');
+SELECT durable.unregister_orchestrator('again', '1.0') \g /dev/null
+SELECT durable.restart('again 2.0', 'r2') \g /dev/null
+:run
+SELECT is(outcome('r2'), 'completed "2.0"', 'not registered at all: its function is');
+SELECT durable.register_orchestrator('again', 'parent_v1(jsonb)', '2.0') \g /dev/null
+SELECT durable.restart('again 2.0', 'r3') \g /dev/null
+SELECT versioning();
+:run
+SELECT is(status('r3'), 'running', 'registered with another function: it runs that');
 
 -- A rollback changes nothing.
 SELECT versioning('1.0', 'strict');
