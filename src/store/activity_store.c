@@ -41,8 +41,13 @@ static StoreStatement claim_activity = {
 	CLAIM_ACTIVITY(""), 3, {TEXTOID, TIMESTAMPTZOID, OIDOID}
 };
 
-/* As many as may run of some activities are running: one behind them. */
-static StoreStatement claim_other_activity = {
+/* As many as may run of an activity, or of several, are running: one behind them. */
+static StoreStatement claim_activity_but_one = {
+	CLAIM_ACTIVITY(" AND (a.name <> $4 OR coalesce(a.version, '') <> $5)"),
+	5, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTOID, TEXTOID}
+};
+
+static StoreStatement claim_activity_but_some = {
 	CLAIM_ACTIVITY(" AND NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) f(name, version)"
 				   " WHERE f.name = a.name AND f.version = coalesce(a.version, ''))"),
 	5, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID, TEXTARRAYOID}
@@ -157,17 +162,32 @@ key_arrays(List *keys, Datum *values)
 	row_buffer_arrays(rows, values);
 }
 
+/* The statement that leaves out what is full, and its arguments. */
+static StoreStatement *
+choose_claim(List *full, Datum *values)
+{
+	if (full == NIL)
+		return &claim_activity;
+	if (list_length(full) > 1)
+	{
+		key_arrays(full, values);
+		return &claim_activity_but_some;
+	}
+	values[0] = TEXT_DATUM(((ActivityKey *) linitial(full))->name);
+	values[1] = TEXT_DATUM(((ActivityKey *) linitial(full))->version ? ((ActivityKey *) linitial(full))->version : "");
+	return &claim_activity_but_one;
+}
+
 ClaimedActivity *
 store_claim_activity(const char *task_hub, TimestampTz now, List *full)
 {
 	Datum		values[5] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
+	StoreStatement *claim = choose_claim(full, values + 3);
 	ClaimedActivity *activity = NULL;
 	StoreScope	scope;
 
-	if (full != NIL)
-		key_arrays(full, values + 3);
 	store_open(&scope);
-	if (store_execute(full == NIL ? &claim_activity : &claim_other_activity, values, NULL) > 0)
+	if (store_execute(claim, values, NULL) > 0)
 	{
 		Row			row = store_row(&scope, 0);
 
