@@ -179,14 +179,17 @@ CREATE TABLE durable_store.activity_queue (
 	seq					integer,
 	attempt				integer NOT NULL DEFAULT 1,
 	visible_at			timestamptz NOT NULL,
+	parked				boolean NOT NULL DEFAULT false,
 	name				text NOT NULL,
 	version				text,
 	input				jsonb,
 	tags				jsonb,
 	PRIMARY KEY (task_hub, instance_id, execution_id, task_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
-CREATE INDEX activity_queue_visible ON durable_store.activity_queue (task_hub, visible_at);
+CREATE INDEX activity_queue_visible ON durable_store.activity_queue (task_hub, visible_at) WHERE NOT parked;
+CREATE INDEX activity_queue_parked ON durable_store.activity_queue (task_hub, name, (coalesce(version, '')), visible_at) WHERE parked;
 COMMENT ON TABLE durable_store.activity_queue IS 'A row is an activity to run. It is deleted in the transaction that runs it.';
+COMMENT ON COLUMN durable_store.activity_queue.parked IS 'A worker found as many running as max_concurrency allows: it is looked for by its name, not in the order of all.';
 COMMENT ON COLUMN durable_store.activity_queue.seq IS 'The history row (of generation) that holds input and tags; NULL: there is none, the execution continued as new in the turn that scheduled it.';
 COMMENT ON COLUMN durable_store.activity_queue.input IS 'The input when there is no history row.';
 COMMENT ON COLUMN durable_store.activity_queue.tags IS 'Its own tags when there is no history row.';

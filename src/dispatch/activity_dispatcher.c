@@ -284,39 +284,100 @@ is_limited(const ClaimedActivity *activity)
 	return activity != NULL && activity->registration.max_concurrency > 0;
 }
 
-/* The next activity of those that may run, claimed. */
-static bool
-may_run(Attempt *attempt)
-{
-	ClaimedActivity *activity = attempt->activity;
-	ActivityKey *key;
-
-	if (!is_limited(activity) || concurrency_slot_take(attempt->task_hub, &activity->registration))
-		return true;
-	key = palloc(sizeof(ActivityKey));
-	key->name = activity->name;
-	key->version = activity->version;
-	attempt->full = lappend(attempt->full, key);
-	attempt->activity = NULL;
-	return false;
-}
+/* Whether those that are parked are next: they and the others take turns. */
+static bool parked_are_next = false;
 
 /*
- * Begins a transaction with the next activity that may run, if there is one.
- * A claim that is not used is undone: a lock on it would hide it from others.
+ * No place for the claimed activity. A worker parks it with all of its kind;
+ * in a client's session they would stay locked until its transaction ends, so
+ * there it is only left out for now.
  */
+static void
+pass_over(Attempt *attempt)
+{
+	ActivityKey *key = palloc(sizeof(ActivityKey));
+
+	key->name = attempt->activity->name;
+	key->version = attempt->activity->version;
+	attempt->activity = NULL;
+	if (session_is_worker())
+	{
+		store_park_activities(attempt->task_hub, key);
+		work_item_commit();
+		return;
+	}
+	attempt->full = lappend(attempt->full, key);
+	work_item_abort();			/* a lock on it would hide it from others */
+}
+
+/* The next one of the queue that may run, claimed; in a transaction. */
 static bool
-claim_activity(Attempt *attempt)
+claim_queued(Attempt *attempt)
 {
 	for (;;)
 	{
 		if (!work_item_begin(NULL))
 			return false;
 		attempt->activity = store_claim_activity(attempt->task_hub, clock_now(), attempt->full);
-		if (may_run(attempt))
+		if (!is_limited(attempt->activity) ||
+			concurrency_slot_take(attempt->task_hub, &attempt->activity->registration))
 			return true;
-		work_item_abort();
+		pass_over(attempt);
 	}
+}
+
+/* Claims a parked one if there is a place for it; without one the place is given back. */
+static bool
+claim_if_place(Attempt *attempt, const ParkedActivity *parked)
+{
+	if (!work_item_begin(NULL))
+		return false;
+	if (parked->registration.max_concurrency == 0 ||
+		concurrency_slot_take(attempt->task_hub, &parked->registration))
+		attempt->activity = store_claim_parked_activity(attempt->task_hub, clock_now(), &parked->key);
+	if (attempt->activity == NULL)
+		work_item_abort();
+	return attempt->activity != NULL;
+}
+
+/* The first parked one there is a place for, claimed; in a transaction, if there is one. */
+static bool
+claim_parked(Attempt *attempt)
+{
+	List	   *parked;
+	ListCell   *lc;
+
+	if (!work_item_begin(NULL))
+		return false;
+	parked = store_find_parked_activities(attempt->task_hub);
+	work_item_commit();
+	foreach(lc, parked)
+		if (claim_if_place(attempt, lfirst(lc)))
+			return true;
+	return false;
+}
+
+/*
+ * Begins a transaction with the next activity that may run, if there is one;
+ * false if the hub is gone.
+ */
+static bool
+claim_activity(Attempt *attempt)
+{
+	bool		parked_first = parked_are_next;
+
+	parked_are_next = false;
+	if (parked_first && claim_parked(attempt))
+		return true;
+	if (!claim_queued(attempt))
+		return false;
+	if (attempt->activity != NULL)
+	{
+		parked_are_next = attempt->activity->others_parked;
+		return true;
+	}
+	work_item_commit();
+	return (!parked_first && claim_parked(attempt)) || work_item_begin(NULL);
 }
 
 /* After the end of the transaction: who found no slot may find one now. */

@@ -30,6 +30,7 @@ typedef struct ClaimedActivity
 	Jsonb	   *tags;
 	InstanceSettings settings;
 
+	bool		others_parked;	/* there are parked ones in the hub */
 	RegistryMatch match;
 	ActivityRegistration registration;	/* if match is REGISTERED */
 } ClaimedActivity;
@@ -47,6 +48,24 @@ typedef struct ActivityKey
  * are not wanted.
  */
 extern ClaimedActivity *store_claim_activity(const char *task_hub, TimestampTz now, List *full);
+
+/*
+ * Parked are activities that found as many of them running as may be. They
+ * stand beside the queue, so that what is behind them is found at once, and
+ * are claimed by name and version.
+ */
+typedef struct ParkedActivity
+{
+	ActivityKey key;
+	ActivityRegistration registration;	/* name, version and max_concurrency; version NULL: none any more */
+} ParkedActivity;
+
+/* What is parked, a ParkedActivity for each name and version, the one that waits longest first. */
+extern List *store_find_parked_activities(const char *task_hub);
+extern ClaimedActivity *store_claim_parked_activity(const char *task_hub, TimestampTz now, const ActivityKey *key);
+
+/* Parks all queued activities of a name and version that nobody holds. */
+extern void store_park_activities(const char *task_hub, const ActivityKey *key);
 
 /*
  * Deletes the claimed activity and sends the outcome to its instance, if that

@@ -83,11 +83,14 @@ static StoreStatement release_rejected = {
 	1, {TEXTOID}
 };
 
-/* Two index probes a hub. */
+/* Three index probes a hub. What is parked was due when it was. */
 #define NEXT_TURN(hub) \
 	"(SELECT m.visible_at FROM durable_store.inbox m WHERE m.task_hub = " hub " ORDER BY m.visible_at LIMIT 1)"
 #define NEXT_ACTIVITY(hub) \
-	"(SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = " hub " ORDER BY a.visible_at LIMIT 1)"
+	"least((SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = " hub " AND NOT a.parked" \
+	" ORDER BY a.visible_at LIMIT 1)," \
+	" (SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = " hub " AND a.parked" \
+	" ORDER BY a.name, coalesce(a.version, ''), a.visible_at LIMIT 1))"
 
 static StoreStatement hub_loads = {
 	"SELECT " HUB_COLUMNS ", " NEXT_TURN("h.task_hub") ", " NEXT_ACTIVITY("h.task_hub")
