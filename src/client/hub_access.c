@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
@@ -28,6 +29,7 @@ PG_FUNCTION_INFO_V1(durable_create_hub);
 PG_FUNCTION_INFO_V1(durable_pause_hub);
 PG_FUNCTION_INFO_V1(durable_resume_hub);
 PG_FUNCTION_INFO_V1(durable_adopt_hub);
+PG_FUNCTION_INFO_V1(durable_set_hub_versioning);
 PG_FUNCTION_INFO_V1(durable_is_here);
 PG_FUNCTION_INFO_V1(durable_installed);
 
@@ -219,6 +221,60 @@ durable_adopt_hub(PG_FUNCTION_ARGS)
 
 	hub_to_change(fcinfo, &hub);
 	store_adopt_hub(hub.name);
+	PG_RETURN_VOID();
+}
+
+/* The arguments of set_hub_versioning(). */
+enum
+{
+	V_NAME, V_VERSION, V_MATCH, V_FAILURE, V_DEFAULT_VERSION
+};
+
+/* An argument that is the name of a strategy. */
+static char *
+strategy_argument(FunctionCallInfo fcinfo, int arg, const char *name, const char *const *strategies, int n)
+{
+	char	   *value;
+
+	require_argument(fcinfo, arg, name);
+	value = text_to_cstring(PG_GETARG_TEXT_PP(arg));
+	for (int i = 0; i < n; i++)
+		if (strcmp(value, strategies[i]) == 0)
+			return value;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s must not be '%s'", name, value),
+			 n == 3 ? errhint("It is '%s', '%s' or '%s'.", strategies[0], strategies[1], strategies[2]) :
+			 errhint("It is '%s' or '%s'.", strategies[0], strategies[1])));
+	pg_unreachable();
+}
+
+/* With an older snapshot it would not see all that was rejected meanwhile. */
+static void
+require_latest_snapshots(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the versioning of a task hub can be changed in transactions of isolation level READ COMMITTED only")));
+}
+
+Datum
+durable_set_hub_versioning(PG_FUNCTION_ARGS)
+{
+	static const char *const matches[] = {"none", "strict", "current_or_older"};
+	static const char *const failures[] = {"reject", "fail"};
+	char	   *match = strategy_argument(fcinfo, V_MATCH, "match_strategy", matches, lengthof(matches));
+	char	   *failure = strategy_argument(fcinfo, V_FAILURE, "failure_strategy", failures, lengthof(failures));
+	Hub			hub;
+
+	require_latest_snapshots();
+	hub_to_change(fcinfo, &hub);
+	store_set_hub_versioning(hub.name,
+							 PG_ARGISNULL(V_VERSION) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(V_VERSION)),
+							 match, failure,
+							 PG_ARGISNULL(V_DEFAULT_VERSION) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(V_DEFAULT_VERSION)));
+	store_release_rejected(hub.name);
 	PG_RETURN_VOID();
 }
 

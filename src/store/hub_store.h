@@ -9,6 +9,8 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
+#include "core/runtime_state.h"
+
 /*
  * SQL: is the hub there, not paused, and owned by this role? Part of every
  * statement that takes work: a hub that changes hands stops at once in the
@@ -23,6 +25,7 @@ typedef struct Hub
 	Oid			owner;
 	bool		paused;
 	bool		is_ours;		/* bound to this cluster and database */
+	const char *default_version;	/* of new instances; NULL: none */
 } Hub;
 
 /* The hub of a name; false if there is none. */
@@ -41,6 +44,22 @@ extern void store_pause_hub(const char *name, bool paused);
 
 /* Binds a hub to this cluster and database. */
 extern void store_adopt_hub(const char *name);
+
+/* What turns must know of a hub, in CurrentMemoryContext of the caller. */
+extern const HubRules *store_hub_rules(const char *task_hub);
+
+/*
+ * Keeps the versioning of a hub from being changed until the end of the
+ * transaction. False if it is not "versioning" any more, or about to be changed.
+ */
+extern bool store_pin_hub_versioning(const char *task_hub, const HubVersioning *versioning);
+
+/* The names of the strategies are those of set_hub_versioning(); NULL: no (default) version. */
+extern void store_set_hub_versioning(const char *task_hub, const char *version, const char *match_strategy,
+									 const char *failure_strategy, const char *default_version);
+
+/* Makes visible again what was put off, but for what was to be visible later anyway. READ COMMITTED only. */
+extern void store_release_rejected(const char *task_hub);
 
 /* What the coordinator needs to know of a hub that may run (not paused, ours by identity, owner exists). */
 typedef struct HubLoad
