@@ -228,9 +228,40 @@ RETURNS durable.retry_policy
 COMMENT ON FUNCTION durable.retry_policy(integer, interval, numeric, interval, interval, text[], text[]) IS
 'Makes a retry policy (DTFx RetryOptions). max_attempts counts all attempts, the first included. The wait before attempt n+1 is first_interval * backoff^(n-1), at most max_interval; no more attempts once timeout has passed since the first. retry_on and never_retry_on hold SQLSTATEs (''40001''), classes (''23'') or error types. Error 22023 for values that make no sense.';
 
+/*
+ * The views can be asked for equality and ranges of these, and sorted by time
+ * of creation. Nothing that every turn changes is indexed, so that turns stay
+ * HOT; status changes twice or so in a life.
+ */
+CREATE INDEX instances_status ON durable_store.instances (task_hub, status, created_at);
+CREATE INDEX instances_name ON durable_store.instances (task_hub, name, created_at);
+CREATE INDEX instances_created ON durable_store.instances (task_hub, created_at);
+
 -- ---------------------------------------------------------------------------
 -- Views: what a reader may see is what belongs to roles it is a member of
+--
+-- They are readable by PUBLIC in a schema that is not: the right to use durable
+-- is the USAGE of schema durable and nothing else, so what an update adds is
+-- covered, and so is a restore into a newer version. may_use() asks for it
+-- again at run time, for what was parsed before it was revoked.
+--
+-- Members of pg_monitor see the hubs of all roles, but NULL for what is theirs
+-- to know: visible_hubs.readable is the difference. Conditions on columns that
+-- are shown to all are plain columns of the tables, and use their indexes.
 -- ---------------------------------------------------------------------------
+
+CREATE FUNCTION durable_store.may_use() RETURNS boolean
+	AS 'MODULE_PATHNAME', 'durable_may_use' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION durable_store.may_use() IS 'True if the current user may use schema durable, else error 42501.';
+
+CREATE VIEW durable_store.visible_hubs AS
+SELECT h.task_hub, h.owner, h.paused, h.system_identifier, h.database_oid,
+	pg_catalog.pg_has_role(h.owner, 'USAGE') AS readable
+FROM durable_store.hubs h
+WHERE (SELECT durable_store.may_use())
+	AND (pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT pg_catalog.pg_has_role('pg_monitor'::name, 'USAGE')));
+COMMENT ON VIEW durable_store.visible_hubs IS 'The task hubs the current user sees; readable: payloads too, because it is a member of the owner, not only of pg_monitor.';
+COMMENT ON COLUMN durable_store.visible_hubs.readable IS 'May the current user read payloads?';
 
 CREATE FUNCTION durable_store.event_type_name(event_type smallint) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -246,19 +277,25 @@ CREATE FUNCTION durable_store.workers(
 	OUT pid integer, OUT kind text, OUT datid oid, OUT task_hub text, OUT state text,
 	OUT item text, OUT since timestamptz, OUT items_done bigint)
 RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'durable_workers' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+	AS 'MODULE_PATHNAME', 'durable_workers' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION durable_store.workers() IS 'The background processes of durable in this server, from shared memory; none when the library is not preloaded.';
 
 CREATE FUNCTION durable_store.preloaded() RETURNS boolean
 	AS 'MODULE_PATHNAME', 'durable_preloaded' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION durable_store.preloaded() IS 'Is the library in shared_preload_libraries of the running server, so that workers run?';
 
+CREATE FUNCTION durable_store.is_this_database(database_oid oid) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'durable_is_this_database' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION durable_store.is_this_database(oid) IS 'Is this the current database? Workers of all databases are in shared memory, and names of hubs recur.';
+
+/* Stable, as what it calls: a volatile one would be run for each row of durable.instances, even if nobody asks for waiting_for. */
 CREATE FUNCTION durable_store.activity_state(task_hub text, instance_id text, task_id integer, name text, visible_at timestamptz)
-RETURNS text LANGUAGE sql VOLATILE PARALLEL RESTRICTED
-	RETURN CASE WHEN EXISTS (SELECT FROM durable_store.workers() w WHERE w.task_hub = activity_state.task_hub
+RETURNS text LANGUAGE sql STABLE PARALLEL RESTRICTED
+	RETURN CASE WHEN EXISTS (SELECT FROM durable_store.workers() w
+			WHERE w.task_hub = activity_state.task_hub AND durable_store.is_this_database(w.datid)
 			AND w.item = 'activity ' || activity_state.name || '#' || activity_state.task_id::text || ' (' || activity_state.instance_id || ')')
 			THEN 'running'
-		WHEN activity_state.visible_at > pg_catalog.clock_timestamp() THEN 'delayed' ELSE 'queued' END;
+		WHEN activity_state.visible_at > pg_catalog.statement_timestamp() THEN 'delayed' ELSE 'queued' END;
 COMMENT ON FUNCTION durable_store.activity_state(text, text, integer, text, timestamptz) IS
 'State of a row of activity_queue: running, if a background worker has it in hand, delayed until visible_at, else queued.';
 
@@ -269,7 +306,12 @@ COMMENT ON FUNCTION durable_store.is_here(bigint, oid) IS 'Are these this cluste
 CREATE VIEW durable.instances WITH (security_barrier) AS
 SELECT i.task_hub, i.instance_id,
 	pg_catalog.replace(i.execution_id::text, '-', '') AS execution_id,
-	i.generation, i.name, i.version, i.status, i.input, i.output, i.failure, i.custom_status, i.tags,
+	i.generation, i.name, i.version, i.status,
+	CASE WHEN h.readable THEN i.input END AS input,
+	CASE WHEN h.readable THEN i.output END AS output,
+	CASE WHEN h.readable THEN i.failure END AS failure,
+	CASE WHEN h.readable THEN i.custom_status END AS custom_status,
+	CASE WHEN h.readable THEN i.tags END AS tags,
 	i.parent_instance_id,
 	CASE WHEN i.completed_at IS NULL THEN
 		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
@@ -283,7 +325,7 @@ SELECT i.task_hub, i.instance_id,
 				FROM durable_store.inbox m
 				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.event_type = 11
 				AND m.execution_id = i.execution_id),
-			'events', pg_catalog.to_jsonb(i.waiting_events),
+			'events', CASE WHEN h.readable THEN pg_catalog.to_jsonb(i.waiting_events) END,
 			'start', CASE WHEN i.status = 'pending' THEN i.scheduled_start_at END,
 			'children', (SELECT pg_catalog.jsonb_agg(c.instance_id ORDER BY c.parent_task_id)
 				FROM durable_store.instances c
@@ -292,7 +334,7 @@ SELECT i.task_hub, i.instance_id,
 	END AS waiting_for,
 	i.created_at, i.scheduled_start_at, i.updated_at, i.completed_at
 FROM durable_store.instances i
-JOIN durable_store.hubs h ON h.task_hub = i.task_hub AND pg_catalog.pg_has_role(h.owner, 'USAGE');
+JOIN durable_store.visible_hubs h ON h.task_hub = i.task_hub;
 COMMENT ON VIEW durable.instances IS 'The orchestration instances of the task hubs you may read.';
 COMMENT ON COLUMN durable.instances.execution_id IS 'The current execution (32 hex digits); another one after continue-as-new and after a new start of the id.';
 COMMENT ON COLUMN durable.instances.generation IS 'Counts the executions of this id, from 1.';
@@ -305,8 +347,12 @@ CREATE VIEW durable.history WITH (security_barrier) AS
 SELECT i.task_hub, i.instance_id,
 	pg_catalog.replace(i.execution_id::text, '-', '') AS execution_id,
 	h.generation, e.seq, h.turn, e.event_type, e.event_id, e."timestamp", e.name, e.version,
-	e.task_scheduled_id, e.timer_id, e.fire_at, e.input, e.result, e.failure, e.target_instance_id
-FROM durable_store.hubs hub
+	e.task_scheduled_id, e.timer_id, e.fire_at,
+	CASE WHEN hub.readable THEN e.input END AS input,
+	CASE WHEN hub.readable THEN e.result END AS result,
+	CASE WHEN hub.readable THEN e.failure END AS failure,
+	e.target_instance_id
+FROM durable_store.visible_hubs hub
 JOIN durable_store.instances i ON i.task_hub = hub.task_hub
 JOIN durable_store.history h ON h.task_hub = i.task_hub AND h.instance_id = i.instance_id AND h.generation = i.generation
 CROSS JOIN LATERAL (
@@ -316,7 +362,8 @@ CROSS JOIN LATERAL (
 		NULL::text AS target_instance_id
 	WHERE h.opens_turn
 	UNION ALL
-	SELECT h.seq, durable_store.event_type_name(h.event_type), h.event_id, h."timestamp", h.name, h.version,
+	SELECT h.seq, durable_store.event_type_name(h.event_type), h.event_id, h."timestamp",
+		CASE WHEN h.event_type NOT IN (14, 15) OR hub.readable THEN h.name END, h.version,
 		CASE WHEN h.event_type IN (5, 6, 8, 9) THEN h.task_id END,
 		CASE WHEN h.event_type = 11 THEN h.task_id END,
 		h.fire_at,
@@ -327,24 +374,27 @@ CROSS JOIN LATERAL (
 	UNION ALL
 	SELECT h.seq + 1, 'OrchestratorCompleted', -1, greatest(h."timestamp", h.turn_at), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 	WHERE h.closes_turn
-) e
-WHERE pg_catalog.pg_has_role(hub.owner, 'USAGE');
+) e;
 COMMENT ON VIEW durable.history IS 'The history events of the current execution of each instance you may read; ORDER BY seq. Event types, ids (-1 for what no action made) and references are those of the Durable Task Framework.';
 
 CREATE VIEW durable.activities WITH (security_barrier) AS
-SELECT a.task_hub, a.instance_id, a.task_id, a.name, coalesce(a.input, h.payload) AS input, a.attempt, a.visible_at,
+SELECT a.task_hub, a.instance_id, a.task_id, a.name,
+	CASE WHEN hub.readable THEN coalesce(a.input, h.payload) END AS input, a.attempt, a.visible_at,
 	durable_store.activity_state(a.task_hub, a.instance_id, a.task_id, a.name, a.visible_at) AS state
 FROM durable_store.activity_queue a
-JOIN durable_store.hubs hub ON hub.task_hub = a.task_hub AND pg_catalog.pg_has_role(hub.owner, 'USAGE')
+JOIN durable_store.visible_hubs hub ON hub.task_hub = a.task_hub
 LEFT JOIN durable_store.history h ON h.task_hub = a.task_hub AND h.instance_id = a.instance_id
 	AND h.generation = a.generation AND h.seq = a.seq;
 COMMENT ON VIEW durable.activities IS 'Activities that wait or run; state is queued, delayed (the engine repeats it after a deadlock) or running.';
 
 CREATE VIEW durable.messages WITH (security_barrier) AS
 SELECT m.task_hub, m.instance_id, m.message_id, durable_store.event_type_name(m.event_type) AS event_type,
-	m.name, m.task_id, m.payload, m.failure, m."timestamp", m.visible_at
+	CASE WHEN m.event_type NOT IN (14, 15) OR hub.readable THEN m.name END AS name, m.task_id,
+	CASE WHEN hub.readable THEN m.payload END AS payload,
+	CASE WHEN hub.readable THEN m.failure END AS failure,
+	m."timestamp", m.visible_at
 FROM durable_store.inbox m
-JOIN durable_store.hubs hub ON hub.task_hub = m.task_hub AND pg_catalog.pg_has_role(hub.owner, 'USAGE');
+JOIN durable_store.visible_hubs hub ON hub.task_hub = m.task_hub;
 COMMENT ON VIEW durable.messages IS 'Messages not yet delivered to their orchestration; timers are TimerFired messages that become visible when due.';
 
 CREATE VIEW durable.queues WITH (security_barrier) AS
@@ -355,10 +405,10 @@ SELECT hub.task_hub, hub.owner,
 	greatest(pg_catalog.clock_timestamp() - least(m.oldest, a.oldest), interval '0') AS oldest_age,
 	m.timers, m.next_due,
 	(SELECT pg_catalog.count(*) FROM durable_store.workers() w
-		WHERE w.task_hub = hub.task_hub AND w.state = 'busy') AS running,
+		WHERE w.task_hub = hub.task_hub AND durable_store.is_this_database(w.datid) AND w.state = 'busy') AS running,
 	(SELECT pg_catalog.count(*) FROM durable_store.instances i
 		WHERE i.task_hub = hub.task_hub AND i.completed_at > pg_catalog.clock_timestamp() - interval '1 min') AS finished_per_minute
-FROM durable_store.hubs hub
+FROM durable_store.visible_hubs hub
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS ready_turns,
 		pg_catalog.min(i.visible_at) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS oldest,
@@ -368,8 +418,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS ready_activities,
 		pg_catalog.min(q.visible_at) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS oldest
-	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a
-WHERE pg_catalog.pg_has_role(hub.owner, 'USAGE');
+	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a;
 COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another database, this one is a copy (adopt_hub).';
 COMMENT ON VIEW durable.queues IS 'Per task hub: what is ready, how old the oldest of it is, timers set, the next one due, work items running now, instances finished in the last minute.';
 
@@ -377,10 +426,14 @@ CREATE VIEW durable.workers WITH (security_barrier) AS
 SELECT w.pid, w.kind, d.datname AS database, w.task_hub, w.state, w.item, w.since, w.items_done
 FROM durable_store.workers() w
 LEFT JOIN pg_catalog.pg_database d ON d.oid = w.datid
-WHERE w.task_hub IS NULL
-	OR EXISTS (SELECT FROM durable_store.hubs hub
-		WHERE hub.task_hub = w.task_hub AND pg_catalog.pg_has_role(hub.owner, 'USAGE'));
-COMMENT ON VIEW durable.workers IS 'The background processes of durable: launcher, coordinators, workers of your hubs, with what each has in hand and since when.';
+WHERE (SELECT durable_store.may_use())
+	AND (w.task_hub IS NULL
+		OR (SELECT pg_catalog.pg_has_role('pg_monitor'::name, 'USAGE'))
+		OR (durable_store.is_this_database(w.datid)
+			AND EXISTS (SELECT FROM durable_store.visible_hubs hub WHERE hub.task_hub = w.task_hub)));
+COMMENT ON VIEW durable.workers IS 'The background processes of durable: launcher, coordinators, workers of your hubs, with what each has in hand and since when. Members of pg_monitor see the workers of all hubs in all databases.';
+
+GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues, durable.workers TO PUBLIC;
 
 -- ---------------------------------------------------------------------------
 -- For clients: any session, transactional
@@ -488,41 +541,57 @@ RETURNS void AS 'MODULE_PATHNAME', 'durable_adopt_hub' LANGUAGE C VOLATILE PARAL
 COMMENT ON FUNCTION durable.adopt_hub(text) IS
 'Binds a hub to this database, so that a copy (dump and restore, CREATE DATABASE ... TEMPLATE, pg_upgrade) goes on here. Be sure the original does not run it any more. Error 42704: no such hub.';
 
-CREATE FUNCTION durable.grant_usage(role regrole) RETURNS void
+/* Plain GRANT and REVOKE, so that they are dumped, restored and shown as such; only with better messages. */
+CREATE FUNCTION durable.grant_usage(role regrole, with_grant_option boolean DEFAULT false) RETURNS void
 	LANGUAGE plpgsql PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF role IS NULL THEN
-		RAISE null_value_not_allowed USING MESSAGE = 'role must not be null';
+	IF role IS NULL OR with_grant_option IS NULL THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'role and with_grant_option must not be null';
 	END IF;
 	IF NOT pg_catalog.has_schema_privilege('durable', 'USAGE WITH GRANT OPTION') THEN
 		RAISE insufficient_privilege USING MESSAGE = pg_catalog.format('permission denied for role %I to grant the use of durable', current_user),
 			HINT = 'Ask a superuser, or one who has USAGE on schema durable WITH GRANT OPTION.';
 	END IF;
-	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA durable TO %s', role);
-	EXECUTE pg_catalog.format('GRANT SELECT ON ALL TABLES IN SCHEMA durable TO %s', role);
+	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA durable TO %s', role)
+		|| CASE WHEN with_grant_option THEN ' WITH GRANT OPTION' ELSE '' END;
 END $$;
-COMMENT ON FUNCTION durable.grant_usage(regrole) IS
-'Lets a role use schema durable: call its functions and read its views (which show only hubs of roles it is a member of). Error 42501 unless you may grant it.';
+COMMENT ON FUNCTION durable.grant_usage(regrole, boolean) IS
+'Lets a role use schema durable: call its functions and read its views (which show only hubs of roles it is a member of). It is GRANT USAGE ON SCHEMA durable. with_grant_option: the role may let others use it. Error 42501 unless you may grant it.';
 
-CREATE FUNCTION durable.revoke_usage(role regrole) RETURNS void
+CREATE FUNCTION durable.revoke_usage(role regrole, cascade boolean DEFAULT false) RETURNS void
 	LANGUAGE plpgsql PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	i_am text := pg_catalog.current_setting('role');
+	grantor oid;
 BEGIN
-	IF role IS NULL THEN
-		RAISE null_value_not_allowed USING MESSAGE = 'role must not be null';
+	IF role IS NULL OR cascade IS NULL THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'role and cascade must not be null';
 	END IF;
 	IF NOT pg_catalog.has_schema_privilege('durable', 'USAGE WITH GRANT OPTION') THEN
 		RAISE insufficient_privilege USING MESSAGE = pg_catalog.format('permission denied for role %I to revoke the use of durable', current_user),
 			HINT = 'Ask a superuser, or one who has USAGE on schema durable WITH GRANT OPTION.';
 	END IF;
-	EXECUTE pg_catalog.format('REVOKE USAGE ON SCHEMA durable FROM %s', role);
-	EXECUTE pg_catalog.format('REVOKE SELECT ON ALL TABLES IN SCHEMA durable FROM %s', role);
+	EXECUTE pg_catalog.format('REVOKE USAGE ON SCHEMA durable FROM %s', role) || CASE WHEN cascade THEN ' CASCADE' ELSE '' END;
+	/* What others granted, REVOKE leaves; who may act for them takes it back as they would. */
+	FOR grantor IN
+		SELECT DISTINCT a.grantor FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) a
+		WHERE n.nspname = 'durable' AND a.grantee = role AND a.privilege_type = 'USAGE' AND pg_catalog.pg_has_role(a.grantor, 'MEMBER')
+	LOOP
+		PERFORM pg_catalog.set_config('role', pg_catalog.pg_get_userbyid(grantor), true);
+		EXECUTE pg_catalog.format('REVOKE USAGE ON SCHEMA durable FROM %s', role) || CASE WHEN cascade THEN ' CASCADE' ELSE '' END;
+		PERFORM pg_catalog.set_config('role', i_am, true);
+	END LOOP;
+	IF pg_catalog.has_schema_privilege(role, 'durable', 'USAGE') THEN
+		RAISE WARNING USING MESSAGE = pg_catalog.format('role %s may still use durable', role),
+			HINT = 'It is a superuser, or a member of a role that may, or somebody else has granted it: \dn+ durable in psql shows who.';
+	END IF;
 END $$;
-COMMENT ON FUNCTION durable.revoke_usage(regrole) IS
-'Takes back grant_usage(). What the role has started goes on running. Error 42501 unless you may revoke it.';
+COMMENT ON FUNCTION durable.revoke_usage(regrole, boolean) IS
+'Takes back grant_usage(), at once: nothing of durable can be called or read by the role, and its hubs stand still until it is granted again. cascade: also from those the role has granted it to, else that is an error (2BP01). A superuser takes back the grants of all, others only their own; a warning says when the role may still use it. Error 42501 unless you may revoke it.';
 
 -- ---------------------------------------------------------------------------
 -- For orchestrators: error UD005 outside a turn

@@ -30,6 +30,9 @@ extern void hub_to_look_in(FunctionCallInfo fcinfo, int arg, Hub *hub);
 /* Raises UD004. */
 extern void no_such_instance(const Hub *hub, const char *instance_id) pg_attribute_noreturn();
 
+/* To be called before something is started or run in a hub: error 42501 if durable.allow_superuser_hubs forbids it. */
+extern void require_hub_may_run(const Hub *hub);
+
 /* An existing hub the caller may administer, by name. */
 extern void hub_by_name(const char *name, Hub *hub);
 
