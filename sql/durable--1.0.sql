@@ -380,7 +380,7 @@ COMMENT ON VIEW durable.history IS 'The history events of the current execution 
 CREATE VIEW durable.activities WITH (security_barrier) AS
 SELECT a.task_hub, a.instance_id, a.task_id, a.name,
 	CASE WHEN hub.readable THEN coalesce(a.input, h.payload) END AS input, a.attempt, a.visible_at,
-	durable_store.activity_state(a.task_hub, a.instance_id, a.task_id, a.name, a.visible_at) COLLATE "C" AS state
+	durable_store.activity_state(a.task_hub, a.instance_id, a.task_id, a.name, a.visible_at) AS state
 FROM durable_store.activity_queue a
 JOIN durable_store.visible_hubs hub ON hub.task_hub = a.task_hub
 LEFT JOIN durable_store.history h ON h.task_hub = a.task_hub AND h.instance_id = a.instance_id
@@ -795,6 +795,6 @@ COMMENT ON FUNCTION durable_store.installed() IS
  * Functions that views call are checked against the reader; nobody can name
  * them but through the views, having no USAGE on the schema.
  */
-REVOKE ALL ON FUNCTION durable_store.installed() FROM PUBLIC;
+REVOKE ALL ON FUNCTION durable_store.installed(), durable_store.preloaded() FROM PUBLIC;
 
 SELECT durable_store.installed();

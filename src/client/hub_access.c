@@ -34,20 +34,6 @@ PG_FUNCTION_INFO_V1(durable_is_this_database);
 PG_FUNCTION_INFO_V1(durable_may_use);
 PG_FUNCTION_INFO_V1(durable_installed);
 
-void
-client_call_begin(FunctionCallInfo fcinfo)
-{
-	char	   *name = psprintf("durable.%s()", get_func_name(fcinfo->flinfo->fn_oid));
-
-	if (current_orchestration != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
-				 errmsg("%s cannot be called in an orchestrator", name),
-				 errhint("Use durable.call_suborchestrator(), durable.start_detached() or durable.send_event(), or call it in an activity.")));
-	PreventCommandIfReadOnly(name);
-	pfree(name);
-}
-
 /*
  * The right to use durable is the USAGE of its schema. The parser asks for it
  * where durable is named; this asks again at each call, so that revoke_usage()
@@ -64,6 +50,21 @@ require_usage(void)
 				 errmsg("permission denied for schema durable"),
 				 errhint("SELECT durable.grant_usage(%s), as a superuser.",
 						 quote_literal_cstr(GetUserNameFromId(GetUserId(), false)))));
+}
+
+void
+client_call_begin(FunctionCallInfo fcinfo)
+{
+	char	   *name = psprintf("durable.%s()", get_func_name(fcinfo->flinfo->fn_oid));
+
+	if (current_orchestration != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
+				 errmsg("%s cannot be called in an orchestrator", name),
+				 errhint("Use durable.call_suborchestrator(), durable.start_detached() or durable.send_event(), or call it in an activity.")));
+	require_usage();
+	PreventCommandIfReadOnly(name);
+	pfree(name);
 }
 
 /* A superuser's hub runs code with all rights: it is asked for, not stumbled into. */
@@ -218,7 +219,6 @@ durable_create_hub(PG_FUNCTION_ARGS)
 	char	   *name;
 
 	client_call_begin(fcinfo);
-	require_usage();
 	require_argument(fcinfo, 0, "name");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	check_hub_name(name);
@@ -242,7 +242,6 @@ static void
 hub_to_change(FunctionCallInfo fcinfo, Hub *hub)
 {
 	client_call_begin(fcinfo);
-	require_usage();
 	require_argument(fcinfo, 0, "name");
 	hub_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), hub);
 	wake_hub_at_commit(hub->name, 1);

@@ -11,8 +11,8 @@
 
 /*
  * To be called first by what clients call to change something. Refuses it in
- * an orchestrator (UD008), which would do it again at every replay, and in a
- * read-only transaction (25006).
+ * an orchestrator (UD008), which would do it again at every replay, to who may
+ * not use durable (42501), and in a read-only transaction (25006).
  */
 extern void client_call_begin(FunctionCallInfo fcinfo);
 
