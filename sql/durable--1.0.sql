@@ -105,6 +105,7 @@ COMMENT ON TABLE durable_store.history IS
 COMMENT ON COLUMN durable_store.history.turn_at IS 'The time the orchestrator saw in this turn (timestamp of OrchestratorStarted).';
 COMMENT ON COLUMN durable_store.history.event_id IS 'Sequence number of the action that made the event; -1 for everything else (DTFx).';
 COMMENT ON COLUMN durable_store.history.task_id IS 'TaskScheduledId or TimerId: the event_id this event answers.';
+COMMENT ON COLUMN durable_store.history.tags IS 'Tags as they were asked for; of ExecutionTerminated, whether it goes for the sub-orchestrations too.';
 COMMENT ON COLUMN durable_store.history.event_type IS 'Number of the event type in DTFx (durable_store.event_type_name).';
 
 CREATE SEQUENCE durable_store.message_id;
@@ -284,15 +285,10 @@ CREATE FUNCTION durable_store.preloaded() RETURNS boolean
 	AS 'MODULE_PATHNAME', 'durable_preloaded' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION durable_store.preloaded() IS 'Is the library in shared_preload_libraries of the running server, so that workers run?';
 
-CREATE FUNCTION durable_store.is_this_database(database_oid oid) RETURNS boolean
-	AS 'MODULE_PATHNAME', 'durable_is_this_database' LANGUAGE C STABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION durable_store.is_this_database(oid) IS 'Is this the current database? Workers of all databases are in shared memory, and names of hubs recur.';
-
 /* Stable, as what it calls: a volatile one would be run for each row of durable.instances, even if nobody asks for waiting_for. */
 CREATE FUNCTION durable_store.activity_state(task_hub text, instance_id text, task_id integer, name text, visible_at timestamptz)
 RETURNS text LANGUAGE sql STABLE PARALLEL RESTRICTED
-	RETURN CASE WHEN EXISTS (SELECT FROM durable_store.workers() w
-			WHERE w.task_hub = activity_state.task_hub AND durable_store.is_this_database(w.datid)
+	RETURN CASE WHEN EXISTS (SELECT FROM durable_store.workers() w WHERE w.task_hub = activity_state.task_hub
 			AND w.item = 'activity ' || activity_state.name || '#' || activity_state.task_id::text || ' (' || activity_state.instance_id || ')')
 			THEN 'running'
 		WHEN activity_state.visible_at > pg_catalog.statement_timestamp() THEN 'delayed' ELSE 'queued' END;
@@ -324,7 +320,7 @@ SELECT i.task_hub, i.instance_id,
 					'id', m.task_id, 'due', m.visible_at) ORDER BY m.visible_at)
 				FROM durable_store.inbox m
 				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.event_type = 11
-				AND m.execution_id = i.execution_id),
+				AND m.execution_id = i.execution_id AND m.task_id >= 0),
 			'events', CASE WHEN h.readable THEN pg_catalog.to_jsonb(i.waiting_events) END,
 			'start', CASE WHEN i.status = 'pending' THEN i.scheduled_start_at END,
 			'children', (SELECT pg_catalog.jsonb_agg(c.instance_id ORDER BY c.parent_task_id)
@@ -336,10 +332,22 @@ SELECT i.task_hub, i.instance_id,
 FROM durable_store.instances i
 JOIN durable_store.visible_hubs h ON h.task_hub = i.task_hub;
 COMMENT ON VIEW durable.instances IS 'The orchestration instances of the task hubs you may read.';
+COMMENT ON COLUMN durable.instances.task_hub IS 'The hub it belongs to; ids are unique in a hub.';
+COMMENT ON COLUMN durable.instances.instance_id IS 'Its name in the hub, given at the start or made from the time (UUID v7).';
+COMMENT ON COLUMN durable.instances.name IS 'The orchestrator as it was named at the start.';
+COMMENT ON COLUMN durable.instances.version IS 'version of the start; NULL without one.';
+COMMENT ON COLUMN durable.instances.input IS 'Input of the current execution; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.instances.output IS 'What the orchestrator returned, or the reason of terminate(); NULL also if you may not read it.';
+COMMENT ON COLUMN durable.instances.custom_status IS 'The last value of set_custom_status(); NULL also if you may not read it.';
+COMMENT ON COLUMN durable.instances.tags IS 'tags of the start; NULL also if you may not read them.';
+COMMENT ON COLUMN durable.instances.parent_instance_id IS 'The instance that called it as a sub-orchestration; NULL without one.';
+COMMENT ON COLUMN durable.instances.created_at IS 'When it was started; indexed, as are status, name and completed_at.';
+COMMENT ON COLUMN durable.instances.updated_at IS 'When its last turn was written, or a client changed it; not indexed.';
+COMMENT ON COLUMN durable.instances.completed_at IS 'When it finished, in whatever way; NULL until then.';
 COMMENT ON COLUMN durable.instances.execution_id IS 'The current execution (32 hex digits); another one after continue-as-new and after a new start of the id.';
 COMMENT ON COLUMN durable.instances.generation IS 'Counts the executions of this id, from 1.';
 COMMENT ON COLUMN durable.instances.status IS 'pending, running, suspended, completed, failed, terminated or canceled.';
-COMMENT ON COLUMN durable.instances.failure IS '{"errorType", "errorMessage", "sqlstate", "detail", "hint", "context", "isNonRetriable", "innerFailure", "properties"}';
+COMMENT ON COLUMN durable.instances.failure IS 'Why it failed; NULL also if you may not read it: {"errorType", "errorMessage", "sqlstate", "detail", "hint", "context", "isNonRetriable", "innerFailure", "properties"}';
 COMMENT ON COLUMN durable.instances.waiting_for IS 'What an unfinished instance awaits now: activities, timers with their due time, events by name, children by id, a delayed start.';
 COMMENT ON COLUMN durable.instances.scheduled_start_at IS 'start_at of a delayed start.';
 
@@ -375,7 +383,25 @@ CROSS JOIN LATERAL (
 	SELECT h.seq + 1, 'OrchestratorCompleted', -1, greatest(h."timestamp", h.turn_at), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 	WHERE h.closes_turn
 ) e;
-COMMENT ON VIEW durable.history IS 'The history events of the current execution of each instance you may read; ORDER BY seq. Event types, ids (-1 for what no action made) and references are those of the Durable Task Framework.';
+COMMENT ON VIEW durable.history IS 'The history events of the current execution of each instance you may read; ORDER BY seq. Event types, ids (-1 for what no action made, -100 for the timer of a turn split by durable.max_messages_per_turn) and references are those of the Durable Task Framework.';
+COMMENT ON COLUMN durable.history.task_hub IS 'The hub of the instance.';
+COMMENT ON COLUMN durable.history.instance_id IS 'The instance; conditions on it use an index.';
+COMMENT ON COLUMN durable.history.execution_id IS 'The current execution (32 hex digits): the history of earlier ones is gone.';
+COMMENT ON COLUMN durable.history.generation IS 'Counts the executions of this id, from 1.';
+COMMENT ON COLUMN durable.history.seq IS 'Orders the events of the execution.';
+COMMENT ON COLUMN durable.history.turn IS 'Number of the turn in which the event came into the history.';
+COMMENT ON COLUMN durable.history.event_type IS 'Name of the event type in the Durable Task Framework, as TaskScheduled.';
+COMMENT ON COLUMN durable.history.event_id IS 'Number of the action that made the event; negative if none did.';
+COMMENT ON COLUMN durable.history."timestamp" IS 'When it happened.';
+COMMENT ON COLUMN durable.history.name IS 'Of the orchestrator, activity or event; NULL for events of others, if you may not read payloads.';
+COMMENT ON COLUMN durable.history.version IS 'Of the orchestrator or activity, if it was given.';
+COMMENT ON COLUMN durable.history.task_scheduled_id IS 'event_id of the activity or sub-orchestration that this event answers.';
+COMMENT ON COLUMN durable.history.timer_id IS 'event_id of the timer that has fired.';
+COMMENT ON COLUMN durable.history.fire_at IS 'When the timer is due.';
+COMMENT ON COLUMN durable.history.input IS 'What was given to it: input, event data, reason; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.history.result IS 'What came of it; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.history.failure IS 'Why it failed, as durable.instances.failure; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.history.target_instance_id IS 'The instance that was started or sent to.';
 
 CREATE VIEW durable.activities WITH (security_barrier) AS
 SELECT a.task_hub, a.instance_id, a.task_id, a.name,
@@ -386,6 +412,14 @@ JOIN durable_store.visible_hubs hub ON hub.task_hub = a.task_hub
 LEFT JOIN durable_store.history h ON h.task_hub = a.task_hub AND h.instance_id = a.instance_id
 	AND h.generation = a.generation AND h.seq = a.seq;
 COMMENT ON VIEW durable.activities IS 'Activities that wait or run; state is queued, delayed (the engine repeats it after a deadlock) or running.';
+COMMENT ON COLUMN durable.activities.task_hub IS 'The hub of the instance.';
+COMMENT ON COLUMN durable.activities.instance_id IS 'The instance that waits for it.';
+COMMENT ON COLUMN durable.activities.task_id IS 'event_id of its TaskScheduled event.';
+COMMENT ON COLUMN durable.activities.name IS 'The activity as it was named in the call.';
+COMMENT ON COLUMN durable.activities.input IS 'Its input; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.activities.attempt IS '1, and more when the engine repeats it after a deadlock or serialization failure.';
+COMMENT ON COLUMN durable.activities.visible_at IS 'When it is to run, or to be run again.';
+COMMENT ON COLUMN durable.activities.state IS 'Either queued, delayed (until visible_at) or running.';
 
 CREATE VIEW durable.messages WITH (security_barrier) AS
 SELECT m.task_hub, m.instance_id, m.message_id, durable_store.event_type_name(m.event_type) AS event_type,
@@ -396,6 +430,16 @@ SELECT m.task_hub, m.instance_id, m.message_id, durable_store.event_type_name(m.
 FROM durable_store.inbox m
 JOIN durable_store.visible_hubs hub ON hub.task_hub = m.task_hub;
 COMMENT ON VIEW durable.messages IS 'Messages not yet delivered to their orchestration; timers are TimerFired messages that become visible when due.';
+COMMENT ON COLUMN durable.messages.task_hub IS 'The hub of the instance.';
+COMMENT ON COLUMN durable.messages.instance_id IS 'The instance it is for.';
+COMMENT ON COLUMN durable.messages.message_id IS 'Orders the messages of the hub.';
+COMMENT ON COLUMN durable.messages.event_type IS 'Name of the event type in the Durable Task Framework that it becomes in the history.';
+COMMENT ON COLUMN durable.messages.name IS 'Of an external event; NULL also if you may not read payloads.';
+COMMENT ON COLUMN durable.messages.task_id IS 'event_id of the task or timer that it answers.';
+COMMENT ON COLUMN durable.messages.payload IS 'Input, result or data; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.messages.failure IS 'Of a task that failed, as durable.instances.failure; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.messages."timestamp" IS 'When it was sent.';
+COMMENT ON COLUMN durable.messages.visible_at IS 'When it is delivered: a timer when it is due, a delayed start at its time.';
 
 CREATE VIEW durable.queues WITH (security_barrier) AS
 SELECT hub.task_hub, hub.owner,
@@ -405,7 +449,7 @@ SELECT hub.task_hub, hub.owner,
 	greatest(pg_catalog.clock_timestamp() - least(m.oldest, a.oldest), interval '0') AS oldest_age,
 	m.timers, m.next_due,
 	(SELECT pg_catalog.count(*) FROM durable_store.workers() w
-		WHERE w.task_hub = hub.task_hub AND durable_store.is_this_database(w.datid) AND w.state = 'busy') AS running,
+		WHERE w.task_hub = hub.task_hub AND w.state = 'busy') AS running,
 	(SELECT pg_catalog.count(*) FROM durable_store.instances i
 		WHERE i.task_hub = hub.task_hub AND i.completed_at > pg_catalog.clock_timestamp() - interval '1 min') AS finished_per_minute
 FROM durable_store.visible_hubs hub
@@ -421,17 +465,33 @@ CROSS JOIN LATERAL (
 	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a;
 COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another database, this one is a copy (adopt_hub).';
 COMMENT ON VIEW durable.queues IS 'Per task hub: what is ready, how old the oldest of it is, timers set, the next one due, work items running now, instances finished in the last minute.';
+COMMENT ON COLUMN durable.queues.task_hub IS 'The name of the hub.';
+COMMENT ON COLUMN durable.queues.owner IS 'The role that its code runs as.';
+COMMENT ON COLUMN durable.queues.ready_turns IS 'Instances with messages that are due.';
+COMMENT ON COLUMN durable.queues.ready_activities IS 'Activities that are due, those that run now included.';
+COMMENT ON COLUMN durable.queues.oldest_age IS 'How long the oldest of these has been due.';
+COMMENT ON COLUMN durable.queues.timers IS 'Timers set, those that are due included.';
+COMMENT ON COLUMN durable.queues.next_due IS 'When the next message becomes due.';
+COMMENT ON COLUMN durable.queues.running IS 'Work items that background workers have in hand.';
+COMMENT ON COLUMN durable.queues.finished_per_minute IS 'Instances that finished in the last minute.';
 
 CREATE VIEW durable.workers WITH (security_barrier) AS
 SELECT w.pid, w.kind, d.datname AS database, w.task_hub, w.state, w.item, w.since, w.items_done
 FROM durable_store.workers() w
 LEFT JOIN pg_catalog.pg_database d ON d.oid = w.datid
 WHERE (SELECT durable_store.may_use())
-	AND (w.task_hub IS NULL
+	AND (w.kind <> 'worker'
 		OR (SELECT pg_catalog.pg_has_role('pg_monitor'::name, 'USAGE'))
-		OR (durable_store.is_this_database(w.datid)
-			AND EXISTS (SELECT FROM durable_store.visible_hubs hub WHERE hub.task_hub = w.task_hub)));
-COMMENT ON VIEW durable.workers IS 'The background processes of durable: launcher, coordinators, workers of your hubs, with what each has in hand and since when. Members of pg_monitor see the workers of all hubs in all databases.';
+		OR EXISTS (SELECT FROM durable_store.visible_hubs hub WHERE hub.task_hub = w.task_hub));
+COMMENT ON VIEW durable.workers IS 'The background processes of durable: launcher, coordinators, workers of your hubs, with what each has in hand and since when. Members of pg_monitor see the workers of all hubs, and those of other databases without hub and item.';
+COMMENT ON COLUMN durable.workers.pid IS 'Its process id, as in pg_stat_activity.';
+COMMENT ON COLUMN durable.workers.kind IS 'Either launcher, coordinator or worker.';
+COMMENT ON COLUMN durable.workers.database IS 'The database it works in; NULL for the launcher.';
+COMMENT ON COLUMN durable.workers.task_hub IS 'The hub a worker serves; NULL in another database.';
+COMMENT ON COLUMN durable.workers.state IS 'Either starting, idle, busy or leaving.';
+COMMENT ON COLUMN durable.workers.item IS 'What a busy one has in hand.';
+COMMENT ON COLUMN durable.workers.since IS 'When it came into this state.';
+COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it started.';
 
 GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues, durable.workers TO PUBLIC;
 
@@ -462,10 +522,10 @@ RETURNS void AS 'MODULE_PATHNAME', 'durable_raise_event' LANGUAGE C VOLATILE PAR
 COMMENT ON FUNCTION durable.raise_event(text, text, jsonb, text) IS
 'Sends an external event to an instance when the transaction commits. Buffered until awaited, case-insensitive, first in first out. A finished instance drops it. Error UD004: no such instance.';
 
-CREATE FUNCTION durable.terminate(instance_id text, reason text DEFAULT NULL, recursive boolean DEFAULT true, task_hub text DEFAULT NULL)
+CREATE FUNCTION durable.terminate(instance_id text, reason text DEFAULT NULL, recursive boolean DEFAULT true, cancel_running boolean DEFAULT false, task_hub text DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_terminate' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION durable.terminate(text, text, boolean, text) IS
-'Ends an instance with status terminated and the reason as output, at its next turn, or at once if it has not started. recursive: its sub-orchestrations too. Does nothing to a finished one. Activities already running go on; their results are dropped. Error UD004: no such instance.';
+COMMENT ON FUNCTION durable.terminate(text, text, boolean, boolean, text) IS
+'Ends an instance with status terminated and the reason as output, at its next turn, or at once if it has not started. recursive: its sub-orchestrations too. Does nothing to a finished one. Activities already scheduled run nevertheless, their results are dropped; with cancel_running they are taken out of the queue, and the statements of those that workers run now are cancelled when this transaction commits (57014), also for an instance that has finished before them. Error UD004: no such instance.';
 
 CREATE FUNCTION durable.suspend(instance_id text, reason text DEFAULT NULL, task_hub text DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_suspend' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -45,6 +45,8 @@ typedef struct ProcessSlot
 	slock_t		mutex;			/* guards the item, which changes too often for the lock */
 	TimestampTz item_since;
 	char		item[ITEM_LEN];
+	uint64		cancellable;	/* the instance whose activity it runs, as a hash; 0: none. Under the lock */
+	bool		cancelled;		/* it has been sent a SIGINT for that */
 } ProcessSlot;
 
 /* What any backend may have here, by the number of its PGPROC. */
@@ -590,6 +592,55 @@ worker_report_item(const char *kind, const char *instance_id, const char *name)
 	SpinLockRelease(&my_slot->mutex);
 
 	pgstat_report_activity(STATE_RUNNING, item);
+}
+
+void
+worker_begin_cancellable(uint64 instance_hash)
+{
+	if (my_slot == NULL)
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	my_slot->cancellable = instance_hash;
+	my_slot->cancelled = false;
+	LWLockRelease(lock);
+}
+
+void
+worker_end_cancellable(void)
+{
+	bool		cancelled;
+
+	if (my_slot == NULL || my_slot->cancellable == 0)
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	cancelled = my_slot->cancelled;
+	my_slot->cancellable = 0;
+	LWLockRelease(lock);
+	if (!cancelled)
+		return;
+
+	/* The signal was sent before we had the lock: it is delivered at the latest when a system call returns. */
+	(void) getppid();
+	QueryCancelPending = false;
+}
+
+void
+shmem_cancel_activities(uint64 instance_hash)
+{
+	if (!shmem_attached())
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		ProcessSlot *slot = slot_at(i);
+
+		if (!is_worker_of(&slot->info, MyDatabaseId, NULL) || slot->info.pid == 0 ||
+			slot->cancellable != instance_hash)
+			continue;
+		slot->cancelled = true;
+		(void) kill(slot->info.pid, SIGINT);
+	}
+	LWLockRelease(lock);
 }
 
 /* ----------------------------------------------------------------

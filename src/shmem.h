@@ -12,6 +12,7 @@
 #define DURABLE_SHMEM_H
 
 #include "postgres.h"
+#include "compat.h"
 #include "datatype/timestamp.h"
 
 /* ---- for everybody ---- */
@@ -28,6 +29,17 @@ extern bool shmem_attached(void);
  */
 extern void worker_report_item(const char *kind, const char *instance_id,
 							   const char *name);
+
+/*
+ * This worker begins, or has ended, an activity of an instance, known by a
+ * hash: meanwhile it can be cancelled. A cancel that came too late for it is
+ * not felt by what the worker does next. Nothing outside a worker.
+ */
+extern void worker_begin_cancellable(uint64 instance_hash);
+extern void worker_end_cancellable(void);
+
+/* Cancels the activities of an instance that workers of this database run now. Neither allocates nor raises. */
+extern void shmem_cancel_activities(uint64 instance_hash);
 
 /* ---- slots of background processes ---- */
 
@@ -114,7 +126,7 @@ extern void slot_add_items_done(int64 done);
 extern const SlotInfo *slot_mine(void);
 
 /* Ends this process with exit code 0, giving the reason and when there is work again. */
-extern void slot_leave(LeaveReason reason, TimestampTz next_due) pg_attribute_noreturn();
+DURABLE_NORETURN extern void slot_leave(LeaveReason reason, TimestampTz next_due);
 
 /* Copies all slots in use into CurrentMemoryContext. */
 extern int	slots_read(SlotInfo **slots);

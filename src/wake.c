@@ -19,12 +19,14 @@
 
 #define MAX_HUBS 16
 #define MAX_INSTANCES 128
+#define MAX_CANCELLED 1024
 
 /* Whom this transaction wakes. */
 typedef struct Wakes
 {
 	int			n_hubs;			/* more than MAX_HUBS: all */
 	int			n_instances;	/* more than MAX_INSTANCES: all */
+	int			n_cancelled;
 	bool		launcher;
 	bool		rescan;
 } Wakes;
@@ -33,6 +35,8 @@ static Wakes wakes;
 static char hubs[MAX_HUBS][NAMEDATALEN];
 static int	hub_items[MAX_HUBS];
 static uint64 instances[MAX_INSTANCES];
+static uint64 cancelled[MAX_CANCELLED];
+static SubTransactionId cancelled_by[MAX_CANCELLED];
 
 /* Does this session wait? */
 static bool waiting = false;
@@ -79,6 +83,8 @@ fire(void)
 {
 	fire_hubs();
 	fire_waiters();
+	for (int i = 0; i < wakes.n_cancelled; i++)
+		shmem_cancel_activities(cancelled[i]);
 	if (wakes.launcher)
 		shmem_wake_launcher(MyDatabaseId);
 	if (wakes.rescan)
@@ -105,12 +111,22 @@ at_transaction_end(XactEvent event, void *arg)
 	database_release();
 }
 
+/* A superfluous wake-up does no harm, a cancel that was taken back would. Later subtransactions have higher ids. */
+static void
+forget_cancels(SubTransactionId aborted)
+{
+	while (wakes.n_cancelled > 0 && cancelled_by[wakes.n_cancelled - 1] >= aborted)
+		wakes.n_cancelled--;
+}
+
 /* A command that failed needs the database it has held no more. */
 static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		database_release();
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	forget_cancels(subid);
+	database_release();
 }
 
 void
@@ -160,6 +176,30 @@ wake_waiters_at_commit(const char *task_hub, const char *instance_id)
 	if (wakes.n_instances < MAX_INSTANCES)
 		instances[wakes.n_instances] = hash_instance(task_hub, instance_id);
 	wakes.n_instances++;
+}
+
+bool
+cancel_activities_at_commit(const char *task_hub, const char *instance_id)
+{
+	if (!shmem_attached())
+		return true;
+	if (wakes.n_cancelled == MAX_CANCELLED)
+		return false;
+	cancelled[wakes.n_cancelled] = hash_instance(task_hub, instance_id);
+	cancelled_by[wakes.n_cancelled++] = GetCurrentSubTransactionId();
+	return true;
+}
+
+void
+activity_begins(const char *task_hub, const char *instance_id)
+{
+	worker_begin_cancellable(hash_instance(task_hub, instance_id));
+}
+
+void
+activity_ends(void)
+{
+	worker_end_cancellable();
 }
 
 void

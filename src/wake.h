@@ -18,6 +18,16 @@ extern void wake_hub_at_commit(const char *task_hub, int items);
 /* At commit: wakes the sessions that wait for this instance. */
 extern void wake_waiters_at_commit(const char *task_hub, const char *instance_id);
 
+/*
+ * At commit: cancels the statements of activities of this instance that run in
+ * workers. False: this transaction cancels too many already.
+ */
+extern bool cancel_activities_at_commit(const char *task_hub, const char *instance_id);
+
+/* What can be cancelled: a worker begins and ends an activity. */
+extern void activity_begins(const char *task_hub, const char *instance_id);
+extern void activity_ends(void);
+
 /* At commit: makes the launcher see to a coordinator for this database (CREATE EXTENSION). */
 extern void wake_launcher_at_commit(void);
 

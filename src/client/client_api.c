@@ -22,6 +22,7 @@
 #include "ids.h"
 #include "replay/function_lookup.h"
 #include "replay/orchestration_context.h"
+#include "store/activity_store.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
 #include "store/rewind_store.h"
@@ -286,7 +287,49 @@ durable_raise_event(PG_FUNCTION_ARGS)
 static Jsonb *
 reason_argument(FunctionCallInfo fcinfo, int arg)
 {
-	return PG_ARGISNULL(arg) ? NULL : json_string(text_to_cstring(PG_GETARG_TEXT_PP(arg)));
+	Jsonb	   *reason = PG_ARGISNULL(arg) ? NULL : json_string(text_to_cstring(PG_GETARG_TEXT_PP(arg)));
+
+	check_payload_size(reason, "reason");
+	return reason;
+}
+
+static void
+cancel_at_commit(const Hub *hub, const char *instance_id)
+{
+	if (!cancel_activities_at_commit(hub->name, instance_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_LIMIT_EXCEEDED),
+				 errmsg("too many instances to cancel running activities of in one transaction"),
+				 errhint("Terminate them in several transactions, or without cancel_running.")));
+}
+
+static HistoryEvent *
+terminated_event(Jsonb *reason, bool recursive)
+{
+	HistoryEvent *event = history_event_make(EVENT_EXECUTION_TERMINATED, clock_now());
+
+	event->payload = reason;
+	event->recurse = recursive;
+	return event;
+}
+
+/*
+ * Queued activities of the instances go; those that run are cancelled at
+ * commit. Descendants are told now, not by their parents: the failure of what
+ * is cancelled must not reach them first.
+ */
+static void
+cancel_activities(const Hub *hub, const char *instance_id, bool recursive, Jsonb *reason)
+{
+	List	   *ids = store_drop_queued_activities(hub->name, instance_id, recursive);
+	ListCell   *lc;
+
+	foreach(lc, ids)
+	{
+		if (strcmp(lfirst(lc), instance_id) != 0)
+			send_message(hub, lfirst(lc), terminated_event(reason, true));
+		cancel_at_commit(hub, lfirst(lc));
+	}
 }
 
 Datum
@@ -295,19 +338,20 @@ durable_terminate(PG_FUNCTION_ARGS)
 	Hub			hub;
 	RuntimeStatus status;
 	char	   *instance_id;
-	HistoryEvent *event;
+	Jsonb	   *reason;
 
 	require_argument(fcinfo, 2, "recursive");
-	instance_id = recipient(fcinfo, 3, &hub, &status);
+	require_argument(fcinfo, 3, "cancel_running");
+	instance_id = recipient(fcinfo, 4, &hub, &status);
+	reason = reason_argument(fcinfo, 1);
+	if (PG_GETARG_BOOL(3))
+		cancel_activities(&hub, instance_id, PG_GETARG_BOOL(2), reason);
 	if (runtime_status_is_finished(status))
 		PG_RETURN_VOID();
-	event = history_event_make(EVENT_EXECUTION_TERMINATED, clock_now());
-	event->payload = reason_argument(fcinfo, 1);
-	event->recurse = PG_GETARG_BOOL(2);
 	if (status == STATUS_PENDING &&
-		store_terminate_pending(hub.name, instance_id, event->payload, event->timestamp))
+		store_terminate_pending(hub.name, instance_id, reason, clock_now()))
 		PG_RETURN_VOID();
-	send_message(&hub, instance_id, event);
+	send_message(&hub, instance_id, terminated_event(reason, PG_GETARG_BOOL(2)));
 	PG_RETURN_VOID();
 }
 

@@ -30,7 +30,6 @@ PG_FUNCTION_INFO_V1(durable_pause_hub);
 PG_FUNCTION_INFO_V1(durable_resume_hub);
 PG_FUNCTION_INFO_V1(durable_adopt_hub);
 PG_FUNCTION_INFO_V1(durable_is_here);
-PG_FUNCTION_INFO_V1(durable_is_this_database);
 PG_FUNCTION_INFO_V1(durable_may_use);
 PG_FUNCTION_INFO_V1(durable_installed);
 
@@ -281,12 +280,6 @@ Datum
 durable_is_here(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL((uint64) PG_GETARG_INT64(0) == GetSystemIdentifier() && PG_GETARG_OID(1) == MyDatabaseId);
-}
-
-Datum
-durable_is_this_database(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(PG_GETARG_OID(0) == MyDatabaseId);
 }
 
 Datum

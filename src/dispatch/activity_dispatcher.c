@@ -24,6 +24,7 @@
 #include "shmem.h"
 #include "store/activity_store.h"
 #include "suspects.h"
+#include "wake.h"
 
 /* The wait before the engine repeats an activity after a conflict: doubling, from and to. */
 #define FIRST_REPEAT_INTERVAL (10 * INT64CONST(1000))
@@ -132,8 +133,9 @@ conclude_error(const ActivityCall *call, const ErrorData *error, ActivityOutcome
 }
 
 static void
-execute_activity(const ClaimedActivity *activity, ActivityOutcome *outcome)
+execute_activity(const char *task_hub, const ClaimedActivity *activity, ActivityOutcome *outcome)
 {
+	SandboxOutcome result;
 	ActivityCall call = {0};
 	ExecutionInfo execution = {0};
 	Sandbox		sandbox = {0};
@@ -151,7 +153,10 @@ execute_activity(const ClaimedActivity *activity, ActivityOutcome *outcome)
 	sandbox.execution = &execution;
 	sandbox.settings = &activity->settings;
 	sandbox.timeout_ms = setting_activity_timeout;
-	switch (sandbox_run(&sandbox, call_and_check, &call, &error))
+	activity_begins(task_hub, activity->instance_id);
+	result = sandbox_run(&sandbox, call_and_check, &call, &error);
+	activity_ends();
+	switch (result)
 	{
 		case SANDBOX_OK:
 			outcome->result = call.result;
@@ -200,7 +205,7 @@ run_activity(const char *task_hub, const ClaimedActivity *activity)
 	if (deaths >= setting_max_dispatch_attempts)
 		outcome.failure = poisoned_failure(activity->name, deaths);
 	else
-		execute_activity(activity, &outcome);
+		execute_activity(task_hub, activity, &outcome);
 	if (outcome.repeat)
 		store_repeat_activity(task_hub, activity, activity->attempt + 1, repeat_time(activity));
 	else
@@ -269,6 +274,7 @@ run_one(const char *task_hub)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
+		activity_ends();
 		work_item_abort();
 		sandbox_reset();
 		suspect_release();

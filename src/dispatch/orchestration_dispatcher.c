@@ -53,7 +53,7 @@ fail_instance(RuntimeState *state, Jsonb *failure, Outbox *outbox, TimestampTz n
 	result.completion = COMPLETED_FAILED;
 	result.failure = failure;
 	result.completion_id = list_length(state->past_events) + list_length(state->new_events);
-	decisions_apply(state, &result, outbox, now);
+	(void) decisions_apply(state, &result, outbox, 0, now);
 }
 
 static Jsonb *
@@ -121,8 +121,9 @@ continue_later(const RuntimeState *state, Outbox *outbox)
 }
 
 /*
- * Runs the orchestrator, through as many generations as it continues. Returns
- * the last one's state; NULL if patience ran out.
+ * Runs the orchestrator, through as many generations as it continues and
+ * durable.max_messages_per_turn allows. Returns the last one's state; NULL if
+ * patience ran out.
  */
 static RuntimeState *
 run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
@@ -133,10 +134,12 @@ run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
 
 		if (result == NULL)
 			return NULL;
-		decisions_apply(state, result, outbox, clock_now());
-		if (result->completion != COMPLETED_CONTINUE_AS_NEW)
+		if (!decisions_apply(state, result, outbox, setting_max_messages_per_turn, clock_now()) ||
+			result->completion != COMPLETED_CONTINUE_AS_NEW)
 			return state;
 		state = next_generation(state, result);
+		if (state->status == STATUS_SUSPENDED)
+			return state;		/* it begins when it is resumed */
 	}
 	continue_later(state, outbox);
 	return state;
@@ -456,13 +459,28 @@ attempt_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
 	return error;
 }
 
+/*
+ * Is the engine itself in trouble: a table of ours that cannot be used, a lock
+ * that is not to be had? What the instance's code raises does not get here.
+ */
+static bool
+is_trouble_of_engine(const ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return error_is_circumstantial(error) || error_is_conflict(error) ||
+		category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
+		category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
+		category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_SYSTEM_ERROR;
+}
+
 /* An error the instance is not to blame for is waited out; any other one is its end. */
 static void
 run_alone(const char *task_hub, const char *instance_id)
 {
 	ErrorData  *error = attempt_alone(task_hub, instance_id, NULL);
 
-	if (error != NULL && !error_is_circumstantial(error) && !error_is_conflict(error))
+	if (error != NULL && !is_trouble_of_engine(error))
 	{
 		log_engine_error(instance_id, error, "The instance is failed.");
 		error = attempt_alone(task_hub, instance_id, failure_from_error(error, true));

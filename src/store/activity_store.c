@@ -63,6 +63,26 @@ static StoreStatement delete_leftover_history = {
 	4, {TEXTOID, TEXTOID, INT8OID, INT4OID}
 };
 
+/* The instance and, if $3, its descendants. */
+#define FAMILY \
+	"WITH RECURSIVE family AS (SELECT $2::pg_catalog.text COLLATE \"C\" AS instance_id" \
+	" UNION SELECT c.instance_id FROM family f CROSS JOIN LATERAL (SELECT c.instance_id" \
+	"  FROM durable_store.instances c WHERE c.task_hub = $1 AND c.parent_instance_id = f.instance_id OFFSET 0) c WHERE $3)"
+
+static StoreStatement drop_queued = {
+	FAMILY ", idle AS MATERIALIZED (SELECT q.* FROM family f CROSS JOIN LATERAL (SELECT q.ctid AS tid"
+	"  FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = f.instance_id"
+	"  FOR UPDATE SKIP LOCKED) q)"
+	" DELETE FROM durable_store.activity_queue q WHERE q.ctid = ANY (ARRAY(SELECT idle.tid FROM idle)) AND " OF_HUB("q", "$1"),
+	3, {TEXTOID, TEXTOID, BOOLOID}
+};
+
+static StoreStatement find_running = {
+	FAMILY " SELECT DISTINCT f.instance_id FROM family f CROSS JOIN LATERAL (SELECT FROM durable_store.activity_queue q"
+	"  WHERE q.task_hub = $1 AND q.instance_id = f.instance_id LIMIT 1) q",
+	3, {TEXTOID, TEXTOID, BOOLOID}
+};
+
 static ClaimedActivity *
 claimed_from_row(const Row *row)
 {
@@ -170,4 +190,27 @@ store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, int
 	values[4] = Int32GetDatum(attempt);
 	values[5] = TimestampTzGetDatum(until);
 	store_execute_once(&repeat_activity, values);
+}
+
+List *
+store_drop_queued_activities(const char *task_hub, const char *instance_id, bool recursive)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id), BoolGetDatum(recursive)};
+	List	   *ids = NIL;
+	StoreScope	scope;
+	uint64		rows;
+
+	store_open(&scope);
+	(void) store_execute(&drop_queued, values, NULL);
+	rows = store_execute(&find_running, values, NULL);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(&scope, i);
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+
+		ids = lappend(ids, row_text(&row, 1));
+		MemoryContextSwitchTo(old);
+	}
+	store_close(&scope);
+	return ids;
 }

@@ -45,6 +45,13 @@ extern void store_finish_activity(const char *task_hub, const ClaimedActivity *a
  */
 extern bool store_reclaim_activity(const char *task_hub, const ClaimedActivity *activity);
 
+/*
+ * Deletes the activities of an instance that nobody runs, and of its
+ * descendants if "recursive". Returns the ids of all these instances that still
+ * have some, for those run.
+ */
+extern List *store_drop_queued_activities(const char *task_hub, const char *instance_id, bool recursive);
+
 /* Makes a claimed activity run again, as this attempt, not before "until". */
 extern void store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, int attempt, TimestampTz until);
 

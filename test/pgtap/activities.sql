@@ -101,11 +101,11 @@ INSERT INTO good_calls VALUES
 	('overload int', 'over', '{"a": 1}', '"int 1"', 'overloaded: found by argument names'),
 	('overload text', 'over', '{"b": "x"}', '"text x"', 'overloaded: the other one'),
 	('overload both', 'over', '{"a": 1, "b": "x"}', '"both 1x"', 'overloaded: the one with both'),
-	('overload signature', 'twin(text)', '{"a": "1"}', '"text"', 'overloaded: named with its argument types'),
-	('quoted', '"Mixed Case"', '{"First Arg": 21}', '42', 'names that need quotes'),
-	('qualified', 'app.answer', NULL, '42', 'a name with its schema, no argument'),
+	('overload signature', 'twin(text)', '{"a": "1"}', '"text"', 'scenario 17: an overloaded name with its argument types'),
+	('quoted', '"Mixed Case"', '{"First Arg": 21}', '42', 'scenario 17: a name that needs quotes'),
+	('qualified', 'app.answer', NULL, '42', 'scenario 17: a name with its schema, no argument'),
 	('empty object', 'answer', '{}', '42', 'an empty object for no argument'),
-	('builtin', 'pg_catalog.upper(text)', '"abc"', '"ABC"', 'a built-in function'),
+	('builtin', 'pg_catalog.upper(text)', '"abc"', '"ABC"', 'scenario 17: a built-in function'),
 	('null input', 'is_sql_null', NULL, 'true', 'no input is NULL for a jsonb argument'),
 	('json null input', 'is_sql_null', 'null', 'false', 'a JSON null as input is not'),
 	('strict', 'strict_one', NULL, NULL, 'a strict function without input is not called');
@@ -113,7 +113,7 @@ SELECT durable.start_instance('call', jsonb_build_object('name', activity) ||
 	CASE WHEN input IS NULL THEN '{}' ELSE jsonb_build_object('input', input) END, instance_id => id)
 FROM good_calls \g /dev/null
 :run
-SELECT is(outcome(id), concat_ws(' ', 'completed', result), 'arguments: ' || what) FROM good_calls;
+SELECT is(outcome(id), concat_ws(' ', 'completed', result), CASE WHEN what ^@ 'scenario' THEN what ELSE 'arguments: ' || what END) FROM good_calls;
 
 -- What does not fit is the activity's failure, and trying again is of no use.
 CREATE FUNCTION call_retrying(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
@@ -181,7 +181,7 @@ SELECT durable.start_instance('call', jsonb_build_object('name', activity) ||
 	CASE WHEN input IS NULL THEN '{}' ELSE jsonb_build_object('input', input) END, instance_id => activity)
 FROM good_results \g /dev/null
 :run
-SELECT is(outcome(activity), concat_ws(' ', 'completed', result), 'result: ' || what) FROM good_results;
+SELECT is(outcome(activity), concat_ws(' ', 'completed', result), CASE WHEN what ^@ 'scenario' THEN what ELSE 'result: ' || what END) FROM good_results;
 
 -- ---------------------------------------------------------------------------
 -- Effects and rights
@@ -261,7 +261,7 @@ SELECT is(failure('orchestrates', 'sqlstate'), 'UD005', 'functions of orchestrat
 SELECT is(failure('private_function', 'sqlstate'), '42501', 'a function the owner may not execute fails');
 SELECT is(failure('reads_private', 'sqlstate'), '42501', 'a table the owner may not read fails');
 SELECT is(outcome('as_owner'), 'completed "app postgres"', 'SECURITY DEFINER works as ever');
-SELECT is(outcome('only_here'), 'completed "found"', 'names are looked up in the search_path of the session that started the instance');
+SELECT is(outcome('only_here'), 'completed "found"', 'scenario 17: a plain name: names are looked up in the search_path of the session that started the instance');
 SELECT throws_ok('SELECT durable.task_id()', 'UD005', NULL, 'task_id() outside an activity');
 SELECT throws_ok('SELECT durable.attempt()', 'UD005', NULL, 'attempt() outside an activity');
 SELECT is_empty('SELECT instance_id FROM durable.messages UNION ALL SELECT instance_id FROM durable.activities', 'nothing is left in the queues');

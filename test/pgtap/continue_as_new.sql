@@ -1,6 +1,6 @@
 -- continue_as_new().
 \ir include/setup.psql
-SELECT plan(48);
+SELECT plan(65);
 
 CREATE FUNCTION counter(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$
@@ -263,6 +263,68 @@ SELECT durable.terminate('endless', 'stop it') \g /dev/null
 :run
 SELECT is(outcome('endless'), 'terminated "stop it"', 'until it is terminated');
 
+-- Twenty generations in a work item; the next one goes on in another.
+SELECT start('counter', '19', 'twenty');
+SELECT is(durable.run_until_idle(), 1::bigint, 'twenty generations are one work item');
+SELECT is(outcome('twenty') || ' ' || story('twenty'), 'completed "done" [OS ExecutionStarted OC ExecutionCompleted(0) OC]', 'which completes');
+SELECT start('counter', '20', 'twenty-one');
+SELECT is(durable.run_until_idle(), 2::bigint, 'the twenty-first is another one');
+SELECT is(outcome('twenty-one') || ' ' || (SELECT generation FROM durable.instances WHERE instance_id = 'twenty-one'), 'completed "done" 21', 'it completes too');
+SELECT is(story('twenty-one'), '[OS ExecutionStarted OC] [OS GenericEvent ExecutionCompleted(0) OC]', 'in a second turn of the last generation');
+SELECT start('counter', '45', 'forty-six');
+SELECT is(durable.run_until_idle(), 3::bigint, 'forty-six generations are three work items');
+SELECT is(outcome('forty-six'), 'completed "done"', 'which complete');
+-- Two of them take turns, and one that comes later has its turn in between.
+SELECT start('counter', '59', 'left');
+SELECT start('counter', '59', 'right');
+SELECT is(durable.run_until_idle(), 6::bigint, 'two of sixty generations are three work items each');
+-- Carried events stay in order, also from one work item to the next.
+SELECT start('one_each', '[]', 'forty-five events');
+:run
+SELECT durable.raise_event('forty-five events', 'item', to_jsonb(n)) FROM generate_series(1, 45) n \g /dev/null
+SELECT durable.raise_event('forty-five events', 'other', '"left"') \g /dev/null
+SELECT cmp_ok(durable.run_until_idle(), '>=', 3::bigint, 'forty-five events, a generation each, in more than two work items');
+SELECT is((SELECT input FROM durable.instances WHERE instance_id = 'forty-five events'), (SELECT jsonb_agg(n) FROM generate_series(1, 45) n), 'scenario 90: all are taken, in order');
+SELECT is((SELECT generation || ' ' || status FROM durable.instances WHERE instance_id = 'forty-five events'), '46 running', 'scenario 90: each by a generation of its own');
+SELECT is((SELECT array_agg(name ORDER BY seq) FROM durable.history WHERE instance_id = 'forty-five events' AND event_type = 'EventRaised'), '{other}', 'scenario 90: the one nobody took is carried to the last');
+SELECT durable.raise_event('forty-five events', 'item', '"stop"') \g /dev/null
+:run
+SELECT is(status('forty-five events'), 'completed', 'and it completes');
+
+-- Events of several names and case keep their order among themselves.
+CREATE FUNCTION names(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	IF input IS NULL THEN
+		PERFORM durable.wait_for_event('start');
+		PERFORM durable.continue_as_new('1');
+		RETURN NULL;
+	END IF;
+	RETURN jsonb_build_array(durable.wait_for_event('b'), durable.wait_for_event('a'), durable.wait_for_event('a'), durable.wait_for_event('b'));
+END $$;
+SELECT start('names');
+SELECT durable.raise_event('names', name, to_jsonb(n)) FROM (VALUES (1, 'a'), (2, 'b'), (3, 'start'), (4, 'B'), (5, 'A')) v (n, name) \g /dev/null
+:run
+SELECT is(outcome('names'), 'completed [2, 1, 5, 4]', 'scenario 90: carried events of several names, from before and after the call');
+
+-- A timer of the first generation has the number of one of the second.
+CREATE FUNCTION old_timer(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+DECLARE
+	begun timestamptz := durable.orchestration_time();
+BEGIN
+	IF input IS NULL THEN
+		PERFORM durable.create_timer('1 hour');
+		PERFORM durable.continue_as_new('1');
+		RETURN NULL;
+	END IF;
+	PERFORM durable.sleep('3 hours');
+	RETURN to_jsonb(durable.orchestration_time() - begun >= interval '3 hours');
+END $$;
+SELECT start('old_timer');
+:run_all
+SELECT is(outcome('old_timer') || ' ' || events('old_timer', 'TimerFired'), 'completed true 1', 'scenario 94: a timer of an earlier generation is ignored');
+
 -- Terminate wins over continue-as-new of the same turn, whatever came first.
 SELECT start('one_each', '[]', 'event first');
 SELECT start('one_each', '[]', 'terminate first');
@@ -273,5 +335,22 @@ SELECT durable.terminate('terminate first', 'end'), durable.raise_event('termina
 SELECT is(outcome('event first'), 'terminated "end"', 'terminate wins over continue-as-new');
 SELECT is((SELECT generation FROM durable.instances WHERE instance_id = 'event first'), 1::bigint, 'the instance does not continue');
 SELECT is(outcome('terminate first'), 'terminated "end"', 'terminate first, too');
+-- Together with a suspension of that turn, too, and when it has a child to end.
+CREATE FUNCTION has_child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.schedule_suborchestrator('one_each', '[]', instance_id => 'ends with its parent');
+	PERFORM durable.wait_for_event('item');
+	PERFORM durable.continue_as_new();
+	RETURN NULL;
+END $$;
+SELECT start('one_each', '[]', 'all at once');
+SELECT start('has_child');
+:run
+SELECT durable.raise_event('all at once', 'item', '1'), durable.suspend('all at once'), durable.terminate('all at once', 'end'), durable.resume('all at once') \g /dev/null
+SELECT durable.raise_event('has_child', 'item', '1'), durable.terminate('has_child', 'end') \g /dev/null
+:run
+SELECT is(outcome('all at once') || (SELECT generation FROM durable.instances WHERE instance_id = 'all at once'), 'terminated "end"1', 'terminate wins over continue-as-new and suspend of one turn');
+SELECT is(outcome('has_child') || ' ' || outcome('ends with its parent'), 'terminated "end" terminated "end"', 'and ends the children of the generation that wanted to continue');
 SELECT is_empty('SELECT * FROM durable.messages', 'no message is left');
 SELECT * FROM finish();

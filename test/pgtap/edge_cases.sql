@@ -2,7 +2,7 @@
 \ir include/setup.psql
 
 BEGIN;
-SELECT plan(17);
+SELECT plan(32);
 
 -- An activity whose instance was purged or replaced while it ran, and whose
 -- process then died, is dropped: its input is gone. Only a superuser can make
@@ -100,6 +100,75 @@ SELECT throws_ok($$ DO 'DECLARE r record; BEGIN FOR r IN SELECT durable.run_unti
 	'55000', NULL, 'run_until_idle() is refused in a loop over a query');
 SELECT throws_ok($$ DO 'DECLARE c CURSOR FOR SELECT durable.run_until_idle(); n bigint; BEGIN OPEN c; FETCH c INTO n; END' $$,
 	'55000', NULL, 'and in a cursor');
+
+-- What is not retriable is not so on any level: a grandparent's policy would try in vain.
+CREATE FUNCTION calls_nothing(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.call_activity('no_such_activity'); END $$;
+CREATE FUNCTION middle(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.call_suborchestrator('calls_nothing'); END $$;
+CREATE FUNCTION top(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.call_suborchestrator('middle', retry => durable.retry_policy(3)); END $$;
+SELECT start('top');
+:run_all
+SELECT is(events('top', 'SubOrchestrationInstanceCreated'), 1::bigint, 'scenario 80: non-retriable two levels down is not tried again');
+SELECT is(failure('top', 'isNonRetriable'), 'true', 'scenario 80: and says so at the top');
+
+-- A suspended instance that continues as new without a wait does not begin the next generation.
+CREATE FUNCTION receiver(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('never'); END $$;
+CREATE FUNCTION endless(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$ BEGIN PERFORM durable.continue_as_new(to_jsonb((input #>> '{}')::int + 1)); RETURN NULL; END $$;
+SELECT start('endless', '0');
+SELECT format('# %s', durable.run_until_idle('100 ms'));
+SELECT durable.suspend('endless', 'stop');
+SELECT format('# %s', durable.run_until_idle('5 s'));
+SELECT is(status('endless'), 'suspended', 'an endless row of generations is suspended');
+SELECT generation AS g FROM durable.instances WHERE instance_id = 'endless' \gset
+SELECT cmp_ok(durable.run_until_idle('100 ms'), '=', 0::bigint, 'and rests');
+SELECT is((SELECT generation - :g FROM durable.instances WHERE instance_id = 'endless'), 0::bigint, 'it does not begin further generations');
+SELECT durable.resume('endless');
+SELECT cmp_ok(durable.run_until_idle('100 ms'), '>', 1::bigint, 'resumed, it goes on');
+SELECT is(status('endless'), 'running', 'as running');
+SELECT durable.suspend('endless', 'again');
+SELECT format('# %s', durable.run_until_idle('100 ms'));
+SELECT durable.terminate('endless', 'end');
+SELECT format('# %s', durable.run_until_idle('1 s'));
+SELECT is(outcome('endless'), 'terminated "end"', 'suspended again, it can be terminated');
+
+-- A reason is a payload, too.
+SELECT start('receiver');
+:run
+RESET SESSION AUTHORIZATION;
+SET durable.max_payload_size = '8kB';
+SET SESSION AUTHORIZATION app;
+SELECT throws_ok($$ SELECT durable.terminate('receiver', repeat('x', 10000)) $$, 'UD007', NULL, 'a reason that is too large');
+
+-- A recursive termination that comes in the turn in which the instance ends
+-- otherwise reaches the children all the same.
+CREATE FUNCTION sleeper(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('never'); END $$;
+CREATE FUNCTION leaves_a_child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.schedule_suborchestrator('sleeper', instance_id => durable.instance_id() || ' child');
+	PERFORM durable.wait_for_event('go');
+	IF input = '"raise"' THEN
+		RAISE EXCEPTION 'raised';
+	END IF;
+	RETURN input;
+END $$;
+SELECT start('leaves_a_child', '"return"', 'returns');
+SELECT start('leaves_a_child', '"raise"', 'raises');
+:run
+SELECT go('returns'), go('raises');
+SELECT durable.terminate('returns', 'enough'), durable.terminate('raises', 'enough');
+:run
+SELECT is(outcome('returns'), 'completed "return"', 'the instance has completed before it was terminated');
+SELECT is(outcome('returns child'), 'terminated "enough"', 'but its child is terminated');
+SELECT is(outcome('raises'), 'failed P0001 raised', 'one has failed');
+SELECT is(outcome('raises child'), 'terminated "enough"', 'and its child is terminated');
+SELECT start('leaves_a_child', '"return"', 'spares');
+:run
+SELECT go('spares');
+SELECT durable.terminate('spares', 'enough', recursive => false);
+:run
+SELECT is(outcome('spares'), 'completed "return"', 'one that is terminated alone');
+SELECT is(status('spares child'), 'running', 'leaves its child');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- External events: buffered, case-insensitive, first in first out.
 \ir include/setup.psql
-SELECT plan(43);
+SELECT plan(69);
 
 CREATE FUNCTION one(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('Approval'); END $$;
 CREATE FUNCTION after_activity(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
@@ -145,10 +145,11 @@ SELECT durable.raise_event('looks', 'buffered', '"here"'), go('looks') \g /dev/n
 SELECT durable.raise_event('no_data', 'without'), durable.raise_event('no_data', 'null', 'null') \g /dev/null
 SELECT start('sender', '{"n": 1}');
 :run
-SELECT is(outcome('one'), 'completed {"by": "ops"}', 'scenario 29: an event after the wait is delivered; scenario 33: its name is case-insensitive');
+SELECT is(outcome('one'), 'completed {"by": "ops"}', 'scenario 29: an event after the wait is delivered');
 SELECT is(story('one'), '[OS ExecutionStarted OC] [OS EventRaised EventRaised ExecutionCompleted(0) OC]', 'scenario 29: a wait makes no event of its own; what nobody waits for is recorded');
 SELECT is((SELECT array_agg(name || ' ' || input ORDER BY seq) FROM durable.history WHERE instance_id = 'one' AND event_type = 'EventRaised'),
 	ARRAY['other 0', 'aPPROVAL {"by": "ops"}'], 'the history keeps name and data as they were raised');
+SELECT is((SELECT output FROM durable.instances WHERE instance_id = 'one'), '{"by": "ops"}', 'scenario 33: though raised as "aPPROVAL", awaited as "Approval"');
 SELECT is(outcome('five'), 'completed [1, 2, 3, 4, 5]', 'scenario 31: events of one name are first in, first out');
 SELECT is(outcome('three_names'), 'completed ["x", "y", "z"]', 'scenario 32: three names in any order');
 SELECT is(outcome('two_waiters'), 'completed [1, 2]', 'scenario 37: waiters of one name are served first come, first served');
@@ -190,6 +191,7 @@ SELECT is(outcome('lost_sends'), 'completed "sent"', 'scenario 43: undeliverable
 SELECT is(events('lost_sends', 'EventSent'), 3::bigint, 'scenario 43: they are in its history');
 SELECT is_empty('SELECT * FROM durable.messages', 'scenario 43: and nowhere else');
 SELECT throws_ok($$ SELECT durable.raise_event('no such instance', 'x') $$, 'UD004', 'no instance with id "no such instance" in task hub "app"', 'scenario 40: an event to no instance');
+SELECT is(outcome('no such instance'), NULL, 'scenario 40: does not make one');
 SELECT throws_ok($$ SELECT durable.raise_event(NULL, 'x') $$, '22004', 'instance_id must not be null', 'no instance id');
 SELECT throws_ok($$ SELECT durable.raise_event('one', NULL) $$, '22004', 'event_name must not be null', 'no event name');
 SELECT throws_ok($$ SELECT durable.raise_event('one', '') $$, '22023', 'event_name must not be empty', 'an empty event name');
@@ -200,4 +202,141 @@ SELECT durable.raise_event('rolled_back', 'approval', '1') \g /dev/null
 ROLLBACK;
 :run
 SELECT is(outcome('rolled_back'), 'running', 'an event whose transaction rolled back never happened');
+
+-- Event and timeout come in one turn (the instance stood still): the first to come wins, and the event is lost neither way.
+SELECT start('after_timeout', NULL, 'event first');
+SELECT start('after_timeout', NULL, 'timer first');
+:run
+SELECT durable.suspend(id) FROM unnest(ARRAY['event first', 'timer first']) id \g /dev/null
+:run
+SELECT durable.raise_event('event first', 'approval', '"e"') \g /dev/null
+:run_all
+SELECT durable.raise_event('timer first', 'approval', '"e"') \g /dev/null
+:run
+SELECT durable.resume(id) FROM unnest(ARRAY['event first', 'timer first']) id \g /dev/null
+:run
+SELECT is(outcome('event first'), 'running', 'scenario 34: the event came first: no timeout, and it waits for another');
+SELECT is(outcome('timer first'), 'completed ["UD006", "e"]', 'scenario 35: the timeout came first: the event is for the next wait');
+SELECT is(events('event first', 'TimerFired') || ' ' || events('timer first', 'TimerFired'), '1 1', 'scenario 34: both timers fired');
+SELECT durable.raise_event('event first', 'approval', '"next"') \g /dev/null
+:run
+SELECT is(outcome('event first'), 'completed [null, "next"]', 'scenario 34: the first wait had its event');
+
+-- ---------------------------------------------------------------------------
+-- Names of any kind: what is folded, what is not.
+
+CREATE FUNCTION waits_for(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event(input #>> '{}'); END $$;
+CREATE TABLE spellings (awaited text, raised text, matches boolean, what text);
+INSERT INTO spellings VALUES
+	('lower', 'LOWER', true, 'awaited in lower case'), ('UPPER', 'upper', true, 'awaited in upper case'), ('CamelCase', 'camelCASE', true, 'mixed'),
+	('item 1', 'item1', false, 'a space counts'), ('item', 'item ', false, 'at the end too'), ('it''s "%_\', 'IT''S "%_\', true, 'quotes and wildcards'), ('a%', 'abc', false, 'a wildcard is none');
+SELECT durable.start_instance('waits_for', to_jsonb(awaited), instance_id => what) FROM spellings \g /dev/null
+:run
+SELECT durable.raise_event(what, raised, '1') FROM spellings \g /dev/null
+:run
+SELECT is(outcome(what), CASE WHEN matches THEN 'completed 1' ELSE 'running' END, 'scenario 33: names of events: ' || what) FROM spellings;
+
+-- ---------------------------------------------------------------------------
+-- Events of orchestrations
+
+CREATE FUNCTION sends_nothing(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.send_event('gets nothing', 'without');
+	PERFORM durable.send_event('gets nothing', 'null', 'null');
+	RETURN NULL;
+END $$;
+SELECT start('no_data', NULL, 'gets nothing');
+SELECT start('sends_nothing');
+:run
+SELECT is(outcome('gets nothing'), 'completed [true, false, null]', 'scenario 42: an event sent without data is NULL, one of JSON null is that');
+SELECT ok((SELECT input IS NULL FROM durable.history WHERE instance_id = 'sends_nothing' AND event_type = 'EventSent' AND name = 'without'), 'scenario 42: EventSent has none');
+
+-- Who asks starts the other one and forgets it; they talk, and neither is the other's parent.
+CREATE FUNCTION asks(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+DECLARE
+	partner text := durable.start_detached('answers', to_jsonb(durable.instance_id()), instance_id => durable.instance_id() || '''s partner');
+	list jsonb := '[]';
+BEGIN
+	FOR i IN 1..3 LOOP
+		PERFORM durable.send_event(partner, 'question', to_jsonb(i));
+		list := list || durable.wait_for_event('answer');
+	END LOOP;
+	PERFORM durable.send_event(partner, 'question');
+	RETURN list;
+END $$;
+CREATE FUNCTION answers(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+DECLARE
+	question jsonb;
+	answered int := 0;
+BEGIN
+	LOOP
+		question := durable.wait_for_event('question');
+		EXIT WHEN question IS NULL;
+		PERFORM durable.send_event(input #>> '{}', 'answer', to_jsonb(question::text::int * 10));
+		answered := answered + 1;
+	END LOOP;
+	RETURN to_jsonb(answered);
+END $$;
+-- The one that answers is a child, which has its say before it ends.
+CREATE FUNCTION asks_child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+DECLARE
+	child durable.task := durable.schedule_suborchestrator('answers', to_jsonb(durable.instance_id()), instance_id => 'child that answers');
+	answer jsonb;
+BEGIN
+	PERFORM durable.send_event('child that answers', 'question', '7');
+	answer := durable.wait_for_event('answer');
+	PERFORM durable.send_event('child that answers', 'question');
+	RETURN jsonb_build_array(answer, durable.await(child));
+END $$;
+SELECT start('asks');
+SELECT start('asks_child');
+:run
+SELECT is(outcome('asks'), 'completed [10, 20, 30]', 'scenario 45: a conversation with an orchestration that was started and forgotten');
+SELECT is(outcome('asks''s partner'), 'completed 3', 'scenario 45: which ends by itself');
+SELECT is((SELECT parent_instance_id FROM durable.instances WHERE instance_id = 'asks''s partner'), NULL, 'scenario 45: it is nobody''s child');
+SELECT is(outcome('asks_child'), 'completed [70, 1]', 'scenario 45: a conversation with a child');
+
+-- ---------------------------------------------------------------------------
+-- Scenario 44. An id never makes an instance: there are no entities. To signal what
+-- may not run yet, start it if it does not exist and raise the event, in one transaction.
+
+SELECT throws_ok($$ SELECT durable.raise_event('@counter@key', 'add', '1') $$, 'UD004', 'no instance with id "@counter@key" in task hub "app"', 'scenario 44: an id like an entity''s starts nothing');
+CREATE FUNCTION sums(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+DECLARE
+	total int := 0;
+BEGIN
+	FOR i IN 1..3 LOOP
+		total := total + durable.wait_for_event('add')::text::int;
+	END LOOP;
+	RETURN to_jsonb(total);
+END $$;
+CREATE FUNCTION signal(id text, n int) RETURNS void LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.start_instance('sums', instance_id => id, if_exists => 'skip');
+	PERFORM durable.raise_event(id, 'add', to_jsonb(n));
+END $$;
+SELECT signal('@counter@key', 1) \g /dev/null
+:run
+SELECT is(outcome('@counter@key'), 'running', 'scenario 44: the first signal starts the instance');
+SELECT signal('@counter@key', 20), signal('@counter@key', 300) \g /dev/null
+:run
+SELECT is(outcome('@counter@key'), 'completed 321', 'scenario 44: later ones reach the one that runs; none is lost');
+SELECT is((SELECT generation FROM durable.instances WHERE instance_id = '@counter@key'), 1::bigint, 'scenario 44: there was one');
+
+-- ---------------------------------------------------------------------------
+-- Scenario 46. What is raised before the instance has started comes after ExecutionStarted, all of it, in order.
+
+SELECT durable.start_instance('five', instance_id => 'late', start_at => now() + interval '2 days') \g /dev/null
+SELECT durable.raise_event('late', 'item', to_jsonb(n)) FROM generate_series(1, 5) n \g /dev/null
+:run
+SELECT is(story('late'), NULL, 'scenario 46: events for an instance that has not started');
+:run_all
+SELECT is(outcome('late'), 'completed [1, 2, 3, 4, 5]', 'scenario 46: none is lost');
+SELECT is(story('late'), '[OS ExecutionStarted EventRaised EventRaised EventRaised EventRaised EventRaised ExecutionCompleted(0) OC]', 'scenario 46: ExecutionStarted comes first');
 SELECT * FROM finish();

@@ -76,10 +76,10 @@ SELECT is((SELECT waiting_for FROM durable.instances WHERE instance_id = 'all_ar
 SELECT is(outcome('any_variadic'), 'completed [false, false, false, false, true, "C"]', 'await_any() returns the first that finished; tasks compare');
 SELECT durable.raise_event(id, 'a', '"A"') FROM unnest(ARRAY['all_variadic', 'all_variadic_array', 'all_array', 'in_order_of_arrival']) id \g /dev/null
 :run
-SELECT is(outcome('all_variadic'), 'completed ["A", "B", "C"]', 'await_all(a, b, c): results in the order of the arguments');
+SELECT is(outcome('all_variadic'), 'completed ["A", "B", "C"]', 'scenario 7: await_all(a, b, c): results in the order of the arguments');
 SELECT is(outcome('all_variadic_array'), 'completed ["A", "B", "C"]', 'await_all(VARIADIC array)');
 SELECT is(outcome('all_array'), 'completed ["A", "B", "C"]', 'await_all(array)');
-SELECT is(outcome('in_order_of_arrival'), 'completed ["C", "B", "A"]', 'await_any(array) in a loop: losers are awaited again, in the order of arrival');
+SELECT is(outcome('in_order_of_arrival'), 'completed ["C", "B", "A"]', 'scenario 7: await_any(array) in a loop: losers are awaited again, in the order of arrival');
 
 -- Failures.
 CREATE FUNCTION all_with_failures(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS

@@ -1,6 +1,6 @@
 -- Limits, set by a superuser: what goes beyond fails, the others go on.
 \ir include/setup.psql
-SELECT plan(35);
+SELECT plan(37);
 
 CREATE FUNCTION at_once(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN input; END $$;
 SELECT throws_ok('SET durable.' || setting, '42501', NULL, 'not for an ordinary role: ' || setting) FROM unnest(ARRAY['orchestrator_timeout = 0', 'activity_timeout = 0',
@@ -96,6 +96,8 @@ EXCEPTION WHEN SQLSTATE 'UD007' THEN
 	RETURN durable.call_activity('large', '{"n": 10}');
 END $$;
 SELECT throws_ok($$ SELECT durable.start_instance('at_once', to_jsonb(repeat('x', 10000))) $$, 'UD007', NULL, 'a large input is refused');
+SELECT throws_ok($$ SELECT durable.start_instance('at_once', tags => jsonb_build_object('a', repeat('x', 10000))) $$, 'UD007', NULL, 'scenario 138: oversize tags are refused');
+SELECT throws_ok($$ SELECT durable.start_instance('at_once', event_name => 'e', event_data => to_jsonb(repeat('x', 10000))) $$, 'UD007', NULL, 'a large event that comes with the start is refused');
 SELECT start('waits');
 SELECT throws_ok($$ SELECT durable.raise_event('waits', 'go', to_jsonb(repeat('x', 10000))) $$, 'UD007', NULL, 'a large event is refused');
 SELECT lives_ok($$ SELECT durable.raise_event('waits', 'go', to_jsonb(repeat('x', 7000))) $$, 'one below the limit is not');

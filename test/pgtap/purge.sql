@@ -1,6 +1,6 @@
 -- purge().
 \ir include/setup.psql
-SELECT plan(30);
+SELECT plan(42);
 
 CREATE FUNCTION at_once(input jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT input';
 CREATE FUNCTION waits(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('go'); END $$;
@@ -13,7 +13,23 @@ CREATE FUNCTION busy(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$
 BEGIN
 	PERFORM durable.create_timer('1 hour');
-	RETURN durable.call_activity('effect', '{"what": "ran"}');
+	RETURN durable.call_activity('lasts');
+END $$;
+CREATE FUNCTION lasts() RETURNS text LANGUAGE plpgsql AS
+$$
+BEGIN
+	IF EXISTS (SELECT FROM durable.instances WHERE instance_id = durable.instance_id() AND name = 'busy') THEN
+		RAISE serialization_failure;	-- the engine repeats it
+	END IF;
+	RETURN effect('ran');
+END $$;
+CREATE FUNCTION large_all_round(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	FOR i IN 1..20 LOOP
+		PERFORM durable.call_activity('same', input);
+	END LOOP;
+	RETURN input;
 END $$;
 SELECT start('at_once', '"a large one"', 'completed');
 SELECT start('fails', NULL, 'failed');
@@ -52,18 +68,57 @@ SELECT go('left behind');
 :run
 SELECT is(outcome('left behind'), 'completed', 'it completes though its parent is gone');
 
--- The work of a purged instance is dropped.
+-- The work of a purged instance is dropped: a timer that is set, and an activity that does not end while the instance is there.
 SELECT start('busy');
-BEGIN;
-SELECT format('# %s', durable.run_until_idle('0'));
-COMMIT;
-SELECT start('waits', NULL, 'go first');
+:run
+SELECT is((SELECT (waiting_for #>> '{activities,0,name}') || ' ' || jsonb_array_length(waiting_for -> 'timers') FROM durable.instances WHERE instance_id = 'busy'), 'lasts 1', 'one with a timer and an activity under way');
 SELECT durable.terminate('busy') \g /dev/null
 :run
-SELECT is(durable.purge('busy'), 1::bigint, 'scenario 174: an instance is purged while its timer runs');
+SELECT is(durable.purge('busy'), 1::bigint, 'scenario 174: it is purged while its work goes on');
 :run_all
-SELECT is(outcome('busy'), NULL, 'scenario 174: it stays away');
+SELECT is(outcome('busy') || story('busy'), NULL, 'scenario 174: it stays away');
 SELECT is_empty($$ SELECT instance_id FROM durable.messages UNION ALL SELECT instance_id FROM durable.activities $$, 'scenario 174: nothing is left of it');
+SELECT start('at_once', '"again"', 'busy');
+:run_all
+SELECT is(outcome('busy') || ' ' || effects(), 'completed "again" ', 'scenario 174: nor does a new one of the id get any of it');
+
+-- What was large or many is gone from the tables too, and only that.
+SELECT start('at_once', to_jsonb(repeat(md5('x'), 100000)), 'it''s "large" %_\');
+SELECT durable.start_instance('large_all_round', to_jsonb(repeat(md5('x'), 100000)), 'large', tags => '{"a": "b"}') \g /dev/null
+SELECT start('waits', NULL, 'Large');
+:run
+SELECT is(status('large') || ' ' || events('large', 'TaskCompleted') || ' ' || status('it''s "large" %_\'), 'completed 20 completed', 'instances with large payloads');
+RESET SESSION AUTHORIZATION;
+CREATE FUNCTION app.rows_of(id text) RETURNS bigint LANGUAGE sql SECURITY DEFINER AS
+$$
+	SELECT (SELECT count(*) FROM durable_store.instances WHERE instance_id = id) + (SELECT count(*) FROM durable_store.history WHERE instance_id = id)
+		+ (SELECT count(*) FROM durable_store.inbox WHERE instance_id = id) + (SELECT count(*) FROM durable_store.activity_queue WHERE instance_id = id)
+$$;
+SET SESSION AUTHORIZATION app;
+SELECT cmp_ok(rows_of('large'), '>', 40::bigint, 'scenario 125: many rows');
+SELECT is(durable.purge('large') + durable.purge('it''s "large" %_\'), 2::bigint, 'scenario 125: ids with quotes and wildcards, large payloads');
+SELECT is(rows_of('large') + rows_of('it''s "large" %_\'), 0::bigint, 'scenario 125: no row of theirs is left in any table');
+SELECT is(status('Large') || ' ' || rows_of('Large'), 'running 2', 'scenario 125: one of nearly the same id is untouched');
+SELECT throws_ok($$ SELECT durable.raise_event('large', 'go') $$, 'UD004', NULL, 'scenario 124: for a client there is no such instance');
+
+-- Recursive and not, with several children, some of which have not finished.
+CREATE FUNCTION family(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.schedule_suborchestrator('waits', instance_id => durable.instance_id() || '/waits');
+	RETURN to_jsonb(durable.await_all(durable.schedule_suborchestrator('at_once', instance_id => durable.instance_id() || '/1'),
+		durable.schedule_suborchestrator('parent', instance_id => durable.instance_id() || '/2')));
+END $$;
+SELECT start('family', NULL, id) FROM unnest(ARRAY['f', 'g']) id;
+:run
+SELECT is(durable.purge('f'), 5::bigint, 'scenario 123: recursive: the parent, two children, a grandchild and its child');
+SELECT results_eq($$ SELECT instance_id COLLATE "default", status COLLATE "default" FROM durable.instances WHERE instance_id ^@ 'f/' $$, $$ VALUES ('f/waits', 'running') $$,
+	'scenario 123: the child that has not finished stays');
+SELECT is(durable.purge('g/2', recursive => false) + durable.purge('g'), 3::bigint, 'scenario 123: a child first, not recursive: then its parent with the other child and itself');
+SELECT is(ARRAY(SELECT instance_id COLLATE "default" FROM durable.instances WHERE instance_id ^@ 'g/' ORDER BY 1), ARRAY['g/2/middle', 'g/2/middle/leaf', 'g/waits'],
+	'scenario 123: the descendants of what went before are not found any more');
+SELECT go(id) FROM unnest(ARRAY['f/waits', 'g/waits', 'Large']) id;
+:run
 
 -- The id is free again.
 SELECT start('at_once', '"new"', 'completed');

@@ -94,9 +94,9 @@ SELECT '# ' || count(start('raise', to_jsonb(n), 'bad-' || n)) FROM generate_ser
 SELECT clock_timestamp() AS noon \gset
 SELECT '# ' || count(start('same', to_jsonb(n), 'new-' || n)) FROM generate_series(1, 5) n;
 :run
-SELECT is(durable.purge_finished(finished_before => :'noon', max_count => 7), 7::bigint, 'scenario 118: purge by time, partially');
+SELECT is(durable.purge_finished(finished_before => :'noon', max_count => 7), 7::bigint, 'scenario 118: purge by time, partially; scenario 121: as many as asked for, and a count that says so');
 SELECT is((SELECT count(*) FROM durable.instances WHERE instance_id ~ '^(old|bad)-'), 33::bigint, 'scenario 118: the others are there');
-SELECT is(durable.purge_finished(finished_before => :'noon', max_count => 0), 0::bigint, 'a max_count of 0');
+SELECT is(durable.purge_finished(finished_before => :'noon', max_count => 0), 0::bigint, 'scenario 121: a max_count of 0');
 SELECT is(durable.purge_finished(statuses => '{failed,terminated}'), (SELECT count(*) FROM durable.instances WHERE status = 'failed')::bigint, 'scenario 119: purge by status');
 SELECT is((SELECT count(*) FROM durable.instances WHERE status = 'failed'), 0::bigint, 'scenario 119: none is left of it');
 SELECT is(durable.purge_finished(created_before => :'noon'), 23::bigint, 'scenario 118: by the time of creation');

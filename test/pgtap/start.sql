@@ -1,6 +1,6 @@
 -- Starting instances: ids, delay, tags, reuse of an id, bad input.
 \ir include/setup.psql
-SELECT plan(153);
+SELECT plan(182);
 
 CREATE FUNCTION at_once(input jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT input';
 CREATE FUNCTION waits(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('go'); END $$;
@@ -65,19 +65,44 @@ SELECT durable.start_instance('at_once', instance_id => 'silent') \g /dev/null
 SELECT is(:'notified'::text, '"durable" with payload "notifies"', 'notify => true sends NOTIFY durable with the id, others do not');
 
 -- ---------------------------------------------------------------------------
+-- Tags
+
+CREATE FUNCTION shows_tags() RETURNS jsonb LANGUAGE sql AS 'SELECT durable.instance_tags()';
+CREATE FUNCTION tags_of_activity(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$ BEGIN RETURN jsonb_build_array(durable.instance_tags(), durable.call_activity('shows_tags')); END $$;
+CREATE TABLE tagged (id text, tags jsonb, what text);
+INSERT INTO tagged VALUES ('no tags', NULL, 'none'), ('empty tags', '{}', 'an empty object'), ('one tag', '{"a": "b"}', 'one'),
+	('many tags', (SELECT jsonb_object_agg('tag ' || n, n::text) FROM generate_series(1, 500) n), 'five hundred'),
+	('special tags', jsonb_build_object('qu"ote', 'o''reilly', 'back\slash', E'new\nline', '', '', '%_', '$1', 'ž', '日本 😀', '{"a": 1}', '[1]', 'null', 'null'), 'special characters'),
+	('long tags', jsonb_build_object(repeat('k', 5000), repeat('v', 100000)), 'long ones');
+SELECT durable.start_instance('tags_of_activity', instance_id => id, tags => tags) FROM tagged \g /dev/null
+SELECT is((SELECT i.tags FROM durable.instances i WHERE instance_id = id), tags, 'scenario 138: in the view at once: ' || what) FROM tagged;
+:run
+SELECT is(output(id) -> 0, coalesce(tags, 'null'), 'scenario 138: seen by the orchestrator: ' || what) FROM tagged;
+SELECT is(output(id) -> 1, coalesce(tags, 'null'), 'scenario 138: seen by an activity: ' || what) FROM tagged;
+SELECT is((SELECT i.tags FROM durable.instances i WHERE instance_id = id), tags, 'scenario 138: there when it has completed: ' || what) FROM tagged;
+SELECT is(durable.start_instance('at_once', instance_id => 'one tag', tags => '{"c": "d"}'), 'one tag', 'scenario 138: started again with other tags');
+SELECT is((SELECT tags FROM durable.instances WHERE instance_id = 'one tag'), '{"c": "d"}', 'scenario 138: it has just these');
+:run
+
+-- ---------------------------------------------------------------------------
 -- Later
 
 SELECT durable.start_instance('at_once', '1', 'later', start_at => now() + interval '1 day') \g /dev/null
+SELECT durable.start_instance('call', '{"name": "effect", "input": {"what": "later"}}', 'later with activity', start_at => now() + interval '1 day') \g /dev/null
 SELECT durable.start_instance('at_once', '1', 'past', start_at => '1970-01-01 00:00+00') \g /dev/null
 SELECT durable.start_instance('at_once', '1', 'epoch', start_at => '2000-01-01 00:00+00') \g /dev/null
 :run
 SELECT is(outcome('past'), 'completed 1', 'scenario 107: a start time in the past is immediate');
 SELECT is(outcome('epoch'), 'completed 1', 'scenario 107: also PostgreSQL''s time zero');
+SELECT is((SELECT (waiting_for ->> 'start')::timestamptz FROM durable.instances WHERE instance_id = 'later'), (SELECT scheduled_start_at FROM durable.instances WHERE instance_id = 'later'), 'scenario 106: waiting_for shows when');
 SELECT is(outcome('later'), 'pending', 'scenario 106: pending until its time');
 SELECT ok((SELECT scheduled_start_at - created_at BETWEEN interval '23:59' AND interval '1 day' FROM durable.instances WHERE instance_id = 'later'), 'scenario 106: with the time it is to start');
 SELECT is(story('later'), NULL, 'scenario 106: without history');
+SELECT is(outcome('later with activity') || effects(), 'pending', 'scenario 106: one with an activity too');
 :run_all
 SELECT is(outcome('later'), 'completed 1', 'scenario 106: it runs when it is time');
+SELECT is(outcome('later with activity') || ' ' || effects(), 'completed "later" later', 'scenario 106: with its activity');
 SELECT cmp_ok((SELECT timestamp FROM durable.history WHERE instance_id = 'later' AND event_type = 'OrchestratorStarted'), '>=',
 	(SELECT scheduled_start_at FROM durable.instances WHERE instance_id = 'later'), 'scenario 106: and not sooner');
 
@@ -163,8 +188,8 @@ CREATE FUNCTION over(input jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '"json
 SELECT throws_ok('SELECT durable.start_instance(' || arguments || ')', sqlstate, message, 'bad input: ' || what) FROM (VALUES
 	('NULL', '22004', 'orchestrator must not be null', 'no name'),
 	('''''', '22023', 'orchestrator must not be empty', 'an empty name'),
-	('''no_such''', '42883', 'orchestrator "no_such" does not exist', 'an unknown name'),
-	('''no_schema.no_such''', '42883', 'orchestrator "no_schema.no_such" does not exist', 'an unknown schema'),
+	('''no_such''', '42883', 'orchestrator "no_such" does not exist', 'scenario 86: an unknown name'),
+	('''no_schema.no_such''', '42883', 'orchestrator "no_schema.no_such" does not exist', 'scenario 86: an unknown schema'),
 	('''returns_int''', '42P13', 'function returns_int cannot be an orchestrator', 'a result that is not jsonb'),
 	('''takes_text''', '42P13', 'function takes_text cannot be an orchestrator', 'an argument that is not jsonb'),
 	('''takes_two''', '42P13', 'function takes_two cannot be an orchestrator', 'two arguments'),

@@ -1,10 +1,31 @@
 -- Sub-orchestrations.
 \ir include/setup.psql
-SELECT plan(46);
+SELECT plan(69);
 
 CREATE FUNCTION child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$ BEGIN RETURN jsonb_build_object('id', durable.instance_id(), 'parent', durable.parent_instance_id(), 'input', input, 'tags', durable.instance_tags()); END $$;
 CREATE FUNCTION parent(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.call_suborchestrator('child', input); END $$;
+CREATE FUNCTION after_two(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.call_activity('same', '1');
+	PERFORM durable.sleep('0');
+	RETURN durable.call_suborchestrator('child');
+END $$;
+-- Two parents want a child of one id at a time.
+CREATE FUNCTION wants_shared(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	RETURN durable.call_suborchestrator('effect_then_waits', instance_id => 'shared');
+EXCEPTION WHEN SQLSTATE 'UD003' THEN
+	RETURN '"taken"';
+END $$;
+CREATE FUNCTION effect_then_waits(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.call_activity('effect', '{"what": "shared"}');
+	RETURN durable.wait_for_event('go');
+END $$;
 CREATE FUNCTION doubled(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb((input #>> '{}')::int * 2); END $$;
 CREATE FUNCTION many(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$
@@ -100,6 +121,10 @@ CREATE FUNCTION long_id(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN 
 SELECT durable.start_instance('parent', '{"n": 1}', 'parent', tags => '{"t": "1"}') \g /dev/null
 SELECT start(f) FROM unnest(ARRAY['many', 'catches', 'twins', 'one_after_the_other', 'unknown_child', 'detaches', 'versioned', 'empty_id', 'long_id']) f;
 SELECT start('nested', '3');
+SELECT start('nested', '5', repeat('x', 255));
+SELECT start('child', NULL, 'top level');
+SELECT start('after_two', NULL, 'third task');
+SELECT start('wants_shared', NULL, 'wants shared ' || n) FROM generate_series(1, 3) n;
 SELECT start('parent_of_failing', '"fails"');
 SELECT start('parent_of_failing', '"fails_by_activity"', 'grandparent of failure');
 SELECT start('parent_of', '{"name": "child", "id": "chosen"}', 'chooses');
@@ -112,7 +137,7 @@ SELECT start('waits', NULL, 'taken');
 SELECT start('parent_of', '{"name": "waits", "id": "taken"}', 'wants taken');
 :run
 
-SELECT is(output('parent') ->> 'input', '{"n": 1}', 'scenario 47: a parent calls a child and gets its result; scenario 50: by name');
+SELECT is(output('parent') ->> 'input', '{"n": 1}', 'scenario 47: a parent calls a child and gets its result');
 SELECT is(output('parent') ->> 'parent', 'parent', 'scenario 60: the child knows its parent');
 SELECT is(output('parent') ->> 'id', (SELECT execution_id || ':0' FROM durable.instances WHERE instance_id = 'parent'), 'the default id of a child is <execution id>:<number>');
 SELECT is((SELECT parent_instance_id FROM durable.instances WHERE instance_id = output('parent') ->> 'id'), 'parent', 'scenario 47: its row has the parent''s id');
@@ -120,13 +145,19 @@ SELECT is(story('parent'), '[OS ExecutionStarted SubOrchestrationInstanceCreated
 SELECT results_eq($$ SELECT name, input, target_instance_id COLLATE "default" FROM durable.history WHERE instance_id = 'parent' AND event_type = 'SubOrchestrationInstanceCreated' $$,
 	$$ SELECT 'child', '{"n": 1}'::jsonb, execution_id || ':0' FROM durable.instances WHERE instance_id = 'parent' $$, 'with the child''s name, input and id');
 SELECT is((SELECT result FROM durable.history WHERE instance_id = 'parent' AND event_type = 'SubOrchestrationInstanceCompleted'), output('parent'), 'and its result');
+SELECT is(outcome('top level'), 'completed {"id": "top level", "tags": null, "input": null, "parent": null}', 'scenario 60: at top level there is no parent');
+SELECT results_eq($$ SELECT p.name, p.instance_id COLLATE "default", h.event_id FROM durable.instances c JOIN durable.instances p ON p.instance_id = c.parent_instance_id
+		JOIN durable.history h ON h.instance_id = p.instance_id AND h.target_instance_id = c.instance_id WHERE c.name = 'child' AND p.instance_id = 'third task' $$,
+	$$ VALUES ('after_two', 'third task', 2) $$, 'scenario 60: a client finds the parent''s name, id and the number of the task by the views');
 SELECT is(outcome('many'), 'completed 420', 'scenario 48: fan-out of children');
 SELECT is((SELECT count(*) FROM durable.instances WHERE parent_instance_id = 'many' AND status = 'completed'), 20::bigint, 'scenario 48: each completed');
-SELECT is(jsonb_array_length(output('nested')), 4, 'scenario 49: parent of parent of parent');
+SELECT is(jsonb_array_length(output('nested')), 4, 'scenario 49: parent of parent of parent, to four levels');
 SELECT cmp_ok((SELECT max(length(id)) FROM jsonb_array_elements_text(output('nested')) id), '<=', 100, 'scenario 56: default ids do not grow with depth');
+SELECT is(jsonb_array_length(output(repeat('x', 255))), 6, 'scenario 49: six levels, below an id of 255 bytes');
+SELECT cmp_ok((SELECT max(octet_length(id)) FROM jsonb_array_elements_text(output(repeat('x', 255)) - 0) id), '<=', 100, 'scenario 56: nor with the length of the parent''s id');
 SELECT is(output('chooses') ->> 'id', 'chosen', 'scenario 53: a child of a chosen id');
 SELECT is(outcome('chosen'), concat_ws(' ', 'completed', output('chooses')), 'scenario 53: and its state is found by it');
-SELECT is(ARRAY(SELECT instance_id COLLATE "default" FROM durable.instances WHERE parent_instance_id IS NULL AND name IN ('nested', 'parent') ORDER BY 1), ARRAY['nested', 'parent'],
+SELECT is(ARRAY(SELECT instance_id COLLATE "default" FROM durable.instances WHERE parent_instance_id IS NULL AND name IN ('nested', 'parent') ORDER BY 1), ARRAY['nested', 'parent', repeat('x', 255)],
 	'scenario 61: only parents can be listed');
 
 SELECT is(outcome('parent_of_failing'), 'failed ZZ001 the child gives up', 'scenario 51: an uncaught failure of the child fails the parent with its SQLSTATE and message');
@@ -147,6 +178,13 @@ SELECT is(outcome('twins'), 'running', 'scenario 54: two children of one id: the
 SELECT go('twin');
 :run
 SELECT is(outcome('twins'), 'completed ["UD003", null]', 'scenario 54: the second failed with UD003');
+SELECT is((SELECT generation FROM durable.instances WHERE instance_id = 'twin'), 1::bigint, 'scenario 54: one ran');
+SELECT is((SELECT array_agg(status('wants shared ' || n) ORDER BY status('wants shared ' || n)) FROM generate_series(1, 3) n), '{completed,completed,running}', 'scenario 54: three parents want one id: one has the child');
+SELECT is((SELECT count(*) FROM generate_series(1, 3) n WHERE outcome('wants shared ' || n) = 'completed "taken"'), 2::bigint, 'scenario 54: the others are told');
+SELECT durable.raise_event('shared', 'go', '"mine"') \g /dev/null
+:run
+SELECT is((SELECT count(*) FROM generate_series(1, 3) n WHERE outcome('wants shared ' || n) = 'completed "mine"'), 1::bigint, 'scenario 54: the first has its result');
+SELECT is(effects('shared'), 'shared', 'scenario 54: of one run');
 SELECT is(outcome('one_after_the_other'), 'completed [2, 4]', 'a finished child of the id is replaced');
 SELECT is((SELECT generation FROM durable.instances WHERE instance_id = 'again'), 2::bigint, 'by a new generation');
 SELECT is(output('tagged'), '{"a": "parent", "b": "own", "c": "new"}', 'scenario 62: children inherit tags and override them');
@@ -174,5 +212,53 @@ SELECT durable.raise_event('running child', 'go', '"done"') \g /dev/null
 :run
 SELECT is(outcome('running child'), 'completed "done"', 'scenario 63: and completes');
 SELECT is(outcome('terminated parent'), 'terminated "enough"', 'scenario 63: its result is dropped');
+
+-- The parent is gone, or another one has its id: the child's result is nobody's.
+SELECT start('parent_of', '{"name": "waits", "id": "child of the first"}', 'reused');
+SELECT start('parent_of', '{"name": "waits", "id": "child of the purged"}', 'purged');
+:run
+SELECT durable.terminate(id, recursive => false) FROM unnest(ARRAY['reused', 'purged']) id \g /dev/null
+:run
+SELECT is(durable.purge('purged', recursive => false), 1::bigint, 'a parent is purged while its child runs');
+SELECT start('parent_of', '{"name": "waits", "id": "child of the second"}', 'reused');
+:run
+SELECT durable.raise_event(id, 'go', to_jsonb(id)) FROM unnest(ARRAY['child of the first', 'child of the purged']) id \g /dev/null
+:run
+SELECT is(outcome('child of the first'), 'completed "child of the first"', 'scenario 63: a child outlives its parent');
+SELECT is(outcome('child of the purged'), 'completed "child of the purged"', 'scenario 63: one whose parent was purged, too');
+SELECT is(outcome('purged'), NULL, 'scenario 63: which does not come back');
+SELECT is(outcome('reused'), 'running', 'scenario 63: a new parent of the same id does not take the old one''s result');
+SELECT is(story('reused'), '[OS ExecutionStarted SubOrchestrationInstanceCreated(0) OC]', 'scenario 63: though it waits for a task of the same number');
+SELECT durable.raise_event('child of the second', 'go', '"own"') \g /dev/null
+:run
+SELECT is(outcome('reused'), 'completed "own"', 'scenario 63: but its own');
+
+-- A parent that fails does not end its children either.
+CREATE FUNCTION fails_beside_child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.schedule_suborchestrator('waits', instance_id => 'beside');
+	RETURN durable.call_activity('fail', '{"message": "beside a child"}');
+END $$;
+SELECT start('fails_beside_child');
+:run
+SELECT is(outcome('fails_beside_child'), 'failed P0001 beside a child', 'a parent that fails while its child runs');
+SELECT is(outcome('beside'), 'running', 'leaves it running');
+SELECT go('beside');
+:run
+SELECT is(outcome('beside'), 'completed', 'to its own end');
+SELECT is(events('fails_beside_child', 'SubOrchestrationInstanceCompleted'), 0::bigint, 'of which the failed parent hears nothing');
+
+-- An instance that asks for its own id, or that of an ancestor, would wait for itself.
+CREATE FUNCTION own_id(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.call_suborchestrator('child', instance_id => durable.instance_id()); END $$;
+CREATE FUNCTION parents_id(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.call_suborchestrator('child', instance_id => durable.parent_instance_id()); END $$;
+CREATE FUNCTION detaches_itself(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$ BEGIN PERFORM durable.start_detached('child', instance_id => durable.instance_id()); RETURN durable.wait_for_event('go'); END $$;
+SELECT start(f) FROM unnest(ARRAY['own_id', 'detaches_itself']) f;
+SELECT start('parent_of', '{"name": "parents_id"}', 'ancestor');
+:run
+SELECT is(outcome('own_id'), 'failed UD003 an instance with id "own_id" already exists and has not finished', 'scenario 54: a child of the instance''s own id');
+SELECT is(outcome('ancestor'), 'failed UD003 an instance with id "ancestor" already exists and has not finished', 'scenario 54: a child of an ancestor''s id');
+SELECT is((SELECT name || ' ' || status FROM durable.instances WHERE instance_id = 'detaches_itself'), 'detaches_itself running', 'a detached start of its own id is dropped');
 SELECT is_empty('SELECT * FROM durable.messages', 'no message is left');
 SELECT * FROM finish();

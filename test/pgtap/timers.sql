@@ -1,6 +1,6 @@
 -- Timers. The clock of this session is skipped ahead, nobody sleeps.
 \ir include/setup.psql
-SELECT plan(38);
+SELECT plan(50);
 
 CREATE FUNCTION turn_time(id text, number int) RETURNS timestamptz LANGUAGE sql AS
 $$ SELECT timestamp FROM durable.history WHERE instance_id = $1 AND turn = $2 AND event_type = 'OrchestratorStarted' $$;
@@ -101,6 +101,57 @@ BEGIN
 	PERFORM durable.await(durable.create_timer(interval '1 day'));
 	RETURN to_jsonb(durable.orchestration_time() - before >= interval '1 day');
 END $$;
+CREATE FUNCTION thirty_days(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM durable.sleep('30 days'); RETURN '"a month"'; END $$;
+-- Set early, awaited after several turns: the time it fires is that of the turn it was set in.
+CREATE FUNCTION awaited_late(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+DECLARE
+	due timestamptz := durable.orchestration_time() + interval '90 s';
+	timer durable.task := durable.create_timer(interval '90 s');
+	n jsonb := '0';
+BEGIN
+	PERFORM durable.wait_for_event('go');
+	FOR i IN 1..3 LOOP
+		n := durable.call_activity('same', to_jsonb(i));
+	END LOOP;
+	PERFORM durable.await(timer);
+	RETURN jsonb_build_array(n, due);
+END $$;
+-- One that fires while the code is busy elsewhere is there when it is awaited.
+CREATE FUNCTION fired_early(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+DECLARE
+	timer durable.task := durable.create_timer(interval '1 s');
+BEGIN
+	PERFORM durable.sleep('1 min');
+	PERFORM durable.await(timer);
+	RETURN '"both"';
+END $$;
+-- A timer that starts anew whenever something happens, and ends what is quiet for long.
+CREATE FUNCTION idle_timeout(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+DECLARE
+	heard int := 0;
+	word durable.task;
+	timer durable.task;
+BEGIN
+	LOOP
+		word := durable.expect_event('word');
+		timer := durable.create_timer(interval '1 hour');
+		IF durable.await_any(word, timer) = timer THEN
+			RETURN to_jsonb(heard);
+		END IF;
+		PERFORM durable.cancel_timer(timer);
+		heard := heard + 1;
+	END LOOP;
+END $$;
+CREATE FUNCTION at_local_time(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.sleep_until('2000-01-01 12:00');
+	PERFORM durable.sleep_until('2000-07-01 12:00'::timestamp AT TIME ZONE 'UTC');
+	RETURN '"done"';
+END $$;
 CREATE FUNCTION cancelled(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -133,7 +184,10 @@ CREATE FUNCTION infinite(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN
 CREATE FUNCTION too_long(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM durable.sleep('300000 years'); RETURN '1'; END $$;
 
 SELECT start(f) FROM unnest(ARRAY['naps', 'three', 'ticks', 'past', 'other_zone', 'long', 'timer_of_old_generation', 'cancelled', 'cancels_fired', 'cancels_event',
-	'negative', 'negative_sleep', 'null_delay', 'null_time', 'infinite', 'too_long']) f;
+	'negative', 'negative_sleep', 'null_delay', 'null_time', 'infinite', 'too_long', 'thirty_days', 'awaited_late', 'fired_early', 'idle_timeout']) f;
+SET TimeZone = 'America/New_York';
+SELECT start('at_local_time');
+RESET TimeZone;
 SELECT start('approval', NULL, 'expires');
 SELECT start('approval', NULL, 'approved');
 SELECT start('approval_cancelling');
@@ -154,6 +208,17 @@ SELECT is(outcome('null_time'), 'failed 22004 fire_at must not be null', 'no tim
 SELECT is(outcome('infinite'), 'failed 22023 fire_at must be finite', 'an infinite time');
 SELECT is(failure('too_long', 'sqlstate'), '22008', 'a delay beyond all time');
 
+SELECT is(ARRAY[fire_at('at_local_time', 0), fire_at('at_local_time', 1)], ARRAY['2000-01-01 17:00+00', '2000-07-01 12:00+00']::timestamptz[],
+	'scenario 25: a time without a zone is of the zone of the session that started the instance');
+SELECT is(story('past'), '[OS ExecutionStarted TimerCreated(0) OC] [OS TimerFired->0 TimerCreated(1) OC] [OS TimerFired->1 ExecutionCompleted(2) OC]',
+	'scenario 28: each with the next turn');
+SELECT go('awaited_late');
+SELECT durable.raise_event('idle_timeout', 'word') \g /dev/null
+:run
+SELECT durable.raise_event('idle_timeout', 'word') \g /dev/null
+:run
+SELECT is(outcome('awaited_late'), 'running', 'scenario 23: a timer is not due because other turns have passed');
+SELECT is(outcome('idle_timeout'), 'running', 'scenario 23: one that is set anew waits anew');
 SELECT durable.raise_event('approved', 'approved') \g /dev/null
 SELECT durable.raise_event('approval_cancelling', 'approved') \g /dev/null
 :run
@@ -179,6 +244,14 @@ SELECT is(outcome('ticks'), 'completed 5', 'scenario 23: a timer that repeats');
 SELECT is(events('ticks', 'TimerFired'), 5::bigint, 'scenario 23: fires as often as it was set');
 SELECT is(outcome('long'), 'completed true', 'scenario 26: a long timer');
 SELECT is(events('long', 'TimerCreated'), 1::bigint, 'scenario 26: is one timer');
+SELECT is(outcome('thirty_days'), 'completed "a month"', 'scenario 26: 30 days');
+SELECT is(story('thirty_days'), '[OS ExecutionStarted TimerCreated(0) OC] [OS TimerFired->0 ExecutionCompleted(1) OC]', 'scenario 26: are one timer, created and fired once');
+SELECT is(output('awaited_late') -> 0, '3', 'scenario 23: a timer awaited after several turns');
+SELECT is((output('awaited_late') ->> 1)::timestamptz, fire_at('awaited_late', 0), 'scenario 27: the last replay counts from the same time as the first pass');
+SELECT is(fire_at('awaited_late', 0), turn_time('awaited_late', 1) + interval '90 s', 'scenario 27: FireAt is unchanged');
+SELECT is(outcome('fired_early'), 'completed "both"', 'scenario 23: a timer that fired before it is awaited');
+SELECT is(outcome('idle_timeout'), 'completed 2', 'scenario 23: a timer set anew for each event');
+SELECT is(events('idle_timeout', 'TimerCreated') || ' ' || events('idle_timeout', 'TimerFired'), '3 1', 'scenario 22: of three the two that were cancelled never fired');
 SELECT is(outcome('timer_of_old_generation'), 'completed true', 'scenario 24: a timer of an earlier generation does not wake the next one');
 SELECT is(outcome('cancels_fired'), 'completed "fired"', 'cancelling a timer that fired changes nothing');
 SELECT is(outcome('approval_cancelling'), 'running', 'the cancelled timer did not wake it');

@@ -133,7 +133,7 @@ $$ SELECT m.what FROM members m WHERE m.classid IN ('pg_proc'::regclass, 'pg_cla
 ('columns of views of durable have a comment',
 $$ SELECT format('%s.%s', relation::regclass, attname) FROM columns WHERE relkind = 'v' AND nspname = 'durable' AND col_description(relation, attnum) IS NULL $$),
 ('a comment is a sentence',
-$$ SELECT m.what FROM members m, obj_description(m.objid, m.classid::regclass::name) c WHERE m.classid <> 'pg_opclass'::regclass AND c !~ '^[A-Z].{10,}[.?]$' $$),
+$$ SELECT m.what FROM members m, obj_description(m.objid, m.classid::regclass::name) c WHERE m.classid <> 'pg_opclass'::regclass AND c !~ '^[A-Za-z].{10,}[.?]$' $$),
 ('settings have a description',
 $$ SELECT name FROM settings WHERE coalesce(short_desc, '') !~ '^[A-Za-z].{10,}[.?]$' OR extra_desc !~ '[.?]$' $$);
 
