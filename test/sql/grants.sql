@@ -103,7 +103,6 @@ SET SESSION AUTHORIZATION durable_regress_grants_b;
 SELECT count(*) FROM durable.instances;
 RESET SESSION AUTHORIZATION;
 REVOKE durable_regress_grants_c FROM durable_regress_grants_b;
-SELECT durable.revoke_usage(:'superuser');
 
 -- ---------------------------------------------------------------------------
 -- Delegated
@@ -165,11 +164,14 @@ ROLLBACK;
 -- ---------------------------------------------------------------------------
 
 CREATE ROLE durable_regress_grants_super LOGIN SUPERUSER;
+SELECT durable.revoke_usage('durable_regress_grants_super');
 SHOW durable.allow_superuser_hubs;
 -- The role that initdb made may, and is told once what that means.
 CREATE FUNCTION super_flow(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$ BEGIN RETURN durable.call_sql('SELECT usesuper FROM pg_user WHERE usename = current_user'); END $$;
-SELECT durable.start_instance('super_flow', instance_id => 's1') FROM (SELECT WHERE current_user::regrole = 10) x;
+\set VERBOSITY sqlstate
+SELECT durable.start_instance('super_flow', instance_id => 's1');
+\set VERBOSITY default
 SELECT durable.start_instance('super_flow', instance_id => 's2');
 SELECT durable.run_until_idle();
 SELECT instance_id, status, output FROM durable.instances WHERE task_hub = :'superuser' ORDER BY 1;
@@ -189,10 +191,12 @@ SELECT durable.start_instance('super_flow', instance_id => 's4');
 -- Off: for all superusers, also where the hub and instances are there already. Looking and ending are allowed.
 RESET SESSION AUTHORIZATION;
 SET durable.allow_superuser_hubs = off;
+\set VERBOSITY sqlstate
 SELECT durable.start_instance('super_flow');
 SELECT durable.restart('s1');
 SELECT durable.run_until_idle();
 CALL durable.run();
+\set VERBOSITY default
 SET SESSION AUTHORIZATION durable_regress_grants_super;
 SELECT durable.run_until_idle();
 SELECT instance_id, status FROM durable.instances WHERE task_hub = 'durable_regress_grants_super' ORDER BY 1;
