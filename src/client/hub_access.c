@@ -12,6 +12,7 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -34,7 +35,26 @@ PG_FUNCTION_INFO_V1(durable_reassign_hub);
 PG_FUNCTION_INFO_V1(durable_discard_hub);
 PG_FUNCTION_INFO_V1(durable_set_hub_versioning);
 PG_FUNCTION_INFO_V1(durable_is_here);
+PG_FUNCTION_INFO_V1(durable_may_use);
 PG_FUNCTION_INFO_V1(durable_installed);
+
+/*
+ * The right to use durable is the USAGE of its schema. The parser asks for it
+ * where durable is named; this asks again at each call, so that revoke_usage()
+ * holds at once for what was parsed before: prepared statements, views, SQL
+ * functions with a parsed body.
+ */
+static void
+require_usage(void)
+{
+	extension_require();
+	if (!extension_may_be_used_by(GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for schema durable"),
+				 errhint("SELECT durable.grant_usage(%s), as a superuser.",
+						 quote_literal_cstr(GetUserNameFromId(GetUserId(), false)))));
+}
 
 void
 client_call_begin(FunctionCallInfo fcinfo)
@@ -46,8 +66,29 @@ client_call_begin(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
 				 errmsg("%s cannot be called in an orchestrator", name),
 				 errhint("Use durable.call_suborchestrator(), durable.start_detached() or durable.send_event(), or call it in an activity.")));
+	require_usage();
 	PreventCommandIfReadOnly(name);
 	pfree(name);
+}
+
+/* A superuser's hub runs code with all rights: it is asked for, not stumbled into. */
+static void
+require_superuser_hubs(Oid owner)
+{
+	if (setting_lets_hubs_run_of(owner))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" is a superuser: its task hubs do not run", GetUserNameFromId(owner, true)),
+			 errdetail("durable.allow_superuser_hubs is \"%s\".", GetConfigOption("durable.allow_superuser_hubs", false, false)),
+			 errhint("Orchestrate as an ordinary role: create one, SELECT durable.grant_usage(...) for it and connect as it. "
+					 "Or set durable.allow_superuser_hubs to \"on\", if all code that runs there may do everything.")));
+}
+
+void
+require_hub_may_run(const Hub *hub)
+{
+	require_superuser_hubs(hub->owner);
 }
 
 /* A hub runs code as its owner: only who could do so anyway may use it. */
@@ -102,6 +143,17 @@ warn_if_no_login(Oid owner)
 				 errhint("ALTER ROLE ... LOGIN, or give the hub to a role that may.")));
 }
 
+/* Said once, when the hub is made. */
+static void
+warn_if_superuser(Oid owner)
+{
+	if (superuser_arg(owner))
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("role \"%s\" is a superuser: what runs in its task hub has all rights", GetUserNameFromId(owner, true)),
+				 errhint("Good for a first look. For work, create an ordinary role and SELECT durable.grant_usage(...) for it.")));
+}
+
 static void
 default_hub(Oid owner, Hub *hub)
 {
@@ -109,6 +161,7 @@ default_hub(Oid owner, Hub *hub)
 
 	if (store_find_default_hub(owner, hub))
 		return;
+	require_superuser_hubs(owner);
 	name = GetUserNameFromId(owner, false);
 	if (!store_create_hub(name, owner, true))
 		(void) store_make_default(name, owner);
@@ -118,6 +171,7 @@ default_hub(Oid owner, Hub *hub)
 				 errmsg("the default task hub of role \"%s\" cannot be made: a hub of that name belongs to another role", name),
 				 errhint("Make one of another name with durable.create_hub() and set durable.task_hub to it.")));
 	warn_if_no_login(owner);
+	warn_if_superuser(owner);
 	wake_hub_at_commit(name, 1);
 }
 
@@ -128,7 +182,7 @@ named_hub(FunctionCallInfo fcinfo, int arg, Hub *hub)
 	const char *name = PG_ARGISNULL(arg) ? setting_task_hub_of_current_user() :
 	text_to_cstring(PG_GETARG_TEXT_PP(arg));
 
-	extension_require();
+	require_usage();
 	if (name == NULL)
 		return false;
 	hub_by_name(name, hub);
@@ -181,16 +235,17 @@ durable_create_hub(PG_FUNCTION_ARGS)
 	char	   *name;
 
 	client_call_begin(fcinfo);
-	extension_require();
 	require_argument(fcinfo, 0, "name");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	check_hub_name(name);
 	require_rights_of_owner(owner);
+	require_superuser_hubs(owner);
 	if (!store_create_hub(name, owner, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("task hub \"%s\" already exists", name)));
 	warn_if_no_login(owner);
+	warn_if_superuser(owner);
 	wake_hub_at_commit(name, 1);
 	PG_RETURN_VOID();
 }
@@ -200,7 +255,6 @@ static void
 hub_to_change(FunctionCallInfo fcinfo, Hub *hub)
 {
 	client_call_begin(fcinfo);
-	extension_require();
 	require_argument(fcinfo, 0, "name");
 	hub_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), hub);
 	wake_hub_at_commit(hub->name, 1);
@@ -326,6 +380,13 @@ Datum
 durable_is_here(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL((uint64) PG_GETARG_INT64(0) == GetSystemIdentifier() && PG_GETARG_OID(1) == MyDatabaseId);
+}
+
+Datum
+durable_may_use(PG_FUNCTION_ARGS)
+{
+	require_usage();
+	PG_RETURN_BOOL(true);
 }
 
 Datum

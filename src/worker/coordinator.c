@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "extension.h"
 #include "session.h"
 #include "settings.h"
 #include "store/hub_store.h"
@@ -206,6 +207,10 @@ find_obstacle(HubState *hub)
 		return "The role is not permitted to log in.";
 	if (!has_connect_privilege(hub->owner))
 		return "The role has no CONNECT privilege on the database.";
+	if (!extension_may_be_used_by(hub->owner))
+		return "The role may not use schema durable: its code could not call durable.";
+	if (!setting_lets_hubs_run_of(hub->owner))
+		return "The role is a superuser, and durable.allow_superuser_hubs does not let its task hubs run.";
 	return NULL;
 }
 
@@ -531,7 +536,7 @@ start_first_worker(HubState *hub)
 		start_worker(hub);
 	else
 	{
-		complain(hub, hub->obstacle, "Workers connect as the owner of their task hub: allow it to connect.");
+		complain(hub, hub->obstacle, "Workers connect as the owner of their task hub and run its code: allow it to, or give the hub to another role.");
 		hub->failures++;
 		hub->retry_at = ms_from_now(process_backoff(hub->failures, FAILURE_BACKOFF_FIRST_MS,
 													FAILURE_BACKOFF_LAST_MS));
