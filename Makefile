@@ -13,13 +13,14 @@ sources  := $(sort $(wildcard $(root)src/*.c $(root)src/*/*.c))
 OBJS      = $(sources:$(root)%.c=%.o)
 DATA      = $(patsubst $(root)%,%,$(sort $(wildcard $(root)sql/durable--*.sql)))
 condition_names = src/core/condition_names.h
+modules_leave   = $(addprefix test/modules/*/*.,o d so)
 
 # make WARNINGS= for a compiler that knows more warnings than ours.
 WARNINGS ?= -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 PG_CPPFLAGS = $(sort -I$(root)src -Isrc) -MMD -MP
 PG_CFLAGS   = $(WARNINGS)
 SHLIB_LINK  = -Wl,--version-script=$(srcdir)/src/durable.map
-EXTRA_CLEAN = $(condition_names) $(OBJS:.o=.d) results regression.diffs regression.out output_iso tmp_check tmp_check_iso
+EXTRA_CLEAN = $(condition_names) $(OBJS:.o=.d) $(modules_leave) results regression.diffs regression.out output_iso tmp_check tmp_check_iso
 
 # JIT bitcode costs a clang run a file and would only inline what is rarely called.
 override with_llvm := no
@@ -49,6 +50,12 @@ $(condition_names): $(root)tools/gen_condition_names.sh $(datadir)/errcodes.txt
 $(if $(root),$(shell mkdir -p $(dir $(OBJS))))
 $(OBJS): $(condition_names) $(MAKEFILE_LIST)
 $(shlib): $(root)src/durable.map
+
+# Libraries for the tests alone, never installed.
+.PHONY: test-modules
+test-modules: $(filter src/core/%,$(OBJS))
+	@$(MAKE) --no-print-directory -C test/modules/core_test PG_CONFIG='$(PG_CONFIG)' WARNINGS='$(WARNINGS)'
+
 -include $(OBJS:.o=.d)
 else
 all install installcheck:
@@ -60,7 +67,7 @@ endif
 # ---------------------------------------------------------------------------
 # What tools/ does. The scripts call make again, with dependencies in place.
 
-suites      = regress isolation pgtap tap
+suites      = regress isolation pgtap replay tap
 test_suites = $(addprefix test-,$(suites))
 tool        = PG_CONFIG='$(PG_CONFIG)' T='$(T)' KEEP='$(KEEP)' bash tools/
 
@@ -71,7 +78,8 @@ help:
 	@echo 'make install         install into the PostgreSQL of pg_config (or PG_CONFIG=...)'
 	@echo 'make demo            build, install, and see examples/orders run through a crash; KEEP=1 keeps its server'
 	@echo 'make test            build, install, run every test; T=name: only the tests of that name'
-	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-tap), with T=name one test of it'
+	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-replay, test-tap), with T=name one test of it'
+	@echo 'make test-modules    build the libraries that only tests load (make test does)'
 	@echo 'make installcheck    the PGXS way, after make install, not as root: regress, isolation and TAP tests'
 	@echo 'make deps            install the Debian packages that build, test and demo need'
 	@echo 'make format          clang-format the C code'

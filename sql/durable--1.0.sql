@@ -143,6 +143,7 @@ COMMENT ON COLUMN durable_store.history.turn_at IS 'The time the orchestrator sa
 COMMENT ON COLUMN durable_store.history.event_id IS 'Sequence number of the action that made the event; -1 for everything else (DTFx).';
 COMMENT ON COLUMN durable_store.history.task_id IS 'TaskScheduledId or TimerId: the event_id this event answers.';
 COMMENT ON COLUMN durable_store.history.retry IS 'TaskScheduled: the registered retry policy that applies, as it was then.';
+COMMENT ON COLUMN durable_store.history.tags IS 'Tags as they were asked for; of ExecutionTerminated, whether it goes for the sub-orchestrations too.';
 COMMENT ON COLUMN durable_store.history.event_type IS 'Number of the event type in DTFx (durable_store.event_type_name).';
 
 CREATE SEQUENCE durable_store.message_id;
@@ -326,7 +327,7 @@ SELECT i.task_hub, i.instance_id,
 					'id', m.task_id, 'due', m.fire_at) ORDER BY m.fire_at)
 				FROM durable_store.inbox m
 				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.event_type = 11
-				AND m.execution_id = i.execution_id),
+				AND m.execution_id = i.execution_id AND m.task_id >= 0),
 			'events', pg_catalog.to_jsonb(i.waiting_events),
 			'start', CASE WHEN i.status = 'pending' THEN i.scheduled_start_at END,
 			'version', CASE WHEN h.match_strategy <> 'none' AND EXISTS (SELECT FROM durable_store.inbox m
@@ -376,7 +377,7 @@ CROSS JOIN LATERAL (
 	WHERE h.closes_turn
 ) e
 WHERE pg_catalog.pg_has_role(hub.owner, 'USAGE');
-COMMENT ON VIEW durable.history IS 'The history events of the current execution of each instance you may read; ORDER BY seq. Event types, ids (-1 for what no action made) and references are those of the Durable Task Framework.';
+COMMENT ON VIEW durable.history IS 'The history events of the current execution of each instance you may read; ORDER BY seq. Event types, ids (-1 for what no action made, -100 for the timer of a turn split by durable.max_messages_per_turn) and references are those of the Durable Task Framework.';
 
 CREATE VIEW durable.activities WITH (security_barrier) AS
 SELECT a.task_hub, a.instance_id, a.task_id, a.name, coalesce(a.input, h.payload) AS input, a.attempt, a.visible_at,

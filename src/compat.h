@@ -52,9 +52,24 @@
 #endif
 
 #if PG_VERSION_NUM >= 170000
+#define durable_json_lexer(text, length, encoding) \
+	makeJsonLexContextCstringLen(NULL, (text), (length), (encoding), true)
+#else
+#define durable_json_lexer(text, length, encoding) \
+	makeJsonLexContextCstringLen((char *) (text), (length), (encoding), true)
+#endif
+
+#if PG_VERSION_NUM >= 170000
 #define DURABLE_PROC_NUMBER MyProcNumber
 #else
 #define DURABLE_PROC_NUMBER (MyProc->pgprocno)
+#endif
+
+/* Stands before a declaration. */
+#if PG_VERSION_NUM >= 180000
+#define DURABLE_NORETURN pg_noreturn
+#else
+#define DURABLE_NORETURN pg_attribute_noreturn()
 #endif
 
 /* The settings that end a transaction from outside, which a role may have set for its clients. */

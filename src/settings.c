@@ -25,9 +25,11 @@ int			setting_batch_size = 100;
 int			setting_batch_time = 50;
 int			setting_synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
 int			setting_orchestrator_timeout = 10000;
+bool		setting_double_replay = false;
 int			setting_activity_timeout = 0;
 int			setting_max_payload_size = 65536;
 int			setting_max_history_events = 100000;
+int			setting_max_messages_per_turn = 0;
 int			setting_max_dispatch_attempts = 5;
 int			setting_retention = -1;
 
@@ -104,6 +106,12 @@ define_session_settings(void)
 							"It then fails; 0 turns the limit off.",
 							&setting_orchestrator_timeout, 10000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
+	/* For anybody: the turns that cost more, or fail for it, are those of one's own hub. */
+	DefineCustomBoolVariable("durable.double_replay",
+							 "Is every turn run twice, to see whether the orchestrator is deterministic?",
+							 "For tests: an instance whose two runs differ fails with UD002, and the detail says in what.",
+							 &setting_double_replay, false, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.activity_timeout",
 							"Longest time an activity may run.",
 							"It is then cancelled and fails with 57014; 0 turns the limit off.",
@@ -123,6 +131,11 @@ define_dispatch_settings(void)
 							"Longest time turns are added to a batch before it is committed.",
 							NULL,
 							&setting_batch_time, 50, 0, 10000, PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable.max_messages_per_turn",
+							"Most activities, timers, sub-orchestrations and events that a turn sends off.",
+							"A turn that asks for more is split, and the next one goes on at once; 0 turns the limit off.",
+							&setting_max_messages_per_turn, 0, 0, INT_MAX, PGC_SUSET, 0,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.max_dispatch_attempts",
 							"How often a work item may be in hand when its process dies before it is failed as poisoned (UD012).",

@@ -20,9 +20,11 @@ extern int	setting_batch_size;
 extern int	setting_batch_time;		/* ms */
 extern int	setting_synchronous_commit;		/* a SyncCommitLevel */
 extern int	setting_orchestrator_timeout;	/* ms, 0 = none */
+extern bool setting_double_replay;
 extern int	setting_activity_timeout;		/* ms, 0 = none */
 extern int	setting_max_payload_size;		/* kB */
 extern int	setting_max_history_events;
+extern int	setting_max_messages_per_turn;	/* 0 = no limit */
 extern int	setting_max_dispatch_attempts;
 extern int	setting_retention;		/* s, -1 = keep for ever */
 

@@ -12,6 +12,7 @@
 #define DURABLE_SHMEM_H
 
 #include "postgres.h"
+#include "compat.h"
 #include "datatype/timestamp.h"
 
 /* ---- for everybody ---- */
@@ -125,7 +126,7 @@ extern void slot_add_items_done(int64 done);
 extern const SlotInfo *slot_mine(void);
 
 /* Ends this process with exit code 0, giving the reason and when there is work again. */
-extern void slot_leave(LeaveReason reason, TimestampTz next_due) pg_attribute_noreturn();
+DURABLE_NORETURN extern void slot_leave(LeaveReason reason, TimestampTz next_due);
 
 /* Copies all slots in use into CurrentMemoryContext. */
 extern int	slots_read(SlotInfo **slots);

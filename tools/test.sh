@@ -3,7 +3,7 @@
 # Runs test suites, each on servers of its own, all of them even when one
 # fails. The last line is "N passed, N failed", summed over the suites.
 #
-# usage: test.sh [regress|isolation|pgtap|tap]...
+# usage: test.sh [regress|isolation|pgtap|replay|tap]...
 #        T=name: only the tests of that name; SUITE_TIMEOUT: seconds for a suite
 #
 # What the suites leave (results, diffs, logs) is kept in tmp_check/<suite>.
@@ -50,10 +50,17 @@ run_pgtap() {
 	local files status=0
 	mapfile -t files < <(compgen -G "test/pgtap/${T:-*}.sql" | sort)
 	start_pgtap_server || return 1
-	as_server_user env PATH="$bindir:$PATH" PGHOST="$work/tmp_check" PGUSER=postgres \
+	as_server_user env PATH="$bindir:$PATH" PGHOST="$work/tmp_check" PGUSER=postgres PGOPTIONS="${pgtap_options:-}" \
+		CORE_TEST="$work/test/modules/core_test/core_test" \
 		timeout --foreground "${SUITE_TIMEOUT:-900}" perl tools/prove.pl --pgtap "${files[@]}" || status=$?
 	stop_servers
 	return "$status"
+}
+
+# The same with every turn run twice: a replay must come to the same.
+run_replay() {
+	local pgtap_options='-c durable.double_replay=on'
+	run_pgtap
 }
 
 # A server as pg_regress would make it, with a template for the tests' databases.
@@ -82,7 +89,7 @@ has_tests() {
 	case $1 in
 		regress) compgen -G "$work/test/sql/${T:-*}.sql" ;;
 		isolation) compgen -G "$work/test/specs/${T:-*}.spec" ;;
-		pgtap) compgen -G "$work/test/pgtap/${T:-*}.sql" ;;
+		pgtap | replay) compgen -G "$work/test/pgtap/${T:-*}.sql" ;;
 		tap) compgen -G "$work/test/t/${T:-*}.pl" ;;
 		*) die "no such suite: $1" ;;
 	esac >/dev/null
@@ -155,10 +162,18 @@ run_suite() {
 	total_failed=$((total_failed + failed))
 }
 
+# Libraries that only tests load, from the copy of the tree: built as the caller, not installed.
+build_modules() {
+	case " $* " in
+		*' pgtap '* | *' replay '*) quietly make -C "$repo" -s PG_CONFIG="$PG_CONFIG" test-modules ;;
+	esac
+}
+
+[ $# -gt 0 ] || set -- regress isolation pgtap replay tap
 prepare
+build_modules "$@"
 make_work_dir Makefile README.md docs src/errors.h test expected tools
 [ -d expected ] || as_server_user mkdir expected
-[ $# -gt 0 ] || set -- regress isolation pgtap tap
 for suite in "$@"; do
 	run_suite "$suite"
 done

@@ -5,6 +5,7 @@
 #ifndef DURABLE_HUB_ACCESS_H
 #define DURABLE_HUB_ACCESS_H
 
+#include "compat.h"
 #include "fmgr.h"
 
 #include "store/hub_store.h"
@@ -28,7 +29,7 @@ extern void hub_for_call(FunctionCallInfo fcinfo, int arg, Hub *hub);
 extern void hub_to_look_in(FunctionCallInfo fcinfo, int arg, Hub *hub);
 
 /* Raises UD004. */
-extern void no_such_instance(const Hub *hub, const char *instance_id) pg_attribute_noreturn();
+DURABLE_NORETURN extern void no_such_instance(const Hub *hub, const char *instance_id);
 
 /* An existing hub the caller may administer, by name. */
 extern void hub_by_name(const char *name, Hub *hub);

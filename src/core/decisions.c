@@ -200,26 +200,69 @@ decide_completion(RuntimeState *state, const TurnResult *result, Outbox *outbox,
 	answer_parent(state, result, outbox, now);
 	if (result->terminate_children)
 	{
-		terminate_children_in(state->past_events, result->output, outbox, now);
-		terminate_children_in(state->new_events, result->output, outbox, now);
+		terminate_children_in(state->past_events, result->termination_reason, outbox, now);
+		terminate_children_in(state->new_events, result->termination_reason, outbox, now);
 	}
 }
 
-void
-decisions_apply(RuntimeState *state, const TurnResult *result, Outbox *outbox, TimestampTz now)
+static bool
+is_full(const Outbox *outbox, int max_messages)
+{
+	return max_messages > 0 &&
+		list_length(outbox->activities) + list_length(outbox->messages) + list_length(outbox->children) >= max_messages;
+}
+
+/*
+ * Decides the actions; false if the limit was reached with something left. It
+ * is looked at after each action, so that every turn gets on by one at least.
+ */
+static bool
+decide_actions(RuntimeState *state, const TurnResult *result, Outbox *outbox, int max_messages, TimestampTz now)
 {
 	bool		continued = result->completion == COMPLETED_CONTINUE_AS_NEW;
+	bool		completed = result->completion != NOT_COMPLETED;
 	ListCell   *lc;
 
 	foreach(lc, result->actions)
+	{
 		decide_action(state, lfirst(lc), continued, outbox, now);
+		if (is_full(outbox, max_messages) && (completed || lnext(result->actions, lc) != NULL))
+			return false;
+	}
+	return true;
+}
+
+static void
+split_turn(RuntimeState *state, Outbox *outbox, TimestampTz now)
+{
+	Action		timer = {0};
+
+	timer.kind = ACTION_CREATE_TIMER;
+	timer.id = SPLIT_TIMER_ID;
+	timer.fire_at = now;
+	decide_create_timer(state, &timer, outbox, now);
+	runtime_state_end_turn(state);
+}
+
+/* What is not an action is done in a split turn, too: the code has said it, and in replay a timer is not cancelled again. */
+bool
+decisions_apply(RuntimeState *state, const TurnResult *result, Outbox *outbox, int max_messages, TimestampTz now)
+{
+	bool		all_decided = decide_actions(state, result, outbox, max_messages, now);
+
 	if (result->has_custom_status)
 		state->custom_status = result->custom_status;
 	state->waiting_events = result->waiting_events;
 	outbox->cancelled_timers = list_concat(outbox->cancelled_timers, result->cancelled_timers);
-	if (continued)
-		return;
+	if (!all_decided)
+	{
+		split_turn(state, outbox, now);
+		return false;
+	}
+	if (result->completion == COMPLETED_CONTINUE_AS_NEW)
+		return true;
 	if (result->completion != NOT_COMPLETED)
 		decide_completion(state, result, outbox, now);
 	runtime_state_end_turn(state);
+	return true;
 }

@@ -48,7 +48,8 @@ typedef struct TurnResult
 	int			completion_id;	/* number of the completion action */
 	Jsonb	   *output;			/* of the instance, or input of the next generation */
 	Jsonb	   *failure;
-	bool		terminate_children;
+	bool		terminate_children; /* a recursive termination came, in time or not */
+	Jsonb	   *termination_reason;
 	const char *new_version;	/* continue-as-new */
 	List	   *carried_events; /* of HistoryEvent *: for the next generation */
 	List	   *actions;		/* of Action *, by id: the new ones */
@@ -93,6 +94,9 @@ typedef struct Outbox
 	List	   *cancelled_timers;	/* of int */
 } Outbox;
 
+/* The engine's own timer that brings on the next part of a turn too large for one (DTFx FrameworkConstants). */
+#define SPLIT_TIMER_ID		(-100)
+
 /* Marks a child that has no parent to answer to (DTFx OrchestrationTags.FireAndForget). */
 #define FIRE_AND_FORGET_TAG "OrchestrationTags.FireAndForget"
 
@@ -100,8 +104,14 @@ typedef struct Outbox
  * Records the actions and the completion of a run in the state, in the order
  * of their numbers, and adds what has to leave to the outbox. Ends the turn
  * unless the instance continues as new.
+ *
+ * False: the outbox has max_messages (0: no limit) and something is left to
+ * be decided. That is forgotten, the completion too, and a timer that fires
+ * at once is set: what no event answers to, the next turn's replay asks for
+ * again (semantics.md 3.7).
  */
-extern void decisions_apply(RuntimeState *state, const TurnResult *result, Outbox *outbox, TimestampTz now);
+extern bool decisions_apply(RuntimeState *state, const TurnResult *result, Outbox *outbox,
+							int max_messages, TimestampTz now);
 
 /* What a parent is told of a terminated child: the reason, a JSON string or NULL, is its message. */
 extern Jsonb *termination_failure(Jsonb *reason);

@@ -123,6 +123,7 @@ failure_from_error(const ErrorData *error, bool non_retriable)
 	failure.hint = error->hint;
 	failure.context = error->context;
 	failure.non_retriable = non_retriable;
+	failure.properties = json_object_from_text(error->detail);
 	return failure_make(&failure);
 }
 

@@ -25,7 +25,7 @@ typedef struct Failure
 
 extern Jsonb *failure_make(const Failure *failure);
 
-/* Failure details of a caught error. */
+/* Failure details of a caught error; a detail that is a JSON object is its properties, too. */
 extern Jsonb *failure_from_error(const ErrorData *error, bool non_retriable);
 
 /* Text of a field, NULL if it has none. */

@@ -38,6 +38,9 @@ typedef enum EventType
 #define NO_EVENT_ID		(-1)	/* event id of what no action made */
 #define NO_TASK_ID		(-1)
 
+/* Marks an ExecutionTerminated in the history that goes for the children, too. */
+#define RECURSE_TAG		"recurse"
+
 typedef struct HistoryEvent
 {
 	EventType	type;

@@ -25,4 +25,11 @@ extern const char *json_text_field(Jsonb *object, const char *key);
 /* A scalar as text without quotes, NULL if it is none. */
 extern const char *json_scalar_text(Jsonb *json);
 
+/*
+ * The JSON object that a text is, whoever wrote it; NULL if it is none, or one
+ * that is very large (1 MB), deep, or not fit for jsonb. Throws nothing but
+ * for want of memory.
+ */
+extern Jsonb *json_object_from_text(const char *text);
+
 #endif							/* DURABLE_JSON_H */

@@ -33,6 +33,32 @@ reconcile_start_first(List *messages, const pg_uuid_t *execution_id)
 	return start ? lcons(start, ordered) : ordered;
 }
 
+/* Is it something that comes as a message, and complete? Only a superuser can have made another one. */
+static bool
+is_inbound(const HistoryEvent *message)
+{
+	switch (message->type)
+	{
+		case EVENT_EXECUTION_STARTED:
+		case EVENT_EXECUTION_TERMINATED:
+		case EVENT_EXECUTION_SUSPENDED:
+		case EVENT_EXECUTION_RESUMED:
+		case EVENT_EXECUTION_REWOUND:
+		case EVENT_GENERIC:
+			return true;
+		case EVENT_EVENT_RAISED:
+			return message->name != NULL;
+		case EVENT_TASK_COMPLETED:
+		case EVENT_TASK_FAILED:
+		case EVENT_SUBORCHESTRATION_COMPLETED:
+		case EVENT_SUBORCHESTRATION_FAILED:
+		case EVENT_TIMER_FIRED:
+			return message->task_id != NO_TASK_ID;
+		default:
+			return false;
+	}
+}
+
 /* A duplicate start and an answer to another execution are not for this history. */
 static bool
 is_acceptable(const RuntimeState *state, const HistoryEvent *message, bool started)
@@ -57,7 +83,7 @@ reconcile_messages(const RuntimeState *state, List *messages)
 
 		if (!started && message->type != EVENT_EXECUTION_STARTED)
 			return NIL;			/* never started: nothing can be meant for it */
-		if (!is_acceptable(state, message, started))
+		if (!is_inbound(message) || !is_acceptable(state, message, started))
 			continue;
 		started = true;
 		accepted = lappend(accepted, message);

@@ -17,7 +17,7 @@ extern List *reconcile_start_first(List *messages, const pg_uuid_t *execution_id
 /*
  * The messages, in order, that belong in the history of this instance
  * (semantics.md 3.3): none for a finished or never started one, no second
- * start, nothing addressed to another execution.
+ * start, nothing addressed to another execution, nothing that is no message.
  */
 extern List *reconcile_messages(const RuntimeState *state, List *messages);
 

@@ -55,7 +55,7 @@ fail_instance(RuntimeState *state, Jsonb *failure, Outbox *outbox, TimestampTz n
 	result.completion = COMPLETED_FAILED;
 	result.failure = failure;
 	result.completion_id = list_length(state->past_events) + list_length(state->new_events);
-	decisions_apply(state, &result, outbox, now);
+	(void) decisions_apply(state, &result, outbox, 0, now);
 }
 
 static Jsonb *
@@ -166,19 +166,21 @@ static void
 terminate_instance(RuntimeState *state, const HistoryEvent *termination, Outbox *outbox, TimestampTz now)
 {
 	TurnResult	result = {0};
+	const HistoryEvent *recursive = find_termination(state->new_events, true);
 
 	result.completion = COMPLETED_TERMINATED;
 	result.output = termination->payload;
-	result.terminate_children = termination->recurse;
+	result.terminate_children = recursive != NULL;
+	result.termination_reason = recursive ? recursive->payload : NULL;
 	result.completion_id = list_length(state->past_events) + list_length(state->new_events);
-	decisions_apply(state, &result, outbox, now);
+	(void) decisions_apply(state, &result, outbox, 0, now);
 }
 
 /* The version of the instance is not one its hub runs: its code is not run in this turn, or never. */
 static void
 refuse_version(RuntimeState *state, const char *mismatch, Outbox *outbox, TimestampTz now)
 {
-	const HistoryEvent *termination = find_termination(state->new_events);
+	const HistoryEvent *termination = find_termination(state->new_events, false);
 
 	if (termination != NULL)
 		terminate_instance(state, termination, outbox, now);
@@ -206,8 +208,9 @@ switch_version(RuntimeState *state, Outbox *outbox)
 }
 
 /*
- * Runs the orchestrator, through as many generations as it continues. Returns
- * the last one's state; NULL if patience ran out.
+ * Runs the orchestrator, through as many generations as it continues and
+ * durable.max_messages_per_turn allows. Returns the last one's state; NULL if
+ * patience ran out.
  */
 static RuntimeState *
 run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
@@ -226,8 +229,8 @@ run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
 		if (result == NULL)
 			return NULL;
 		settle_retry_policies(state, result);
-		decisions_apply(state, result, outbox, clock_now());
-		if (result->completion != COMPLETED_CONTINUE_AS_NEW)
+		if (!decisions_apply(state, result, outbox, setting_max_messages_per_turn, clock_now()) ||
+			result->completion != COMPLETED_CONTINUE_AS_NEW)
 			return state;
 		state = next_generation(state, result);
 		if (result->new_version != NULL && !switch_version(state, outbox))
@@ -550,13 +553,28 @@ attempt_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
 	return error;
 }
 
+/*
+ * Is the engine itself in trouble: a table of ours that cannot be used, a lock
+ * that is not to be had? What the instance's code raises does not get here.
+ */
+static bool
+is_trouble_of_engine(const ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return error_is_circumstantial(error) || error_is_conflict(error) ||
+		category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
+		category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
+		category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_SYSTEM_ERROR;
+}
+
 /* An error the instance is not to blame for is waited out; any other one is its end. */
 static void
 run_alone(const char *task_hub, const char *instance_id)
 {
 	ErrorData  *error = attempt_alone(task_hub, instance_id, NULL);
 
-	if (error != NULL && !error_is_circumstantial(error) && !error_is_conflict(error))
+	if (error != NULL && !is_trouble_of_engine(error))
 	{
 		log_engine_error(instance_id, error, "The instance is failed.");
 		error = attempt_alone(task_hub, instance_id, failure_from_error(error, true));

@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
 #include "miscadmin.h"
 #include "utils/formatting.h"
 #include "utils/memutils.h"
@@ -261,10 +260,11 @@ fire_timer(OrchestrationContext *context, int timer_id)
  * ------------------------------------------------------------------------
  */
 
+/* ASCII letters only: the same in every database, and for ever. */
 static char *
 folded_name(const char *name)
 {
-	return str_tolower(name, strlen(name), DEFAULT_COLLATION_OID);
+	return asc_tolower(name, strlen(name));
 }
 
 static bool
@@ -665,6 +665,39 @@ orchestration_feed_event(OrchestrationContext *context)
 		goes_on = apply_event(context, event);
 	MemoryContextSwitchTo(old);
 	return goes_on;
+}
+
+/* The record of an action the code has asked for must match it; others it may not have got to. */
+static bool
+match_if_asked(OrchestrationContext *context, const HistoryEvent *event)
+{
+	int			id = event->event_id;
+
+	if (event->type != EVENT_TASK_SCHEDULED && event->type != EVENT_TIMER_CREATED &&
+		event->type != EVENT_SUBORCHESTRATION_CREATED && event->type != EVENT_EVENT_SENT)
+		return true;
+	if (id < 0 || id >= context->next_id)
+		return true;
+	if (id != context->completion_id && context->actions[id] == NULL)
+		return true;
+	return match_recorded_action(context, event);
+}
+
+bool
+orchestration_match_rest(OrchestrationContext *context)
+{
+	ListCell   *lc;
+
+	foreach(lc, context->held)
+		if (!match_if_asked(context, lfirst(lc)))
+			return false;
+	foreach(lc, context->released)
+		if (!match_if_asked(context, lfirst(lc)))
+			return false;
+	for (int i = context->next_event; i < context->n_past; i++)
+		if (!match_if_asked(context, context->events[i]))
+			return false;
+	return true;
 }
 
 /* Feeds an event, or ends the turn. */

@@ -10,6 +10,7 @@
 #ifndef DURABLE_ORCHESTRATION_CONTEXT_H
 #define DURABLE_ORCHESTRATION_CONTEXT_H
 
+#include "compat.h"
 #include "core/decisions.h"
 #include "core/retry.h"
 #include "core/runtime_state.h"
@@ -82,6 +83,7 @@ typedef struct OrchestrationContext
 	bool		is_suspended;
 	bool		started;
 	bool		is_replaying;
+	bool		is_repeated;	/* the second run of durable.double_replay: shall leave no trace */
 	TimestampTz time;
 
 	/* actions and tasks, by number */
@@ -111,6 +113,7 @@ typedef struct OrchestrationContext
 
 	/* how it ended */
 	StopReason	stop_reason;
+	bool		timed_out;
 	char	   *non_determinism;	/* message */
 	Jsonb	   *termination_reason;
 	bool		terminate_children;
@@ -125,6 +128,14 @@ extern OrchestrationContext *orchestration_context_make(RuntimeState *state);
 
 /* Feeds the next event; false if there is none left or the code has to stop. */
 extern bool orchestration_feed_event(OrchestrationContext *context);
+
+/*
+ * The code has stopped: takes what the events it did not get to record off the
+ * actions. A split turn leaves such records behind the event that ended the
+ * code (an error, a termination, a suspension), and what they record was sent.
+ * False if one is not what the code asked for.
+ */
+extern bool orchestration_match_rest(OrchestrationContext *context);
 
 /* Names of the events the code waits for, for people to look at. */
 extern List *orchestration_waiting_events(OrchestrationContext *context);
@@ -148,6 +159,6 @@ extern Task *orchestration_await_any(OrchestrationContext *context, Task **tasks
 extern void orchestration_show_task(OrchestrationContext *context, Task *task);
 
 /* Throws the error that unwinds the code, for the reason in the context. */
-extern void orchestration_unwind(OrchestrationContext *context) pg_attribute_noreturn();
+DURABLE_NORETURN extern void orchestration_unwind(OrchestrationContext *context);
 
 #endif							/* DURABLE_ORCHESTRATION_CONTEXT_H */

@@ -22,6 +22,7 @@
 #include "core/failure.h"
 #include "core/json.h"
 #include "errors.h"
+#include "replay/double_replay.h"
 #include "replay/orchestration_context.h"
 #include "replay/orchestration_executor.h"
 #include "replay/sandbox.h"
@@ -277,6 +278,7 @@ conclude_error(OrchestrationContext *context, const ErrorData *error, TurnResult
 	failure.detail = error->detail;
 	failure.hint = error->hint;
 	failure.context = error->context;
+	failure.properties = json_object_from_text(error->detail);
 	failure.inner = task->failure;
 	failure.non_retriable = failure_is_non_retriable(task->failure);
 	fail_with(result, &failure);
@@ -334,7 +336,6 @@ conclude_termination(OrchestrationContext *context, TurnResult *result)
 	result->completion = COMPLETED_TERMINATED;
 	result->output = context->termination_reason;
 	result->failure = NULL;
-	result->terminate_children = context->terminate_children;
 }
 
 static void
@@ -375,8 +376,32 @@ actions_are_withheld(OrchestrationContext *context, SandboxOutcome outcome, cons
 {
 	if (context->stop_reason == STOPPED_NON_DETERMINISTIC || outcome == SANDBOX_TIMED_OUT)
 		return true;
+	if (context->stop_reason == STOPPED_WAITING && result->completion != NOT_COMPLETED)
+		return true;			/* it caught a wait, which it would not find in a later turn */
 	return context->is_suspended &&
 		(result->completion == NOT_COMPLETED || context->stop_reason == STOPPED_TERMINATED);
+}
+
+/*
+ * A recursive termination reaches the children also when the instance ended
+ * otherwise before it took it.
+ */
+static void
+collect_termination(OrchestrationContext *context, TurnResult *result)
+{
+	for (int i = context->n_past; i < context->n_events; i++)
+	{
+		const HistoryEvent *event = context->events[i];
+
+		if (event->type != EVENT_EXECUTION_TERMINATED || !event->recurse)
+			continue;
+		result->terminate_children = true;
+		result->termination_reason = event->payload;
+		return;
+	}
+	/* replayed: the turn that took it was split */
+	result->terminate_children = context->terminate_children;
+	result->termination_reason = context->termination_reason;
 }
 
 static void
@@ -389,6 +414,8 @@ collect_result(OrchestrationContext *context, SandboxOutcome outcome, TurnResult
 		result->actions = new_actions(context);
 		result->cancelled_timers = context->cancelled_timers;
 	}
+	if (result->completion != NOT_COMPLETED)
+		collect_termination(context, result);
 	if (result->completion == NOT_COMPLETED)
 		result->waiting_events = orchestration_waiting_events(context);
 	result->has_custom_status = context->has_custom_status;
@@ -412,13 +439,13 @@ must_repeat(OrchestrationContext *context, SandboxOutcome outcome, const ErrorDa
 		error_is_circumstantial(error) && task_behind_error(context, error) == NULL;
 }
 
-TurnResult *
-orchestration_execute(RuntimeState *state, int patience_ms)
+/* One run; NULL if patience ran out. */
+static TurnResult *
+execute_once(OrchestrationContext *context, int patience_ms)
 {
 	bool		impatient = patience_ms > 0 &&
 	(setting_orchestrator_timeout == 0 || patience_ms < setting_orchestrator_timeout);
 	TurnResult *result = palloc0(sizeof(TurnResult));
-	OrchestrationContext *context = orchestration_context_make(state);
 	OrchestratorCall call = {0};
 	ErrorData  *error;
 	SandboxOutcome outcome;
@@ -428,9 +455,12 @@ orchestration_execute(RuntimeState *state, int patience_ms)
 	outcome = run_code(context, &call, impatient ? patience_ms : setting_orchestrator_timeout, &error);
 	if (outcome == SANDBOX_TIMED_OUT && impatient)
 		return NULL;
+	context->timed_out = outcome == SANDBOX_TIMED_OUT;
 	if (must_repeat(context, outcome, error))
 		ReThrowError(error);
 	conclude_code(context, outcome, call.output, error, result);
+	if (!orchestration_match_rest(context))
+		conclude_non_determinism(context, result);
 	collect_result(context, outcome, result);
 	return result;
 }
@@ -505,4 +535,62 @@ orchestration_reset(void)
 {
 	current_orchestration = NULL;
 	sandbox_reset();
+}
+
+/* Two runs differ: the instance fails, and nothing they asked for is done. */
+static TurnResult *
+conclude_difference(OrchestrationContext *context, const char *difference)
+{
+	TurnResult *result = palloc0(sizeof(TurnResult));
+	Failure		failure = {0};
+
+	failure.sqlstate = "UD002";
+	failure.error_type = "NonDeterministicOrchestrationException";
+	failure.message = "two runs of the same turn came to different results";
+	failure.detail = difference;
+	failure.hint = "The orchestrator depends on something that changes: a clock, random values, a sequence, the state of the session. durable.double_replay runs every turn twice to find that.";
+	failure.non_retriable = true;
+	fail_with(result, &failure);
+	context->stop_reason = STOPPED_NON_DETERMINISTIC;
+	collect_result(context, SANDBOX_OK, result);
+	return result;
+}
+
+/*
+ * Did the run say something of the code that another one could contradict? Not
+ * when it was ended: out of time, by its history, or by somebody's terminate,
+ * which shall work with whatever code.
+ */
+static bool
+is_comparable(const OrchestrationContext *context, const TurnResult *result)
+{
+	return context->started && !context->timed_out && context->stop_reason != STOPPED_NON_DETERMINISTIC &&
+		result->completion != COMPLETED_TERMINATED;
+}
+
+/* Runs the turn once more, from the same history, and compares. */
+static TurnResult *
+execute_again(OrchestrationContext *context, TurnResult *result, int patience_ms)
+{
+	OrchestrationContext *again = orchestration_context_make(context->state);
+	TurnResult *second;
+	const char *difference;
+
+	again->is_repeated = true;
+	second = execute_once(again, patience_ms);
+	if (second == NULL || !is_comparable(again, second))
+		return second;
+	difference = turn_results_difference(result, second);
+	return difference ? conclude_difference(context, difference) : result;
+}
+
+TurnResult *
+orchestration_execute(RuntimeState *state, int patience_ms)
+{
+	OrchestrationContext *context = orchestration_context_make(state);
+	TurnResult *result = execute_once(context, patience_ms);
+
+	if (result == NULL || !setting_double_replay || !is_comparable(context, result))
+		return result;
+	return execute_again(context, result, patience_ms);
 }

@@ -12,7 +12,8 @@
  * Replays the past events and plays the new ones, and says what came of it;
  * NULL if that took longer than patience_ms (0: no limit), which is less than
  * durable.orchestrator_timeout: then it has to be done again, alone. Touches no table and leaves no trace but the result, which lives in
- * CurrentMemoryContext. Throws only what is not the orchestrator's fault
+ * CurrentMemoryContext. With durable.double_replay it does so twice, each time within
+ * the limits, and a difference is a failure (UD002). Throws only what is not the orchestrator's fault
  * (out of memory, a cancel from outside): then the turn has to be repeated.
  */
 extern TurnResult *orchestration_execute(RuntimeState *state, int patience_ms);

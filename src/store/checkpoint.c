@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "core/failure.h"
+#include "core/json.h"
 #include "ids.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
@@ -186,7 +187,7 @@ add_history_row(RowBuffer *rows, const RuntimeState *state, const HistoryEvent *
 	row_buffer_set_text(rows, H_TARGET, event->target_instance_id);
 	row_buffer_set_jsonb(rows, H_PAYLOAD, event->payload);
 	row_buffer_set_jsonb(rows, H_FAILURE, event->failure);
-	row_buffer_set_jsonb(rows, H_TAGS, event->tags);
+	row_buffer_set_jsonb(rows, H_TAGS, event->recurse ? json_with_text(event->tags, RECURSE_TAG, "") : event->tags);
 	row_buffer_set_jsonb(rows, H_RETRY, event->retry);
 }
 

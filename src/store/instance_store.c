@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "core/json.h"
 #include "store/hub_store.h"
 #include "store/instance_store.h"
 #include "store/store.h"
@@ -88,7 +89,7 @@ static StoreStatement read_messages = {
 	"h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
 	" h.name, h.version, h.target_instance_id," \
 	" CASE WHEN h.event_type <> ALL ('{4,7,10,14}'::pg_catalog.int2[]) THEN h.payload END," \
-	" h.failure, CASE WHEN h.event_type = 7 THEN h.tags END, h.retry"
+	" h.failure, CASE WHEN h.event_type = ANY ('{3,7}'::pg_catalog.int2[]) THEN h.tags END, h.retry"
 
 static StoreStatement read_history_of_one = {
 	"SELECT 1::bigint, " HISTORY_COLUMNS " FROM durable_store.history h"
@@ -275,6 +276,7 @@ event_from_row(const Row *row)
 	event->payload = row_jsonb(row, 13);
 	event->failure = row_jsonb(row, 14);
 	event->tags = row_jsonb(row, 15);
+	event->recurse = event->type == EVENT_EXECUTION_TERMINATED && json_has_key(event->tags, RECURSE_TAG);
 	event->retry = row_jsonb(row, 16);
 	MemoryContextSwitchTo(old);
 	return event;

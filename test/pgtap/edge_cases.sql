@@ -2,7 +2,7 @@
 \ir include/setup.psql
 
 BEGIN;
-SELECT plan(26);
+SELECT plan(32);
 
 -- An activity whose instance was purged or replaced while it ran, and whose
 -- process then died, is dropped: its input is gone. Only a superuser can make
@@ -138,6 +138,37 @@ RESET SESSION AUTHORIZATION;
 SET durable.max_payload_size = '8kB';
 SET SESSION AUTHORIZATION app;
 SELECT throws_ok($$ SELECT durable.terminate('receiver', repeat('x', 10000)) $$, 'UD007', NULL, 'a reason that is too large');
+
+-- A recursive termination that comes in the turn in which the instance ends
+-- otherwise reaches the children all the same.
+CREATE FUNCTION sleeper(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('never'); END $$;
+CREATE FUNCTION leaves_a_child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.schedule_suborchestrator('sleeper', instance_id => durable.instance_id() || ' child');
+	PERFORM durable.wait_for_event('go');
+	IF input = '"raise"' THEN
+		RAISE EXCEPTION 'raised';
+	END IF;
+	RETURN input;
+END $$;
+SELECT start('leaves_a_child', '"return"', 'returns');
+SELECT start('leaves_a_child', '"raise"', 'raises');
+:run
+SELECT go('returns'), go('raises');
+SELECT durable.terminate('returns', 'enough'), durable.terminate('raises', 'enough');
+:run
+SELECT is(outcome('returns'), 'completed "return"', 'the instance has completed before it was terminated');
+SELECT is(outcome('returns child'), 'terminated "enough"', 'but its child is terminated');
+SELECT is(outcome('raises'), 'failed P0001 raised', 'one has failed');
+SELECT is(outcome('raises child'), 'terminated "enough"', 'and its child is terminated');
+SELECT start('leaves_a_child', '"return"', 'spares');
+:run
+SELECT go('spares');
+SELECT durable.terminate('spares', 'enough', recursive => false);
+:run
+SELECT is(outcome('spares'), 'completed "return"', 'one that is terminated alone');
+SELECT is(status('spares child'), 'running', 'leaves its child');
 
 SELECT * FROM finish();
 ROLLBACK;

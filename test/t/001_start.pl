@@ -109,6 +109,13 @@ is($server->pid_of('worker'), $worker, 'the same one');
 
 $server->start_instance('postgres', 'app', 'wait_for_timer', 'timer', '{"delay": "200 ms"}');
 $server->ends('postgres', 'app', 'timer', 'a timer fires');
+$server->start_instance('postgres', 'app', 'wait_for_timer', 'timer of a second', '{"delay": "1 s"}');
+$server->ends('postgres', 'app', 'timer of a second', 'scenario 19: one of a second, too');
+is($server->sql('postgres', 'app', <<'SQL'), '1|t', 'scenario 19: once, and not sooner than its delay');
+SELECT count(*), bool_and(c.fire_at - s."timestamp" >= '1 s' AND f.fire_at = c.fire_at AND completed_at >= c.fire_at AND completed_at - created_at >= '1 s')
+FROM durable.instances i JOIN durable.history s USING (instance_id) JOIN durable.history c USING (instance_id, turn) JOIN durable.history f USING (instance_id)
+WHERE instance_id = 'timer of a second' AND s.event_type = 'OrchestratorStarted' AND c.event_type = 'TimerCreated' AND f.event_type = 'TimerFired'
+SQL
 
 $server->start_instance('postgres', 'app', 'wait_for_go', 'event');
 $server->wait_until('postgres', q{(SELECT waiting_for ? 'events' FROM durable.instances WHERE instance_id = 'event')});
@@ -143,7 +150,7 @@ $server->sql('postgres', 'app', q{SELECT durable.create_hub('app_batch')});
 $server->sql('postgres', 'app',
 	q{SELECT durable.start_instance('walk', '{"steps": 1}', instance_id => 'b', task_hub => 'app_batch')});
 is($server->sql('postgres', 'app', q{SELECT status FROM durable.wait_for_completion('b', task_hub => 'app_batch')}),
-	'completed', 'a second hub of the role runs');
+	'completed', 'scenario 166: a second hub of the role runs');
 $server->comes_true('postgres',
 	q{(SELECT array_agg(DISTINCT task_hub ORDER BY task_hub) FROM durable.workers WHERE kind = 'worker') = '{app, app_batch}'},
 	'by a worker of its own');
@@ -151,7 +158,7 @@ $server->comes_true('postgres',
 # --- they leave and come back -----------------------------------------------------
 
 $server->configure('durable.worker_idle_timeout' => '50ms');
-$server->comes_true('postgres', DurableServer::count_is('worker', 0), 'idle workers leave');
+$server->comes_true('postgres', DurableServer::count_is('worker', 0), 'scenario 164: idle workers leave');
 $server->runs('postgres', 'app', 'back', 'and come back for a start');
 $server->start_instance('postgres', 'app', 'wait_for_timer', 'late timer', '{"delay": "500 ms"}');
 $server->ends('postgres', 'app', 'late timer', 'and for a timer');

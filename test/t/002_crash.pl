@@ -49,7 +49,7 @@ EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'durable $kind' AND pi
 SQL
 	$server->comes_true('postgres', DurableServer::at_gate(1, 1), 'the activity is running again, or still');
 	$gate->quit;
-	$server->ends('postgres', 'app', $id, 'the instance completes');
+	$server->ends('postgres', 'app', $id, 'scenario 156: the instance completes');
 	$server->runs('postgres', 'app2', "after $id", 'so does a later one, in another hub');
 }
 
@@ -62,7 +62,7 @@ foreach my $kind ('launcher', 'coordinator', 'worker')
 	start_and_stop_at_gate($id);
 	$server->crash(find_process($kind));
 	$gate->quit;
-	$server->ends('postgres', 'app', $id, "the instance completes although the $kind was killed");
+	$server->ends('postgres', 'app', $id, "scenario 156: the instance completes although the $kind was killed");
 	$server->runs('postgres', 'app2', "after $id", 'so does a later one, in another hub');
 }
 
@@ -82,11 +82,11 @@ SQL
 	$server->start;
 	$server->comes_true('postgres',
 		"(SELECT count(*) = 160 FROM durable.instances WHERE instance_id LIKE '$mode %' AND status = 'completed')",
-		"all of many instances complete after a stop in mode $mode");
+		"scenario 16: all of many instances complete after a stop in mode $mode");
 }
 
-$server->effects_are_exact('postgres', 'app', 3, "instance_id !~ '^after '", 'each activity of app has had its effect once');
-$server->effects_are_exact('postgres', 'app2', 3, "instance_id !~ '^after '", 'each activity of app2 has had its effect once');
+$server->effects_are_exact('postgres', 'app', 3, "instance_id !~ '^after '", 'scenario 156: each activity of app has had its effect once');
+$server->effects_are_exact('postgres', 'app2', 3, "instance_id !~ '^after '", 'scenario 156: each activity of app2 has had its effect once');
 
 # --- activities that are to blame ---------------------------------------------------
 

@@ -149,15 +149,15 @@ $server->sql('uno', 'app', <<'SQL');
 SELECT durable.start_instance('walk', '{"steps": 5}', instance_id => 'd' || i) FROM generate_series(1, 50) i
 SQL
 $dropper->query_safe('DROP EXTENSION durable CASCADE');
-pass('the extension can be dropped in the midst of work');
+pass('scenario 165: the extension can be dropped in the midst of work');
 $dropper->quit;
 $server->comes_true('postgres', "NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type ~ 'durable (coordinator|worker)')",
 	'its processes leave');
 $server->safe_psql('uno', 'DROP SCHEMA app CASCADE');
 ($exit_code, undef, $stderr) = $server->psql('uno', 'BEGIN; CREATE EXTENSION durable; ROLLBACK');
-is($exit_code, 0, 'CREATE EXTENSION can be rolled back');
+is($exit_code, 0, 'scenario 165: CREATE EXTENSION can be rolled back');
 $server->install('uno', 'app');
-is($server->sql('uno', 'app', 'SELECT count(*) FROM durable.instances'), '0', 'it can be created again, empty');
+is($server->sql('uno', 'app', 'SELECT count(*) FROM durable.instances'), '0', 'scenario 165: it can be created again, empty');
 $server->runs('uno', 'app', 'anew', 'and runs');
 
 unlike($server->log_since(0), qr/PANIC|TRAP|terminated by signal/, 'nothing has crashed');

@@ -61,10 +61,10 @@ $server->wait_until('postgres', DurableServer::at_gate(1, 1));
 $server->configure('durable.enabled' => 'off');
 $server->comes_true('postgres', DurableServer::count_is('coordinator', 0), 'durable.enabled = off: the coordinator leaves');
 is($server->safe_psql('postgres', "SELECT state, item IS NULL FROM durable.workers WHERE kind = 'worker' AND state = 'busy'"),
-	'busy|f', 'a worker ends what it has in hand');
+	'busy|f', 'scenario 161: a worker ends what it has in hand');
 $server->start_instance('postgres', 'app2', 'walk', 'later', '{"steps": 1}');
 $gate->query_safe('SELECT pg_advisory_unlock(1)');
-$server->comes_true('postgres', DurableServer::count_is('worker', 0), 'then it leaves');
+$server->comes_true('postgres', DurableServer::count_is('worker', 0), 'scenario 161: then it leaves');
 is($server->safe_psql('postgres', q{SELECT instance_id, status FROM durable.instances WHERE instance_id IN ('disabled', 'later') ORDER BY 1}),
 	"disabled|running\nlater|pending", 'nothing else runs');
 is($server->sql('postgres', 'app', q{SELECT string_agg(step::text, ',' ORDER BY step) FROM effects WHERE instance_id = 'disabled'}),

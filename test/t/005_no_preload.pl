@@ -44,6 +44,39 @@ foreach my $sql ('SELECT durable.run_until_idle()', 'CALL durable.run()')
 	like($stderr, qr/ERROR:  42501/, "refused to a superuser who has only SET ROLE: $sql");
 }
 
+# --- a cancel is the session's affair, not the activity's --------------------------------
+
+$server->sql('postgres', 'app2', <<'SQL');
+CREATE TABLE slowness AS SELECT 1000 AS seconds;
+CREATE FUNCTION crawl() RETURNS int LANGUAGE plpgsql AS
+$$ BEGIN PERFORM effect(1), pg_sleep(seconds) FROM slowness; RETURN 1; END $$;
+CREATE FUNCTION slow_activity(input jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT durable.call_activity('crawl') $$;
+CREATE FUNCTION slow_turn(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep(seconds) FROM slowness; RETURN '1'; END $$;
+SQL
+foreach my $orchestrator ('slow_activity', 'slow_turn')
+{
+	my $runner = $server->session('postgres', 'app2');
+	my $napping = q{EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')};
+
+	$server->start_instance('postgres', 'app2', $orchestrator, $orchestrator);
+	(undef, undef, $stderr) = $server->try_sql('postgres', 'app2',
+		"\\set VERBOSITY verbose\nSET statement_timeout = '200 ms';\nSELECT durable.run_until_idle();");
+	like($stderr, qr/ERROR:  57014.*statement timeout/, "statement_timeout ends run_until_idle() in a $orchestrator");
+	$runner->{stdin} .= "CALL durable.run();\n";
+	$runner->{run}->pump_nb;
+	$server->wait_until('postgres', $napping);
+	$server->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'});
+	$server->wait_until('postgres', "NOT $napping");
+	like(($runner->query('SELECT 1'))[0], qr/^1$/m, 'pg_cancel_backend() ends CALL durable.run() there');
+	$runner->quit;
+	is($server->sql('postgres', 'app2', "SELECT count(*) FROM durable.history WHERE instance_id = '$orchestrator' AND event_type IN ('TaskFailed', 'ExecutionCompleted')"),
+		'0', 'neither is recorded as its failure');
+	$server->sql('postgres', 'app2', 'UPDATE slowness SET seconds = 0; CALL durable.run(); UPDATE slowness SET seconds = 1000');
+	$server->ends('postgres', 'app2', $orchestrator, 'the next one runs it to its end');
+}
+$server->effects_are_exact('postgres', 'app2', 1, q{instance_id = 'slow_activity'}, 'with its effect once');
+
 # --- a session as a worker, others as clients ----------------------------------------
 
 my $listener = $server->session('postgres', 'app');

@@ -83,16 +83,16 @@ foreach my $sql (
 	q{durable.terminate('mine')}, q{durable.suspend('mine')})
 {
 	my (undef, undef, $stderr) = $server->try_sql('postgres', 'app2', "\\set VERBOSITY verbose\nSELECT $sql");
-	like($stderr, qr/ERROR:  UD004/, "to another role there is no such instance: $sql");
+	like($stderr, qr/ERROR:  UD004/, "scenario 166: to another role there is no such instance: $sql");
 }
 foreach my $sql (
 	q{durable.raise_event('mine', 'go', task_hub => 'app')},
 	q{durable.start_instance('walk', '{"steps": 1}', task_hub => 'app')}, q{durable.pause_hub('app')})
 {
 	my ($exit_code, undef, $stderr) = $server->try_sql('postgres', 'app2', "\\set VERBOSITY verbose\nSELECT $sql");
-	like($stderr, qr/ERROR:  42501/, "nor by naming its hub: $sql");
+	like($stderr, qr/ERROR:  42501/, "scenario 166: nor by naming its hub: $sql");
 }
-is($server->sql('postgres', 'app2', qq{SELECT count(*) FROM durable.$_ WHERE task_hub = 'app'}), '0', "nor in durable.$_")
+is($server->sql('postgres', 'app2', qq{SELECT count(*) FROM durable.$_ WHERE task_hub = 'app'}), '0', "scenario 166: nor in durable.$_")
   foreach 'instances', 'history', 'activities', 'messages', 'queues', 'workers';
 $server->start_instance('postgres', 'app2', 'wait_for_go', 'mine');
 $server->sql('postgres', 'app2', q{SELECT durable.raise_event('mine', 'go')});
@@ -111,6 +111,8 @@ $server->runs('postgres', 'app', 'beside long 1', 'nor other instances of the sa
 
 $gate->query_safe('SELECT pg_advisory_unlock(1)');
 $server->ends('postgres', 'app', 'long 1', 'it ends in the end');
+is($server->sql('postgres', 'app', q{SELECT string_agg(step || ':' || attempt, ' ' ORDER BY step) FROM effects WHERE instance_id = 'long 1'}),
+	'1:1 2:1 3:1', 'scenario 15: a long activity runs once, at its first attempt');
 
 # Two of them, in a hub that has not had a worker yet; two more could be had.
 $server->add_role('postgres', 'app3');
@@ -128,7 +130,7 @@ $gate->query_safe('SELECT pg_advisory_lock(1)');
 $server->start_instance('postgres', 'app', 'crowd_at_gate', 'crowd', '{"gate": 1, "width": 8}');
 $server->comes_true('postgres',
 	q{(SELECT count(*) >= 3 FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted)},
-	'several activities of an instance run at a time');
+	'scenario 164: several activities of an instance run at a time');
 $server->runs('postgres', 'app2', 'beside a crowd', 'nor does any number of them hold up another hub');
 $gate->query_safe('SELECT pg_advisory_unlock(1)');
 $server->ends('postgres', 'app', 'crowd', 'the crowd ends, too');
