@@ -142,8 +142,8 @@ COMMENT ON TABLE durable_store.history IS
 COMMENT ON COLUMN durable_store.history.turn_at IS 'The time the orchestrator saw in this turn (timestamp of OrchestratorStarted).';
 COMMENT ON COLUMN durable_store.history.event_id IS 'Sequence number of the action that made the event; -1 for everything else (DTFx).';
 COMMENT ON COLUMN durable_store.history.task_id IS 'TaskScheduledId or TimerId: the event_id this event answers.';
-COMMENT ON COLUMN durable_store.history.retry IS 'TaskScheduled: the registered retry policy that applies, as it was then.';
 COMMENT ON COLUMN durable_store.history.tags IS 'Tags as they were asked for; of ExecutionTerminated, whether it goes for the sub-orchestrations too.';
+COMMENT ON COLUMN durable_store.history.retry IS 'TaskScheduled: the registered retry policy that applies, as it was then.';
 COMMENT ON COLUMN durable_store.history.event_type IS 'Number of the event type in DTFx (durable_store.event_type_name).';
 
 CREATE SEQUENCE durable_store.message_id;
