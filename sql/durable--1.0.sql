@@ -25,6 +25,8 @@ CREATE TABLE durable_store.hubs (
 	paused				boolean NOT NULL DEFAULT false,
 	system_identifier	bigint NOT NULL,
 	database_oid		oid NOT NULL,
+	obstacle			text,
+	obstacle_since		timestamptz,
 	created_at			timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	match_strategy		text NOT NULL DEFAULT 'none' CHECK (match_strategy IN ('none', 'strict', 'current_or_older')),
 	failure_strategy	text NOT NULL DEFAULT 'reject' CHECK (failure_strategy IN ('reject', 'fail')),
@@ -36,6 +38,8 @@ COMMENT ON TABLE durable_store.hubs IS 'A row is a task hub: a set of instances 
 COMMENT ON COLUMN durable_store.hubs.owner IS 'The authority over the hub; its orchestrators and activities run as this role.';
 COMMENT ON COLUMN durable_store.hubs.is_default IS 'The hub its owner uses when no other is named; made at first use.';
 COMMENT ON COLUMN durable_store.hubs.paused IS 'Clients may start and raise, but nothing runs (pause_hub, resume_hub).';
+COMMENT ON COLUMN durable_store.hubs.obstacle IS 'Why no background worker serves it now; written by the coordinator, NULL: nothing is in the way.';
+COMMENT ON COLUMN durable_store.hubs.obstacle_since IS 'When that was found.';
 COMMENT ON COLUMN durable_store.hubs.system_identifier IS 'The cluster the hub is bound to: a copy elsewhere does not run until adopt_hub().';
 COMMENT ON COLUMN durable_store.hubs.database_oid IS 'The database the hub is bound to, as system_identifier.';
 COMMENT ON COLUMN durable_store.hubs.match_strategy IS 'Which versions of instances run: all, the hub''s own, or those that are not newer (set_hub_versioning).';
@@ -556,6 +560,16 @@ COMMENT ON FUNCTION durable.pause_hub(text) IS
 CREATE FUNCTION durable.resume_hub(name text)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_resume_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.resume_hub(text) IS 'Ends pause_hub(). Error 42704: no such hub.';
+
+CREATE FUNCTION durable.reassign_hub(name text, owner regrole)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_reassign_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.reassign_hub(text, regrole) IS
+'Gives a hub with all that is in it to another role: from the commit on its code runs as that role. You must be able to act for the old owner and the new one; a hub whose owner was dropped can be given away by a superuser only. It is no default hub any more if the new owner has one. Errors: 42704 no such hub, 42501 not a member.';
+
+CREATE FUNCTION durable.discard_hub(name text)
+RETURNS bigint AS 'MODULE_PATHNAME', 'durable_discard_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.discard_hub(text) IS
+'Deletes a hub with all its instances, finished or not, and returns how many there were. For a copy that is not to run (see adopt_hub); one that may run here has to be paused first. Waits for turns and activities in flight. Errors: 42704 no such hub, UD010 not paused.';
 
 CREATE FUNCTION durable.adopt_hub(name text)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_adopt_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -23,12 +23,15 @@
 #include "replay/orchestration_context.h"
 #include "settings.h"
 #include "shmem.h"
+#include "store/purge_store.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(durable_create_hub);
 PG_FUNCTION_INFO_V1(durable_pause_hub);
 PG_FUNCTION_INFO_V1(durable_resume_hub);
 PG_FUNCTION_INFO_V1(durable_adopt_hub);
+PG_FUNCTION_INFO_V1(durable_reassign_hub);
+PG_FUNCTION_INFO_V1(durable_discard_hub);
 PG_FUNCTION_INFO_V1(durable_set_hub_versioning);
 PG_FUNCTION_INFO_V1(durable_is_here);
 PG_FUNCTION_INFO_V1(durable_installed);
@@ -159,6 +162,18 @@ no_such_instance(const Hub *hub, const char *instance_id)
 			 errhint("If it was started, the transaction that did may not have committed yet, or it belongs to another hub: see task_hub => ... and durable.task_hub.")));
 }
 
+/* Who makes a role the owner of a hub lets code run as that role. */
+static void
+require_rights_of_owner(Oid owner)
+{
+	const char *name = GetUserNameFromId(owner, false);
+
+	if (!durable_can_act_for(GetUserId(), owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", name)));
+}
+
 Datum
 durable_create_hub(PG_FUNCTION_ARGS)
 {
@@ -170,10 +185,7 @@ durable_create_hub(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 0, "name");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	check_hub_name(name);
-	if (!durable_can_act_for(GetUserId(), owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", GetUserNameFromId(owner, false))));
+	require_rights_of_owner(owner);
 	if (!store_create_hub(name, owner, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -276,6 +288,38 @@ durable_set_hub_versioning(PG_FUNCTION_ARGS)
 							 PG_ARGISNULL(V_DEFAULT_VERSION) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(V_DEFAULT_VERSION)));
 	store_release_rejected(hub.name);
 	PG_RETURN_VOID();
+}
+
+/* Its processes of the old owner stop at once: who takes work looks whether the hub is still its own. */
+Datum
+durable_reassign_hub(PG_FUNCTION_ARGS)
+{
+	Hub			hub;
+	Oid			owner;
+
+	hub_to_change(fcinfo, &hub);
+	require_argument(fcinfo, 1, "owner");
+	owner = PG_GETARG_OID(1);
+	require_rights_of_owner(owner);
+	store_reassign_hub(hub.name, owner);
+	warn_if_no_login(owner);
+	PG_RETURN_VOID();
+}
+
+/* A hub that may run must be paused first: nothing shall be started in it while it is deleted. */
+Datum
+durable_discard_hub(PG_FUNCTION_ARGS)
+{
+	Hub			hub;
+
+	hub_to_change(fcinfo, &hub);
+	if (hub.is_ours && !hub.paused)
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_WRONG_STATE),
+				 errmsg("task hub \"%s\" is in use", hub.name),
+				 errdetail("All its instances, running ones too, would be deleted."),
+				 errhint("SELECT durable.pause_hub(%s) first, if that is what you want.", quote_literal_cstr(hub.name))));
+	PG_RETURN_INT64(store_discard_hub(hub.name));
 }
 
 Datum
