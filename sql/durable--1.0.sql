@@ -25,15 +25,55 @@ CREATE TABLE durable_store.hubs (
 	paused				boolean NOT NULL DEFAULT false,
 	system_identifier	bigint NOT NULL,
 	database_oid		oid NOT NULL,
-	created_at			timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+	obstacle			text,
+	obstacle_since		timestamptz,
+	created_at			timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	match_strategy		text NOT NULL DEFAULT 'none' CHECK (match_strategy IN ('none', 'strict', 'current_or_older')),
+	failure_strategy	text NOT NULL DEFAULT 'reject' CHECK (failure_strategy IN ('reject', 'fail')),
+	version				text,
+	default_version		text
 );
 CREATE UNIQUE INDEX hubs_default_of_owner ON durable_store.hubs (owner) WHERE is_default;
 COMMENT ON TABLE durable_store.hubs IS 'A row is a task hub: a set of instances that belong to one role and run as it.';
 COMMENT ON COLUMN durable_store.hubs.owner IS 'The authority over the hub; its orchestrators and activities run as this role.';
 COMMENT ON COLUMN durable_store.hubs.is_default IS 'The hub its owner uses when no other is named; made at first use.';
 COMMENT ON COLUMN durable_store.hubs.paused IS 'Clients may start and raise, but nothing runs (pause_hub, resume_hub).';
+COMMENT ON COLUMN durable_store.hubs.obstacle IS 'Why no background worker serves it now; written by the coordinator, NULL: nothing is in the way.';
+COMMENT ON COLUMN durable_store.hubs.obstacle_since IS 'When that was found.';
 COMMENT ON COLUMN durable_store.hubs.system_identifier IS 'The cluster the hub is bound to: a copy elsewhere does not run until adopt_hub().';
 COMMENT ON COLUMN durable_store.hubs.database_oid IS 'The database the hub is bound to, as system_identifier.';
+COMMENT ON COLUMN durable_store.hubs.match_strategy IS 'Which versions of instances run: all, the hub''s own, or those that are not newer (set_hub_versioning).';
+COMMENT ON COLUMN durable_store.hubs.failure_strategy IS 'What becomes of an instance whose version does not: it waits, or fails.';
+COMMENT ON COLUMN durable_store.hubs.default_version IS 'The version of new instances and sub-orchestrations that name none.';
+
+CREATE TABLE durable_store.orchestrators (
+	task_hub			text COLLATE "C" NOT NULL,
+	name				text COLLATE "C" NOT NULL,
+	version				text COLLATE "C" NOT NULL,
+	function			text NOT NULL,
+	registered_at		timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	PRIMARY KEY (task_hub, name, version)
+);
+COMMENT ON TABLE durable_store.orchestrators IS 'A row is a registered version of an orchestrator.';
+COMMENT ON COLUMN durable_store.orchestrators.version IS 'Empty: for every version of the name, unless it has others.';
+COMMENT ON COLUMN durable_store.orchestrators.function IS 'Schema-qualified, with argument types.';
+
+CREATE TABLE durable_store.activities (
+	task_hub			text COLLATE "C" NOT NULL,
+	name				text COLLATE "C" NOT NULL,
+	version				text COLLATE "C" NOT NULL,
+	function			text,
+	registered_at		timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	timeout_ms			integer CHECK (timeout_ms > 0),
+	max_concurrency		integer CHECK (max_concurrency > 0),
+	external			boolean NOT NULL DEFAULT false,
+	retry				jsonb,
+	PRIMARY KEY (task_hub, name, version)
+);
+COMMENT ON TABLE durable_store.activities IS 'A row is a registered version of an activity, with its defaults and limits.';
+COMMENT ON COLUMN durable_store.activities.version IS 'Empty: for every version of the name, unless it has others.';
+COMMENT ON COLUMN durable_store.activities.function IS 'Schema-qualified, with argument types; NULL: found by name at each call.';
+COMMENT ON COLUMN durable_store.activities.retry IS 'A retry policy as jsonb, intervals in seconds; NULL: none.';
 
 CREATE TABLE durable_store.instances (
 	task_hub			text COLLATE "C" NOT NULL,
@@ -98,6 +138,7 @@ CREATE TABLE durable_store.history (
 	payload				jsonb,
 	failure				jsonb,
 	tags				jsonb,
+	retry				jsonb,
 	PRIMARY KEY (task_hub, instance_id, generation, seq)
 );
 COMMENT ON TABLE durable_store.history IS
@@ -106,6 +147,7 @@ COMMENT ON COLUMN durable_store.history.turn_at IS 'The time the orchestrator sa
 COMMENT ON COLUMN durable_store.history.event_id IS 'Sequence number of the action that made the event; -1 for everything else (DTFx).';
 COMMENT ON COLUMN durable_store.history.task_id IS 'TaskScheduledId or TimerId: the event_id this event answers.';
 COMMENT ON COLUMN durable_store.history.tags IS 'Tags as they were asked for; of ExecutionTerminated, whether it goes for the sub-orchestrations too.';
+COMMENT ON COLUMN durable_store.history.retry IS 'TaskScheduled: the registered retry policy that applies, as it was then.';
 COMMENT ON COLUMN durable_store.history.event_type IS 'Number of the event type in DTFx (durable_store.event_type_name).';
 
 CREATE SEQUENCE durable_store.message_id;
@@ -130,6 +172,7 @@ CREATE TABLE durable_store.inbox (
 CREATE INDEX inbox_visible ON durable_store.inbox (task_hub, visible_at);
 COMMENT ON TABLE durable_store.inbox IS 'A row is a message to an orchestration: a history event on its way. Timers are messages that become visible later.';
 COMMENT ON COLUMN durable_store.inbox.execution_id IS 'The execution it is for; NULL: whichever is current (messages of clients).';
+COMMENT ON COLUMN durable_store.inbox.visible_at IS 'From then on it makes a turn. infinity: its instance waits for a hub of another version (set_hub_versioning).';
 COMMENT ON COLUMN durable_store.inbox.recurse IS 'ExecutionTerminated: terminate the sub-orchestrations too.';
 
 CREATE TABLE durable_store.activity_queue (
@@ -141,20 +184,25 @@ CREATE TABLE durable_store.activity_queue (
 	seq					integer,
 	attempt				integer NOT NULL DEFAULT 1,
 	visible_at			timestamptz NOT NULL,
+	parked				boolean NOT NULL DEFAULT false,
 	name				text NOT NULL,
 	version				text,
 	input				jsonb,
 	tags				jsonb,
 	PRIMARY KEY (task_hub, instance_id, execution_id, task_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
-CREATE INDEX activity_queue_visible ON durable_store.activity_queue (task_hub, visible_at);
+CREATE INDEX activity_queue_visible ON durable_store.activity_queue (task_hub, visible_at) WHERE NOT parked;
+CREATE INDEX activity_queue_parked ON durable_store.activity_queue (task_hub, name, (coalesce(version, '')), visible_at) WHERE parked;
 COMMENT ON TABLE durable_store.activity_queue IS 'A row is an activity to run. It is deleted in the transaction that runs it.';
+COMMENT ON COLUMN durable_store.activity_queue.parked IS 'A worker found as many running as max_concurrency allows: it is looked for by its name, not in the order of all.';
 COMMENT ON COLUMN durable_store.activity_queue.seq IS 'The history row (of generation) that holds input and tags; NULL: there is none, the execution continued as new in the turn that scheduled it.';
 COMMENT ON COLUMN durable_store.activity_queue.input IS 'The input when there is no history row.';
 COMMENT ON COLUMN durable_store.activity_queue.tags IS 'Its own tags when there is no history row.';
 COMMENT ON COLUMN durable_store.activity_queue.attempt IS 'Counts runs that the engine itself repeats (deadlock, serialization failure); retry policies schedule a new activity instead.';
 
 SELECT pg_catalog.pg_extension_config_dump('durable_store.hubs', '');
+SELECT pg_catalog.pg_extension_config_dump('durable_store.orchestrators', '');
+SELECT pg_catalog.pg_extension_config_dump('durable_store.activities', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.instances', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.history', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.inbox', '');
@@ -257,6 +305,7 @@ COMMENT ON FUNCTION durable_store.may_use() IS 'True if the current user may use
 
 CREATE VIEW durable_store.visible_hubs AS
 SELECT h.task_hub, h.owner, h.paused, h.system_identifier, h.database_oid,
+	h.version, h.match_strategy, h.failure_strategy, h.default_version,
 	pg_catalog.pg_has_role(h.owner, 'USAGE') AS readable
 FROM durable_store.hubs h
 WHERE (SELECT durable_store.may_use())
@@ -317,12 +366,15 @@ SELECT i.task_hub, i.instance_id,
 				FROM durable_store.activity_queue a
 				WHERE a.task_hub = i.task_hub AND a.instance_id = i.instance_id AND a.execution_id = i.execution_id),
 			'timers', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-					'id', m.task_id, 'due', m.visible_at) ORDER BY m.visible_at)
+					'id', m.task_id, 'due', m.fire_at) ORDER BY m.fire_at)
 				FROM durable_store.inbox m
 				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.event_type = 11
 				AND m.execution_id = i.execution_id AND m.task_id >= 0),
 			'events', CASE WHEN h.readable THEN pg_catalog.to_jsonb(i.waiting_events) END,
 			'start', CASE WHEN i.status = 'pending' THEN i.scheduled_start_at END,
+			'version', CASE WHEN h.match_strategy <> 'none' AND EXISTS (SELECT FROM durable_store.inbox m
+				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.visible_at = 'infinity')
+				THEN pg_catalog.jsonb_build_object('hub', coalesce(h.version, ''), 'match', h.match_strategy) END,
 			'children', (SELECT pg_catalog.jsonb_agg(c.instance_id ORDER BY c.parent_task_id)
 				FROM durable_store.instances c
 				WHERE c.task_hub = i.task_hub AND c.parent_instance_id = i.instance_id
@@ -348,7 +400,7 @@ COMMENT ON COLUMN durable.instances.execution_id IS 'The current execution (32 h
 COMMENT ON COLUMN durable.instances.generation IS 'Counts the executions of this id, from 1.';
 COMMENT ON COLUMN durable.instances.status IS 'pending, running, suspended, completed, failed, terminated or canceled.';
 COMMENT ON COLUMN durable.instances.failure IS 'Why it failed; NULL also if you may not read it: {"errorType", "errorMessage", "sqlstate", "detail", "hint", "context", "isNonRetriable", "innerFailure", "properties"}';
-COMMENT ON COLUMN durable.instances.waiting_for IS 'What an unfinished instance awaits now: activities, timers with their due time, events by name, children by id, a delayed start.';
+COMMENT ON COLUMN durable.instances.waiting_for IS 'What an unfinished instance awaits now: activities, timers with their due time, events by name, children by id, a delayed start; version: the hub''s versioning, which rejects its own.';
 COMMENT ON COLUMN durable.instances.scheduled_start_at IS 'start_at of a delayed start.';
 
 CREATE VIEW durable.history WITH (security_barrier) AS
@@ -451,19 +503,28 @@ SELECT hub.task_hub, hub.owner,
 	(SELECT pg_catalog.count(*) FROM durable_store.workers() w
 		WHERE w.task_hub = hub.task_hub AND w.state = 'busy') AS running,
 	(SELECT pg_catalog.count(*) FROM durable_store.instances i
-		WHERE i.task_hub = hub.task_hub AND i.completed_at > pg_catalog.clock_timestamp() - interval '1 min') AS finished_per_minute
+		WHERE i.task_hub = hub.task_hub AND i.completed_at > pg_catalog.clock_timestamp() - interval '1 min') AS finished_per_minute,
+	m.rejected,
+	CASE WHEN hub.match_strategy <> 'none' OR pg_catalog.num_nonnulls(hub.version, hub.default_version) > 0 THEN
+		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('version', hub.version, 'match_strategy', hub.match_strategy,
+			'failure_strategy', hub.failure_strategy, 'default_version', hub.default_version))
+	END AS versioning
 FROM durable_store.visible_hubs hub
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS ready_turns,
 		pg_catalog.min(i.visible_at) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS oldest,
+		pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at = 'infinity') AS rejected,
 		pg_catalog.count(*) FILTER (WHERE i.event_type = 11) AS timers,
-		pg_catalog.min(i.visible_at) FILTER (WHERE i.visible_at > pg_catalog.clock_timestamp()) AS next_due
+		pg_catalog.min(i.visible_at) FILTER (WHERE i.visible_at > pg_catalog.clock_timestamp()
+			AND pg_catalog.isfinite(i.visible_at)) AS next_due
 	FROM durable_store.inbox i WHERE i.task_hub = hub.task_hub) m
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS ready_activities,
 		pg_catalog.min(q.visible_at) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS oldest
 	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a;
 COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another database, this one is a copy (adopt_hub).';
+COMMENT ON COLUMN durable.queues.rejected IS 'Instances that wait because the hub does not run their version.';
+COMMENT ON COLUMN durable.queues.versioning IS 'What set_hub_versioning() has set; NULL: nothing.';
 COMMENT ON VIEW durable.queues IS 'Per task hub: what is ready, how old the oldest of it is, timers set, the next one due, work items running now, instances finished in the last minute.';
 COMMENT ON COLUMN durable.queues.task_hub IS 'The name of the hub.';
 COMMENT ON COLUMN durable.queues.owner IS 'The role that its code runs as.';
@@ -474,6 +535,33 @@ COMMENT ON COLUMN durable.queues.timers IS 'Timers set, those that are due inclu
 COMMENT ON COLUMN durable.queues.next_due IS 'When the next message becomes due.';
 COMMENT ON COLUMN durable.queues.running IS 'Work items that background workers have in hand.';
 COMMENT ON COLUMN durable.queues.finished_per_minute IS 'Instances that finished in the last minute.';
+
+CREATE VIEW durable.orchestrators WITH (security_barrier) AS
+SELECT o.task_hub, o.name, o.version, o.function, o.registered_at
+FROM durable_store.orchestrators o
+JOIN durable_store.visible_hubs hub ON hub.task_hub = o.task_hub;
+COMMENT ON VIEW durable.orchestrators IS 'The orchestrators that are registered (register_orchestrator); others are found by the name of their function.';
+COMMENT ON COLUMN durable.orchestrators.task_hub IS 'The hub it is registered in.';
+COMMENT ON COLUMN durable.orchestrators.name IS 'The name that starts and calls use.';
+COMMENT ON COLUMN durable.orchestrators.function IS 'The function, schema-qualified with argument types.';
+COMMENT ON COLUMN durable.orchestrators.registered_at IS 'When it was registered.';
+COMMENT ON COLUMN durable.orchestrators.version IS 'Empty: for every version of the name, unless it has others.';
+
+CREATE VIEW durable.registered_activities WITH (security_barrier) AS
+SELECT a.task_hub, a.name, a.version, a.function, a.retry,
+	a.timeout_ms * interval '1 ms' AS timeout, a.max_concurrency, a.external, a.registered_at
+FROM durable_store.activities a
+JOIN durable_store.visible_hubs hub ON hub.task_hub = a.task_hub;
+COMMENT ON VIEW durable.registered_activities IS 'The activities that are registered (register_activity); others are found by the name of their function.';
+COMMENT ON COLUMN durable.registered_activities.task_hub IS 'The hub it is registered in.';
+COMMENT ON COLUMN durable.registered_activities.name IS 'The name that calls use.';
+COMMENT ON COLUMN durable.registered_activities.timeout IS 'Its time limit; NULL: durable.activity_timeout.';
+COMMENT ON COLUMN durable.registered_activities.max_concurrency IS 'How many of it may run at once in the hub; NULL: any number.';
+COMMENT ON COLUMN durable.registered_activities.external IS 'Does its effect leave the database?';
+COMMENT ON COLUMN durable.registered_activities.registered_at IS 'When it was registered.';
+COMMENT ON COLUMN durable.registered_activities.version IS 'Empty: for every version of the name, unless it has others.';
+COMMENT ON COLUMN durable.registered_activities.function IS 'NULL: found by name at each call.';
+COMMENT ON COLUMN durable.registered_activities.retry IS 'The retry policy of calls that give none; intervals in seconds.';
 
 CREATE VIEW durable.workers WITH (security_barrier) AS
 SELECT w.pid, w.kind, d.datname AS database, w.task_hub, w.state, w.item, w.since, w.items_done
@@ -493,7 +581,8 @@ COMMENT ON COLUMN durable.workers.item IS 'What a busy one has in hand.';
 COMMENT ON COLUMN durable.workers.since IS 'When it came into this state.';
 COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it started.';
 
-GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues, durable.workers TO PUBLIC;
+GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues, durable.workers,
+	durable.orchestrators, durable.registered_activities TO PUBLIC;
 
 -- ---------------------------------------------------------------------------
 -- For clients: any session, transactional
@@ -515,7 +604,7 @@ CREATE FUNCTION durable.start_instance(
 	task_hub text DEFAULT NULL)
 RETURNS text AS 'MODULE_PATHNAME', 'durable_start_instance' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.start_instance(text, jsonb, text, text, timestamptz, jsonb, durable.status[], text, text, jsonb, boolean, text, text) IS
-'Starts an orchestration when the transaction commits and returns its instance id (32 hex digits, time-ordered as UUID v7 of RFC 9562, when none is given). orchestrator is the name of a function of one jsonb argument returning jsonb. An existing instance whose status is in replace_statuses is replaced; by default the finished ones, with if_exists => ''skip'' none (the existing id is returned and nothing happens). Replacing a live one terminates it first and needs ''terminated'' in the list. event_name raises an event with the start. notify sends NOTIFY durable with the id at the end. Errors: 42883 no such function, 42P13 not an orchestrator, UD003 instance exists, 22023 bad arguments.';
+'Starts an orchestration when the transaction commits and returns its instance id (32 hex digits, time-ordered as UUID v7 of RFC 9562, when none is given). orchestrator is a registered name, or the name of a function of one jsonb argument returning jsonb. version: default the default_version of the hub. An existing instance whose status is in replace_statuses is replaced; by default the finished ones, with if_exists => ''skip'' none (the existing id is returned and nothing happens). Replacing a live one terminates it first and needs ''terminated'' in the list. event_name raises an event with the start. notify sends NOTIFY durable with the id at the end. Errors: 42883 no such function, 42P13 not an orchestrator, UD003 instance exists, 22023 bad arguments.';
 
 CREATE FUNCTION durable.raise_event(instance_id text, event_name text, event_data jsonb DEFAULT NULL, task_hub text DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_raise_event' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -596,10 +685,58 @@ CREATE FUNCTION durable.resume_hub(name text)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_resume_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.resume_hub(text) IS 'Ends pause_hub(). Error 42704: no such hub.';
 
+CREATE FUNCTION durable.reassign_hub(name text, owner regrole)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_reassign_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.reassign_hub(text, regrole) IS
+'Gives a hub with all that is in it to another role: from the commit on its code runs as that role. You must be able to act for the old owner and the new one; a hub whose owner was dropped can be given away by a superuser only. It is no default hub any more if the new owner has one. Errors: 42704 no such hub, 42501 not a member.';
+
+CREATE FUNCTION durable.discard_hub(name text)
+RETURNS bigint AS 'MODULE_PATHNAME', 'durable_discard_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.discard_hub(text) IS
+'Deletes a hub with all its instances, finished or not, and returns how many there were. For a copy that is not to run (see adopt_hub); one that may run here has to be paused first. Waits for turns and activities in flight. Errors: 42704 no such hub, UD010 not paused.';
+
 CREATE FUNCTION durable.adopt_hub(name text)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_adopt_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.adopt_hub(text) IS
 'Binds a hub to this database, so that a copy (dump and restore, CREATE DATABASE ... TEMPLATE, pg_upgrade) goes on here. Be sure the original does not run it any more. Error 42704: no such hub.';
+
+CREATE FUNCTION durable.set_hub_versioning(
+	name text,
+	version text DEFAULT NULL,
+	match_strategy text DEFAULT 'none',
+	failure_strategy text DEFAULT 'reject',
+	default_version text DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_set_hub_versioning' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.set_hub_versioning(text, text, text, text, text) IS
+'Says which versions of instances a hub runs, from its next turns on. match_strategy: none (all), strict (only its own version), current_or_older. failure_strategy: an instance whose version does not match waits until the next set_hub_versioning() lets it run (reject) or fails with UD009 (fail). Versions such as 1.2 are compared as numbers, others as text without case; no version is the oldest. default_version is that of new instances and sub-orchestrations that name none. What is not given is reset. Errors: 42704 no such hub, 22023 no such strategy, 55000 above READ COMMITTED.';
+
+CREATE FUNCTION durable.register_orchestrator(name text, function regprocedure, version text DEFAULT '', task_hub text DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_register_orchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.register_orchestrator(text, regprocedure, text, text) IS
+'Registers a function as a version of an orchestrator. Starts look for exactly their name and version; a registration without a version serves every version of a name that has no others; what is not registered is found by the name of its function. Registering the same again does nothing. Instances that run keep their function. Errors: 42710 registered with another function, 42P13 not an orchestrator, 42622 name or version of more than 255 bytes.';
+
+CREATE FUNCTION durable.register_activity(
+	name text,
+	function regprocedure DEFAULT NULL,
+	version text DEFAULT '',
+	retry durable.retry_policy DEFAULT NULL,
+	timeout interval DEFAULT NULL,
+	max_concurrency integer DEFAULT NULL,
+	external boolean DEFAULT false,
+	task_hub text DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_register_activity' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.register_activity(text, regprocedure, text, durable.retry_policy, interval, integer, boolean, text) IS
+'Registers a version of an activity: its function (NULL: found by name as without), the retry policy of calls that give none (decided when a call is first made), its time limit instead of durable.activity_timeout, how many of it may run at once in the hub, and whether its effect leaves the database (external: what it depends on is flushed to disk before it starts). Calls look for their name and version as starts do. Registering the same function again changes the rest. Errors: 42710 registered with another function, 42P13 not an activity, 22023 limits that make no sense, 42939 the name is durable''s own.';
+
+CREATE FUNCTION durable.unregister_orchestrator(name text, version text DEFAULT '', task_hub text DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_unregister_orchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.unregister_orchestrator(text, text, text) IS
+'Takes back register_orchestrator(). Instances that run keep their function. Error 42704: not registered.';
+
+CREATE FUNCTION durable.unregister_activity(name text, version text DEFAULT '', task_hub text DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_unregister_activity' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.unregister_activity(text, text, text) IS
+'Takes back register_activity(). Calls made before keep their retry policy. Error 42704: not registered.';
 
 /* Plain GRANT and REVOKE, so that they are dumped, restored and shown as such; only with better messages. */
 CREATE FUNCTION durable.grant_usage(role regrole, with_grant_option boolean DEFAULT false) RETURNS void
@@ -660,7 +797,7 @@ COMMENT ON FUNCTION durable.revoke_usage(regrole, boolean) IS
 CREATE FUNCTION durable.schedule_activity(name text, input jsonb DEFAULT NULL, retry durable.retry_policy DEFAULT NULL, version text DEFAULT NULL, tags jsonb DEFAULT NULL) RETURNS durable.task
 	AS 'MODULE_PATHNAME', 'durable_schedule_activity' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.schedule_activity(text, jsonb, durable.retry_policy, text, jsonb) IS
-'Schedules an activity and returns its task without waiting. An activity is any function: of one jsonb argument, or of named arguments taken from a JSON object. It runs as the owner of the hub in a transaction of its own, together with the record that it ran. An unknown function or arguments that do not fit fail the task, not retriably.';
+'Schedules an activity and returns its task without waiting. An activity is any function, or a registered name: of one jsonb argument, or of named arguments taken from a JSON object. Its version is the instance''s unless given; its retry policy the registered one. It runs as the owner of the hub in a transaction of its own, together with the record that it ran. An unknown function or arguments that do not fit fail the task, not retriably.';
 
 CREATE FUNCTION durable.call_activity(name text, input jsonb DEFAULT NULL, retry durable.retry_policy DEFAULT NULL, version text DEFAULT NULL, tags jsonb DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'durable_call_activity' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -700,7 +837,7 @@ COMMENT ON FUNCTION durable.call_sql(durable.retry_policy, VARIADIC "any") IS
 CREATE FUNCTION durable.schedule_suborchestrator(name text, input jsonb DEFAULT NULL, instance_id text DEFAULT NULL, version text DEFAULT NULL, retry durable.retry_policy DEFAULT NULL, tags jsonb DEFAULT NULL) RETURNS durable.task
 	AS 'MODULE_PATHNAME', 'durable_schedule_suborchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.schedule_suborchestrator(text, jsonb, text, text, durable.retry_policy, jsonb) IS
-'Starts another orchestration as a child and returns its task without waiting. The default id is <execution id>:<number>. A finished instance of the same id is replaced, an unfinished one fails the task (UD003).';
+'Starts another orchestration as a child and returns its task without waiting. The default id is <execution id>:<number>, the default version the default_version of the hub. A finished instance of the same id is replaced, an unfinished one fails the task (UD003).';
 
 CREATE FUNCTION durable.call_suborchestrator(name text, input jsonb DEFAULT NULL, instance_id text DEFAULT NULL, version text DEFAULT NULL, retry durable.retry_policy DEFAULT NULL, tags jsonb DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'durable_call_suborchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -780,7 +917,7 @@ COMMENT ON FUNCTION durable.send_event(text, text, jsonb) IS
 CREATE FUNCTION durable.continue_as_new(input jsonb DEFAULT NULL, keep_events boolean DEFAULT true, version text DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'durable_continue_as_new' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.continue_as_new(jsonb, boolean, text) IS
-'When the function returns, the instance begins anew with this input and an empty history, under the same id. keep_events: buffered events go with it. The last call wins; if the function raises after it, the instance fails.';
+'When the function returns, the instance begins anew with this input and an empty history, under the same id. keep_events: buffered events go with it. The last call wins; if the function raises after it, the instance fails. version: another one from then on, with the function that is registered for it.';
 
 CREATE FUNCTION durable.set_custom_status(status jsonb) RETURNS void
 	AS 'MODULE_PATHNAME', 'durable_set_custom_status' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -18,9 +18,9 @@
 #include "client/hub_access.h"
 #include "clock.h"
 #include "core/json.h"
+#include "dispatch/registry.h"
 #include "errors.h"
 #include "ids.h"
-#include "replay/function_lookup.h"
 #include "replay/orchestration_context.h"
 #include "store/activity_store.h"
 #include "store/inbox_store.h"
@@ -157,7 +157,6 @@ read_new_instance(FunctionCallInfo fcinfo, NewInstance *instance)
 	instance->created_at = clock_now();
 	make_time_ordered_uuid(instance->created_at, &instance->execution_id);
 	instance->name = text_to_cstring(PG_GETARG_TEXT_PP(S_ORCHESTRATOR));
-	instance->function = function_signature(orchestrator_lookup(instance->name));
 	instance->version = text_or_null(fcinfo, S_VERSION);
 	instance->input = jsonb_or_null(fcinfo, S_INPUT, "input of the instance");
 	instance->tags = jsonb_or_null(fcinfo, S_TAGS, "tags of the instance");
@@ -167,6 +166,15 @@ read_new_instance(FunctionCallInfo fcinfo, NewInstance *instance)
 	instance->trace_parent = text_or_null(fcinfo, S_TRACE_PARENT);
 	read_instance_id(fcinfo, instance);
 	read_start_time(fcinfo, instance);
+}
+
+/* What depends on the hub. */
+static void
+find_code(const Hub *hub, NewInstance *instance)
+{
+	if (instance->version == NULL)
+		instance->version = hub->default_version;
+	instance->function = orchestrator_function(hub->name, instance->name, instance->version);
 }
 
 static void
@@ -248,6 +256,7 @@ durable_start_instance(PG_FUNCTION_ARGS)
 				 errmsg("event_data is given without event_name")));
 	hub_for_call(fcinfo, S_TASK_HUB, &hub);
 	require_hub_may_run(&hub);
+	find_code(&hub, &instance);
 	if (start_or_replace(&hub, &instance, &policy) && event_name)
 		send_event(&hub, instance.instance_id, event_name, event_data);
 	PG_RETURN_TEXT_P(cstring_to_text(instance.instance_id));
@@ -386,6 +395,21 @@ durable_resume(PG_FUNCTION_ARGS)
  * ------------------------------------------------------------------------
  */
 
+/*
+ * What is registered for its name and version now, else the function it had;
+ * one that failed to start has only the name it was asked for by.
+ */
+static void
+find_code_again(const Hub *hub, NewInstance *instance)
+{
+	char	   *function = registered_orchestrator_function(hub->name, instance->name, instance->version);
+
+	if (function != NULL)
+		instance->function = function;
+	else if (strchr(instance->function, '(') == NULL)
+		instance->function = orchestrator_function(hub->name, instance->name, instance->version);
+}
+
 /* What the start of an instance said, for another one like it; its status. */
 static RuntimeStatus
 read_start_of(const Hub *hub, const char *instance_id, NewInstance *instance)
@@ -395,9 +419,7 @@ read_start_of(const Hub *hub, const char *instance_id, NewInstance *instance)
 	memset(instance, 0, sizeof(NewInstance));
 	if (!store_read_start(hub->name, instance_id, instance, &status))
 		no_such_instance(hub, instance_id);
-	/* one that failed to start has only the name it was asked for by */
-	if (strchr(instance->function, '(') == NULL)
-		instance->function = function_signature(orchestrator_lookup(instance->name));
+	find_code_again(hub, instance);
 	instance->created_at = clock_now();
 	instance->start_at = DT_NOBEGIN;
 	make_time_ordered_uuid(instance->created_at, &instance->execution_id);

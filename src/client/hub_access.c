@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
@@ -23,12 +24,16 @@
 #include "replay/orchestration_context.h"
 #include "settings.h"
 #include "shmem.h"
+#include "store/purge_store.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(durable_create_hub);
 PG_FUNCTION_INFO_V1(durable_pause_hub);
 PG_FUNCTION_INFO_V1(durable_resume_hub);
 PG_FUNCTION_INFO_V1(durable_adopt_hub);
+PG_FUNCTION_INFO_V1(durable_reassign_hub);
+PG_FUNCTION_INFO_V1(durable_discard_hub);
+PG_FUNCTION_INFO_V1(durable_set_hub_versioning);
 PG_FUNCTION_INFO_V1(durable_is_here);
 PG_FUNCTION_INFO_V1(durable_may_use);
 PG_FUNCTION_INFO_V1(durable_installed);
@@ -211,6 +216,18 @@ no_such_instance(const Hub *hub, const char *instance_id)
 			 errhint("If it was started, the transaction that did may not have committed yet, or it belongs to another hub: see task_hub => ... and durable.task_hub.")));
 }
 
+/* Who makes a role the owner of a hub lets code run as that role. */
+static void
+require_rights_of_owner(Oid owner)
+{
+	const char *name = GetUserNameFromId(owner, false);
+
+	if (!durable_can_act_for(GetUserId(), owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", name)));
+}
+
 Datum
 durable_create_hub(PG_FUNCTION_ARGS)
 {
@@ -221,10 +238,7 @@ durable_create_hub(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 0, "name");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	check_hub_name(name);
-	if (!durable_can_act_for(GetUserId(), owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", GetUserNameFromId(owner, false))));
+	require_rights_of_owner(owner);
 	require_superuser_hubs(owner);
 	if (!store_create_hub(name, owner, false))
 		ereport(ERROR,
@@ -274,6 +288,106 @@ durable_adopt_hub(PG_FUNCTION_ARGS)
 	hub_to_change(fcinfo, &hub);
 	store_adopt_hub(hub.name);
 	PG_RETURN_VOID();
+}
+
+/* The arguments of set_hub_versioning(). */
+enum
+{
+	V_NAME, V_VERSION, V_MATCH, V_FAILURE, V_DEFAULT_VERSION
+};
+
+/* An argument that is the name of a strategy. */
+static char *
+strategy_argument(FunctionCallInfo fcinfo, int arg, const char *name, const char *const *strategies, int n)
+{
+	char	   *value;
+
+	require_argument(fcinfo, arg, name);
+	value = text_to_cstring(PG_GETARG_TEXT_PP(arg));
+	for (int i = 0; i < n; i++)
+		if (strcmp(value, strategies[i]) == 0)
+			return value;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s must not be '%s'", name, value),
+			 n == 3 ? errhint("It is '%s', '%s' or '%s'.", strategies[0], strategies[1], strategies[2]) :
+			 errhint("It is '%s' or '%s'.", strategies[0], strategies[1])));
+	pg_unreachable();
+}
+
+/* With an older snapshot it would not see all that was rejected meanwhile. */
+static void
+require_latest_snapshots(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the versioning of a task hub can be changed in transactions of isolation level READ COMMITTED only")));
+}
+
+Datum
+durable_set_hub_versioning(PG_FUNCTION_ARGS)
+{
+	static const char *const matches[] = {"none", "strict", "current_or_older"};
+	static const char *const failures[] = {"reject", "fail"};
+	char	   *match = strategy_argument(fcinfo, V_MATCH, "match_strategy", matches, lengthof(matches));
+	char	   *failure = strategy_argument(fcinfo, V_FAILURE, "failure_strategy", failures, lengthof(failures));
+	Hub			hub;
+
+	require_latest_snapshots();
+	hub_to_change(fcinfo, &hub);
+	store_set_hub_versioning(hub.name,
+							 PG_ARGISNULL(V_VERSION) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(V_VERSION)),
+							 match, failure,
+							 PG_ARGISNULL(V_DEFAULT_VERSION) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(V_DEFAULT_VERSION)));
+	store_release_rejected(hub.name);
+	PG_RETURN_VOID();
+}
+
+/* Its processes of the old owner stop at once: who takes work looks whether the hub is still its own. */
+/* What waits in the hub was put there by others: SQL statements, too, which would run with all rights. */
+static void
+refuse_superuser_as_heir(const Hub *hub, Oid owner)
+{
+	if (superuser_arg(owner) && !superuser_arg(hub->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("task hub \"%s\" cannot be given to role \"%s\"", hub->name, GetUserNameFromId(owner, false)),
+				 errdetail("It is a superuser: what others have put into the hub would run with all rights."),
+				 errhint("Give it to an ordinary role.")));
+}
+
+Datum
+durable_reassign_hub(PG_FUNCTION_ARGS)
+{
+	Hub			hub;
+	Oid			owner;
+
+	hub_to_change(fcinfo, &hub);
+	require_argument(fcinfo, 1, "owner");
+	owner = PG_GETARG_OID(1);
+	require_rights_of_owner(owner);
+	refuse_superuser_as_heir(&hub, owner);
+	require_superuser_hubs(owner);
+	store_reassign_hub(hub.name, owner);
+	warn_if_no_login(owner);
+	PG_RETURN_VOID();
+}
+
+/* A hub that may run must be paused first: nothing shall be started in it while it is deleted. */
+Datum
+durable_discard_hub(PG_FUNCTION_ARGS)
+{
+	Hub			hub;
+
+	hub_to_change(fcinfo, &hub);
+	if (hub.is_ours && !hub.paused)
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_WRONG_STATE),
+				 errmsg("task hub \"%s\" is in use", hub.name),
+				 errdetail("All its instances, running ones too, would be deleted."),
+				 errhint("SELECT durable.pause_hub(%s) first, if that is what you want.", quote_literal_cstr(hub.name))));
+	PG_RETURN_INT64(store_discard_hub(hub.name));
 }
 
 Datum

@@ -31,6 +31,7 @@ record_action(RuntimeState *state, EventType type, const Action *action, Timesta
 	event->target_instance_id = action->instance_id;
 	event->payload = action->input;
 	event->tags = action->tags;
+	event->retry = action->retry;
 	if (action->kind == ACTION_CREATE_TIMER)
 		event->fire_at = action->fire_at;
 	runtime_state_add_event(state, event);

@@ -26,8 +26,10 @@ typedef struct Action
 	const char *instance_id;	/* of a child, or target of an event */
 	Jsonb	   *input;
 	Jsonb	   *tags;
+	Jsonb	   *retry;			/* of an activity: the registered policy that applies */
 	TimestampTz fire_at;
 	bool		detached;		/* a child that does not answer */
+	bool		wants_retry;	/* an activity whose registered policy applies, if it has one */
 } Action;
 
 typedef enum CompletionKind

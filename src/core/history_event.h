@@ -55,6 +55,7 @@ typedef struct HistoryEvent
 	Jsonb	   *payload;		/* input, result, reason, event data */
 	Jsonb	   *failure;
 	Jsonb	   *tags;
+	Jsonb	   *retry;			/* TaskScheduled: the registered policy that applies */
 	bool		recurse;		/* ExecutionTerminated */
 
 	/* where it stands in the history */

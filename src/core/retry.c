@@ -4,6 +4,11 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+
 #include "core/failure.h"
 #include "core/retry.h"
 
@@ -58,4 +63,127 @@ retry_decide(const RetryPolicy *policy, int attempt, Jsonb *failure,
 		return false;
 	*delay = retry_delay(policy, attempt);
 	return *delay > 0;
+}
+
+/* ------------------------------------------------------------------------
+ * As jsonb
+ * ------------------------------------------------------------------------
+ */
+
+static void
+push_key(JsonbParseState **state, const char *key)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = (char *) key;
+	value.val.string.len = strlen(key);
+	pushJsonbValue(state, WJB_KEY, &value);
+}
+
+static void
+push_number(JsonbParseState **state, const char *key, Numeric number)
+{
+	JsonbValue	value;
+
+	push_key(state, key);
+	value.type = jbvNumeric;
+	value.val.numeric = number;
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+/* Seconds of an interval in microseconds, unless there is none. */
+static void
+push_interval(JsonbParseState **state, const char *key, int64 microseconds)
+{
+	if (microseconds > 0)
+		push_number(state, key, DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale,
+			NumericGetDatum(int64_div_fast_to_numeric(microseconds, 6)))));
+}
+
+static void
+push_texts(JsonbParseState **state, const char *key, List *texts)
+{
+	ListCell   *lc;
+
+	if (texts == NIL)
+		return;
+	push_key(state, key);
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	foreach(lc, texts)
+	{
+		JsonbValue	value;
+
+		value.type = jbvString;
+		value.val.string.val = lfirst(lc);
+		value.val.string.len = strlen(lfirst(lc));
+		pushJsonbValue(state, WJB_ELEM, &value);
+	}
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
+Jsonb *
+retry_policy_to_json(const RetryPolicy *policy)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_number(&state, "max_attempts", int64_to_numeric(policy->max_attempts));
+	push_interval(&state, "first_interval", policy->first_interval);
+	push_number(&state, "backoff", DatumGetNumeric(DirectFunctionCall1(float8_numeric, Float8GetDatum(policy->backoff))));
+	push_interval(&state, "max_interval", policy->max_interval);
+	push_interval(&state, "timeout", policy->timeout);
+	push_texts(&state, "retry_on", policy->retry_on);
+	push_texts(&state, "never_retry_on", policy->never_retry_on);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+static double
+number_field(Jsonb *json, const char *key)
+{
+	JsonbValue	value;
+
+	if (getKeyJsonValueFromContainer(&json->root, key, strlen(key), &value) == NULL || value.type != jbvNumeric)
+		return 0;
+	return DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value.val.numeric)));
+}
+
+static int64
+interval_field(Jsonb *json, const char *key)
+{
+	return (int64) rint(number_field(json, key) * USECS_PER_SEC);
+}
+
+static List *
+texts_field(Jsonb *json, const char *key)
+{
+	JsonbValue	value;
+	List	   *texts = NIL;
+
+	if (getKeyJsonValueFromContainer(&json->root, key, strlen(key), &value) == NULL ||
+		value.type != jbvBinary || !JsonContainerIsArray(value.val.binary.data))
+		return NIL;
+	for (uint32 i = 0; i < JsonContainerSize(value.val.binary.data); i++)
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(value.val.binary.data, i);
+
+		if (element->type == jbvString)
+			texts = lappend(texts, pnstrdup(element->val.string.val, element->val.string.len));
+	}
+	return texts;
+}
+
+RetryPolicy *
+retry_policy_from_json(Jsonb *json)
+{
+	RetryPolicy *policy = palloc0(sizeof(RetryPolicy));
+
+	policy->max_attempts = (int) number_field(json, "max_attempts");
+	policy->first_interval = interval_field(json, "first_interval");
+	policy->backoff = number_field(json, "backoff");
+	policy->max_interval = interval_field(json, "max_interval");
+	policy->timeout = interval_field(json, "timeout");
+	policy->retry_on = texts_field(json, "retry_on");
+	policy->never_retry_on = texts_field(json, "never_retry_on");
+	return policy;
 }

@@ -28,4 +28,8 @@ typedef struct RetryPolicy
 extern bool retry_decide(const RetryPolicy *policy, int attempt, Jsonb *failure,
 						 TimestampTz first_attempt_at, TimestampTz now, int64 *delay);
 
+/* As jsonb, with intervals in seconds and without what is not set; and back. */
+extern Jsonb *retry_policy_to_json(const RetryPolicy *policy);
+extern RetryPolicy *retry_policy_from_json(Jsonb *json);
+
 #endif							/* DURABLE_RETRY_H */

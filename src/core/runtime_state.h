@@ -9,6 +9,7 @@
 #include "nodes/pg_list.h"
 
 #include "core/history_event.h"
+#include "core/version.h"
 
 typedef enum RuntimeStatus
 {
@@ -33,10 +34,18 @@ typedef struct InstanceSettings
 /* Reads them from {"search_path": ..., "TimeZone": ...}; NULL: none. */
 extern void instance_settings_read(Jsonb *json, InstanceSettings *settings);
 
+/* What a hub says that a turn must know. */
+typedef struct HubRules
+{
+	HubVersioning versioning;
+	bool		has_default_retries;	/* a retry policy is registered for some activity */
+} HubRules;
+
 typedef struct RuntimeState
 {
 	/* identity */
 	const char *task_hub;
+	const HubRules *rules;		/* of its hub, as they are in this turn */
 	const char *instance_id;
 	pg_uuid_t	execution_id;
 	int64		generation;
@@ -44,7 +53,7 @@ typedef struct RuntimeState
 	/* as started */
 	const char *name;
 	const char *function;		/* qualified, with argument types */
-	const char *version;
+	const char *version;		/* NULL: none */
 	Jsonb	   *input;
 	Jsonb	   *tags;
 	Jsonb	   *settings_json;

@@ -5,7 +5,9 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -16,6 +18,7 @@
 #include "clock.h"
 #include "core/failure.h"
 #include "dispatch/activity_function.h"
+#include "dispatch/concurrency.h"
 #include "dispatch/dispatchers.h"
 #include "errors.h"
 #include "replay/sandbox.h"
@@ -96,15 +99,22 @@ call_and_check(void *arg)
 	check_deferred_constraints();
 }
 
+static int
+timeout_of(const ClaimedActivity *activity)
+{
+	return activity->registration.timeout_ms > 0 ? activity->registration.timeout_ms : setting_activity_timeout;
+}
+
 static Jsonb *
-timeout_failure(const char *name)
+timeout_failure(const ClaimedActivity *activity)
 {
 	Failure		failure = {0};
 
 	failure.sqlstate = "57014";
 	failure.error_type = "ActivityTimeout";
-	failure.message = psprintf("activity %s ran for more than %d ms", name, setting_activity_timeout);
-	failure.hint = "durable.activity_timeout sets the limit.";
+	failure.message = psprintf("activity %s ran for more than %d ms", activity->name, timeout_of(activity));
+	failure.hint = activity->registration.timeout_ms > 0 ?
+		"durable.register_activity() has set the limit." : "durable.activity_timeout sets the limit.";
 	return failure_make(&failure);
 }
 
@@ -132,6 +142,33 @@ conclude_error(const ActivityCall *call, const ErrorData *error, ActivityOutcome
 											  error->sqlerrcode == ERRCODE_DURABLE_LIMIT_EXCEEDED);
 }
 
+/* What will be called: the registration counts only if it serves this version. */
+static void
+fill_call(const char *task_hub, const ClaimedActivity *activity, ActivityCall *call)
+{
+	call->name = activity->name;
+	call->version = activity->version;
+	call->input = activity->input;
+	if (activity->match == REGISTERED)
+		call->function = activity->registration.function;
+	else if (activity->match == OTHER_VERSIONS)
+		call->other_versions = store_activity_versions(task_hub, activity->name);
+}
+
+/*
+ * An effect that leaves the database must not be seen before what led to it
+ * is on disk: the turn that asked for it was committed asynchronously.
+ */
+static void
+flush_what_led_here(const ClaimedActivity *activity)
+{
+	XLogRecPtr	lsn = TransactionIdIsNormal(activity->writer) ?
+	TransactionIdGetCommitLSN(activity->writer) : InvalidXLogRecPtr;
+
+	if (!XLogRecPtrIsInvalid(lsn))
+		XLogFlush(lsn);
+}
+
 static void
 execute_activity(const char *task_hub, const ClaimedActivity *activity, ActivityOutcome *outcome)
 {
@@ -141,8 +178,7 @@ execute_activity(const char *task_hub, const ClaimedActivity *activity, Activity
 	Sandbox		sandbox = {0};
 	ErrorData  *error;
 
-	call.name = activity->name;
-	call.input = activity->input;
+	fill_call(task_hub, activity, &call);
 	execution.instance_id = activity->instance_id;
 	execution.execution_id = activity->execution_id;
 	execution.parent_instance_id = activity->parent_instance_id;
@@ -152,7 +188,9 @@ execute_activity(const char *task_hub, const ClaimedActivity *activity, Activity
 	execution.attempt = activity->attempt;
 	sandbox.execution = &execution;
 	sandbox.settings = &activity->settings;
-	sandbox.timeout_ms = setting_activity_timeout;
+	sandbox.timeout_ms = timeout_of(activity);
+	if (activity->registration.external)
+		flush_what_led_here(activity);
 	activity_begins(task_hub, activity->instance_id);
 	result = sandbox_run(&sandbox, call_and_check, &call, &error);
 	activity_ends();
@@ -162,7 +200,7 @@ execute_activity(const char *task_hub, const ClaimedActivity *activity, Activity
 			outcome->result = call.result;
 			break;
 		case SANDBOX_TIMED_OUT:
-			outcome->failure = timeout_failure(activity->name);
+			outcome->failure = timeout_failure(activity);
 			break;
 		case SANDBOX_ERROR:
 			/* a client that cancels its statement does not mean the activity */
@@ -235,16 +273,131 @@ record_error(const char *task_hub, const ClaimedActivity *activity, const ErrorD
 typedef struct Attempt
 {
 	const char *task_hub;
+	List	   *full;			/* of ActivityKey: as many as may run are running */
 	ClaimedActivity *activity;
 } Attempt;
+
+/* Does a registration limit how many of it run at once? */
+static bool
+is_limited(const ClaimedActivity *activity)
+{
+	return activity != NULL && activity->registration.max_concurrency > 0;
+}
+
+/* Whether those that are parked are next: they and the others take turns. */
+static bool parked_are_next = false;
+
+/*
+ * No place for the claimed activity. A worker parks it with all of its kind;
+ * in a client's session they would stay locked until its transaction ends, so
+ * there it is only left out for now.
+ */
+static void
+pass_over(Attempt *attempt)
+{
+	ActivityKey *key = palloc(sizeof(ActivityKey));
+
+	key->name = attempt->activity->name;
+	key->version = attempt->activity->version;
+	attempt->activity = NULL;
+	if (session_is_worker())
+	{
+		store_park_activities(attempt->task_hub, key);
+		work_item_commit();
+		return;
+	}
+	attempt->full = lappend(attempt->full, key);
+	work_item_abort();			/* a lock on it would hide it from others */
+}
+
+/* The next one of the queue that may run, claimed; in a transaction. */
+static bool
+claim_queued(Attempt *attempt)
+{
+	for (;;)
+	{
+		if (!work_item_begin(NULL))
+			return false;
+		attempt->activity = store_claim_activity(attempt->task_hub, clock_now(), attempt->full);
+		if (!is_limited(attempt->activity) ||
+			concurrency_slot_take(attempt->task_hub, &attempt->activity->registration))
+			return true;
+		pass_over(attempt);
+	}
+}
+
+/* Claims a parked one if there is a place for it; without one the place is given back. */
+static bool
+claim_if_place(Attempt *attempt, const ParkedActivity *parked)
+{
+	if (!work_item_begin(NULL))
+		return false;
+	if (parked->registration.max_concurrency == 0 ||
+		concurrency_slot_take(attempt->task_hub, &parked->registration))
+		attempt->activity = store_claim_parked_activity(attempt->task_hub, clock_now(), &parked->key);
+	if (attempt->activity == NULL)
+		work_item_abort();
+	return attempt->activity != NULL;
+}
+
+/* The first parked one there is a place for, claimed; in a transaction, if there is one. */
+static bool
+claim_parked(Attempt *attempt)
+{
+	List	   *parked;
+	ListCell   *lc;
+
+	if (!work_item_begin(NULL))
+		return false;
+	parked = store_find_parked_activities(attempt->task_hub);
+	work_item_commit();
+	foreach(lc, parked)
+		if (claim_if_place(attempt, lfirst(lc)))
+			return true;
+	return false;
+}
+
+/*
+ * Begins a transaction with the next activity that may run, if there is one;
+ * false if the hub is gone.
+ */
+static bool
+claim_activity(Attempt *attempt)
+{
+	bool		parked_first = parked_are_next;
+
+	parked_are_next = false;
+	if (parked_first && claim_parked(attempt))
+		return true;
+	if (!claim_queued(attempt))
+		return false;
+	if (attempt->activity != NULL)
+	{
+		parked_are_next = attempt->activity->others_parked;
+		return true;
+	}
+	work_item_commit();
+	return (!parked_first && claim_parked(attempt)) || work_item_begin(NULL);
+}
+
+/* After the end of the transaction: who found no slot may find one now. */
+static void
+offer_slot(const Attempt *attempt)
+{
+	if (!is_limited(attempt->activity))
+		return;
+	if (session_is_worker())
+		shmem_wake_hub(attempt->task_hub);
+	else
+		wake_hub_at_commit(attempt->task_hub, 1);
+}
 
 /* One transaction; throws what goes wrong outside the activity's code. */
 static DispatchResult
 try_activity(Attempt *attempt)
 {
-	if (!work_item_begin(NULL))
+	if (!claim_activity(attempt))
 		return DISPATCH_GONE;
-	attempt->activity = store_claim_activity(attempt->task_hub, clock_now());
 	if (attempt->activity != NULL)
 	{
 		run_activity(attempt->task_hub, attempt->activity);
@@ -253,6 +406,7 @@ try_activity(Attempt *attempt)
 	}
 	work_item_commit();
 	suspect_release();
+	offer_slot(attempt);
 	return attempt->activity ? DISPATCH_DONE : DISPATCH_IDLE;
 }
 
@@ -287,6 +441,7 @@ run_one(const char *task_hub)
 		(!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED))
 		ReThrowError(error);
 	record_error(task_hub, attempt->activity, error);
+	offer_slot(attempt);
 	return DISPATCH_DONE;
 }
 

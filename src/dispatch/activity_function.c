@@ -101,22 +101,36 @@ check_function(Form_pg_proc proc, const char *name)
 			 errhint("Return jsonb_agg(...) or use durable.call_sql() for sets of rows; wrap what is no plain function in one.")));
 }
 
-static void
-read_function(Oid oid, const char *name, ActivityFunction *function)
+/* The row of an activity's function, to be released. */
+static HeapTuple
+find_function(Oid oid, const char *name)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(oid));
-	Form_pg_proc proc;
-	Datum		names;
-	Datum		modes;
-	bool		no_names;
-	bool		no_modes;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("activity \"%s\" does not exist", name)));
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	check_function(proc, name);
+	check_function((Form_pg_proc) GETSTRUCT(tuple), name);
+	return tuple;
+}
+
+void
+activity_function_check(Oid function, const char *name)
+{
+	ReleaseSysCache(find_function(function, name));
+}
+
+static void
+read_function(Oid oid, const char *name, ActivityFunction *function)
+{
+	HeapTuple	tuple = find_function(oid, name);
+	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
+	Datum		names;
+	Datum		modes;
+	bool		no_names;
+	bool		no_modes;
+
 	if (durable_proc_aclcheck(oid, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, name);
 	function_require_trusted(oid, name);
@@ -533,6 +547,17 @@ single_result(MemoryContext caller)
 	return result;
 }
 
+/* The registered function, or the one the name finds. */
+static Oid
+function_of_call(const ActivityCall *call)
+{
+	if (call->other_versions != NULL)
+		no_such_version("activity", call->name, call->version, call->other_versions);
+	if (call->function != NULL)
+		return registered_function("activity", call->name, call->function);
+	return activity_lookup(call->name, call->input);
+}
+
 static void
 call_function(ActivityCall *call)
 {
@@ -543,7 +568,7 @@ call_function(ActivityCall *call)
 	uint64		given;
 	int			status;
 
-	read_function(activity_lookup(call->name, call->input), call->name, &function);
+	read_function(function_of_call(call), call->name, &function);
 	given = map_arguments(&function, call->input, values, nulls);
 	squeeze_arguments(&function, given, values, nulls);
 	SPI_connect();

@@ -12,6 +12,9 @@
 typedef struct ActivityCall
 {
 	const char *name;
+	const char *version;
+	const char *function;		/* the registered one, by its signature; NULL: by name */
+	const char *other_versions; /* the name is registered for these, but not for this version */
 	Jsonb	   *input;
 	bool		prepared;		/* the function was found and its arguments fit */
 	Jsonb	   *result;			/* NULL for SQL NULL and void */
@@ -23,5 +26,8 @@ typedef struct ActivityCall
  * that trying again does not mend. Fits sandbox_run().
  */
 extern void activity_call(void *call);
+
+/* Raises an error that says why, if a function cannot be an activity. */
+extern void activity_function_check(Oid function, const char *name);
 
 #endif							/* DURABLE_ACTIVITY_FUNCTION_H */

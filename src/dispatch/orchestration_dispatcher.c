@@ -17,6 +17,8 @@
 #include "core/failure.h"
 #include "core/reconcile.h"
 #include "dispatch/dispatchers.h"
+#include "dispatch/registry.h"
+#include "dispatch/versioning.h"
 #include "errors.h"
 #include "ids.h"
 #include "replay/function_lookup.h"
@@ -105,19 +107,103 @@ next_generation(const RuntimeState *state, const TurnResult *result)
 	return next;
 }
 
-/* After too many generations in one episode the next goes on in another one. */
+/* The next generation goes on in another episode, at once or later. */
 static void
-continue_later(const RuntimeState *state, Outbox *outbox)
+continue_later(const RuntimeState *state, Outbox *outbox, TimestampTz visible_at)
 {
 	OutboundMessage *message = palloc(sizeof(OutboundMessage));
 	HistoryEvent *wake = history_event_make(EVENT_GENERIC, clock_now());
 
 	wake->has_execution_id = true;
 	wake->execution_id = state->execution_id;
-	wake->visible_at = wake->timestamp;
+	wake->visible_at = visible_at;
 	message->instance_id = state->instance_id;
 	message->event = wake;
 	outbox->messages = lappend(outbox->messages, message);
+}
+
+/* A name and version looked up in the sandbox. */
+typedef struct Lookup
+{
+	const char *task_hub;
+	const char *name;
+	const char *version;
+	bool		registered_only;
+	char	   *function;
+} Lookup;
+
+static void
+look_up_orchestrator(void *arg)
+{
+	Lookup	   *lookup = arg;
+
+	lookup->function = lookup->registered_only ?
+		registered_orchestrator_function(lookup->task_hub, lookup->name, lookup->version) :
+		orchestrator_function(lookup->task_hub, lookup->name, lookup->version);
+}
+
+/* Finds an orchestrator as code that runs with these settings would; NULL, with the reason, if it does not. */
+static char *
+find_function(const char *task_hub, const char *name, const char *version,
+			  const InstanceSettings *settings, bool registered_only, Jsonb **failure)
+{
+	Lookup		lookup = {task_hub, name, version, registered_only, NULL};
+	Sandbox		sandbox = {0};
+	ErrorData  *error;
+
+	sandbox.settings = settings;
+	sandbox.read_only = true;
+	if (sandbox_run(&sandbox, look_up_orchestrator, &lookup, &error) == SANDBOX_OK)
+		return lookup.function;
+	if (error_is_circumstantial(error))
+		ReThrowError(error);
+	*failure = failure_from_error(error, true);
+	return NULL;
+}
+
+/* Ends an instance that is terminated while its code may not run. */
+static void
+terminate_instance(RuntimeState *state, const HistoryEvent *termination, Outbox *outbox, TimestampTz now)
+{
+	TurnResult	result = {0};
+
+	result.completion = COMPLETED_TERMINATED;
+	result.output = termination->payload;
+	result.terminate_children = termination->recurse;
+	result.termination_reason = termination->payload;
+	result.completion_id = list_length(state->past_events) + list_length(state->new_events);
+	(void) decisions_apply(state, &result, outbox, 0, now);
+}
+
+/* The version of the instance is not one its hub runs: its code is not run in this turn, or never. */
+static void
+refuse_version(RuntimeState *state, const char *mismatch, Outbox *outbox, TimestampTz now)
+{
+	const HistoryEvent *termination = find_termination(state->new_events);
+
+	if (termination != NULL)
+		terminate_instance(state, termination, outbox, now);
+	else if (state->rules->versioning.fails)
+		fail_instance(state, version_mismatch_failure(mismatch), outbox, now);
+	else
+	{
+		runtime_state_end_turn(state);
+		continue_later(state, outbox, rejected_until(state, now));
+	}
+}
+
+/* In the version it continues as, the function may be another one. */
+static bool
+switch_version(RuntimeState *state, Outbox *outbox)
+{
+	Jsonb	   *failure = NULL;
+	char	   *function = find_function(state->task_hub, state->name, state->version, &state->settings, true, &failure);
+
+	if (failure != NULL)
+		fail_instance(state, failure, outbox, clock_now());
+	else if (function != NULL)
+		state->function = function;
+	return failure == NULL;
 }
 
 /*
@@ -130,34 +216,29 @@ run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
 {
 	for (int i = 0; i < MAX_GENERATIONS_PER_EPISODE; i++)
 	{
-		TurnResult *result = orchestration_execute(state, patience_ms);
+		const char *mismatch = version_mismatch(&state->rules->versioning, state->version);
+		TurnResult *result;
 
+		if (mismatch != NULL)
+		{
+			refuse_version(state, mismatch, outbox, clock_now());
+			return state;
+		}
+		result = orchestration_execute(state, patience_ms);
 		if (result == NULL)
 			return NULL;
+		settle_retry_policies(state, result);
 		if (!decisions_apply(state, result, outbox, setting_max_messages_per_turn, clock_now()) ||
 			result->completion != COMPLETED_CONTINUE_AS_NEW)
 			return state;
 		state = next_generation(state, result);
+		if (result->new_version != NULL && !switch_version(state, outbox))
+			return state;
 		if (state->status == STATUS_SUSPENDED)
 			return state;		/* it begins when it is resumed */
 	}
-	continue_later(state, outbox);
+	continue_later(state, outbox, clock_now());
 	return state;
-}
-
-/* A name looked up in the sandbox. */
-typedef struct Lookup
-{
-	const char *name;
-	char	   *signature;
-} Lookup;
-
-static void
-lookup_orchestrator(void *arg)
-{
-	Lookup	   *lookup = arg;
-
-	lookup->signature = function_signature(orchestrator_lookup(lookup->name));
 }
 
 /* Finds the function of a child as its parent's code would. */
@@ -165,20 +246,10 @@ static ResolvedChild *
 resolve_child(const RuntimeState *parent, const ChildStart *start)
 {
 	ResolvedChild *child = palloc0(sizeof(ResolvedChild));
-	Lookup		lookup = {start->name, NULL};
-	Sandbox		sandbox = {0};
-	ErrorData  *error;
 
 	child->start = start;
 	child->parent = parent;
-	sandbox.settings = &parent->settings;
-	sandbox.read_only = true;
-	if (sandbox_run(&sandbox, lookup_orchestrator, &lookup, &error) == SANDBOX_OK)
-		child->function = lookup.signature;
-	else if (error_is_circumstantial(error))
-		ReThrowError(error);
-	else
-		child->failure = failure_from_error(error, true);
+	child->function = find_function(parent->task_hub, start->name, start->version, &parent->settings, false, &child->failure);
 	return child;
 }
 
@@ -309,6 +380,7 @@ run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure)
 typedef struct Batch
 {
 	const char *task_hub;
+	List	   *rejected;		/* of FetchedInstance *: the hub does not run their version */
 	List	   *instance_ids;	/* of char *: those that were fetched */
 	List	   *slow_ids;		/* of char *: those to be run alone */
 	int			n_turns;
@@ -332,6 +404,11 @@ run_turns(Batch *batch, List *instances)
 			break;				/* the others are free again after this commit */
 		CHECK_FOR_INTERRUPTS();
 		fetched = lfirst(lc);
+		if (versioning_keeps_waiting(fetched))
+		{
+			batch->rejected = lappend(batch->rejected, fetched);
+			continue;
+		}
 		checkpoint = run_turn(fetched, list_length(instances) > 1 ? PATIENCE_IN_BATCH : 0, NULL);
 		if (checkpoint == NULL)
 		{
@@ -344,6 +421,19 @@ run_turns(Batch *batch, List *instances)
 			batch->n_turns++;
 	}
 	return checkpoints;
+}
+
+/* Turns that do not take place because of the version: their messages stay. */
+static void
+put_off_rejected(const char *task_hub, List *rejected)
+{
+	TimestampTz now = clock_now();
+	FetchedInstance *first;
+
+	if (rejected == NIL)
+		return;
+	first = linitial(rejected);
+	store_put_off_instances(task_hub, rejected, now, rejected_until(first->state, now));
 }
 
 static int64
@@ -375,6 +465,7 @@ try_batch(Batch *batch)
 		List	   *checkpoints = run_turns(batch, instances);
 
 		store_checkpoint(batch->task_hub, checkpoints, clock_now());
+		put_off_rejected(batch->task_hub, batch->rejected);
 		batch->n_queued = count_activities(checkpoints);
 	}
 	work_item_commit();
@@ -390,7 +481,9 @@ try_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
 	if (!work_item_begin(NULL))
 		return DISPATCH_GONE;
 	fetched = store_fetch_instance(task_hub, instance_id, clock_now());
-	if (fetched && fetched->messages != NIL)
+	if (fetched && failure == NULL && versioning_keeps_waiting(fetched))
+		put_off_rejected(task_hub, list_make1(fetched));
+	else if (fetched && fetched->messages != NIL)
 	{
 		Checkpoint *checkpoint = run_turn(fetched, 0, failure);
 		TimestampTz now = clock_now();

@@ -94,6 +94,32 @@ orchestrator_lookup(const char *name)
 	return function;
 }
 
+Oid
+registered_function(const char *what, const char *name, const char *signature)
+{
+	List	   *found = lookup_signature(signature);
+
+	if (found == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function %s, registered for %s \"%s\", does not exist any more", signature, what, name),
+				 errhint("Create it again, or register another one.")));
+	return linitial_oid(found);
+}
+
+void
+no_such_version(const char *what, const char *name, const char *version, const char *versions)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_FUNCTION),
+			 version && version[0] ?
+			 errmsg("%s \"%s\" has no version \"%s\"", what, name, version) :
+			 errmsg("%s \"%s\" has no version that serves calls without one", what, name),
+			 errdetail("Registered are the versions %s.", versions),
+			 errhint("Ask for one of these, or register it with durable.register_%s().", what)));
+	pg_unreachable();
+}
+
 char *
 function_signature(Oid function)
 {

@@ -15,6 +15,13 @@
  */
 extern Oid	orchestrator_lookup(const char *name);
 
+/* A registered function, by its signature. Raises an error if it is not there any more. */
+extern Oid	registered_function(const char *what, const char *name, const char *signature);
+
+/* Raises the error that a name is registered, but not for this version. */
+extern void no_such_version(const char *what, const char *name, const char *version,
+							const char *versions) pg_attribute_noreturn();
+
 /* A function schema-qualified with its argument types, as to_regprocedure() reads it in any search_path. */
 extern char *function_signature(Oid function);
 

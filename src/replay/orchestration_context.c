@@ -124,6 +124,8 @@ attempt_task(OrchestrationContext *context, Task *task)
 	task->attempts++;
 	task->action_id = orchestration_add_action(context, task->attempted);
 	context->task_of_action[task->action_id] = task;
+	if (task->attempts > 1)
+		context->actions[task->action_id]->wants_retry = false;
 }
 
 Task *
@@ -491,6 +493,16 @@ action_kind_of(EventType type)
 	}
 }
 
+/* Calls that give no retry policy have the one that was registered when they were first made. */
+static void
+adopt_recorded_retry(OrchestrationContext *context, const HistoryEvent *event)
+{
+	Task	   *task = context->task_of_action[event->event_id];
+
+	if (event->retry != NULL && task != NULL && task->retry == NULL)
+		task->retry = retry_policy_from_json(event->retry);
+}
+
 /* A recorded action must be what the code has asked for under its number; then it is done with. */
 static bool
 match_recorded_action(OrchestrationContext *context, const HistoryEvent *event)
@@ -509,6 +521,7 @@ match_recorded_action(OrchestrationContext *context, const HistoryEvent *event)
 		return other_kind(context, event);
 	if (action->name && event->name && pg_strcasecmp(action->name, event->name) != 0)
 		return other_name(context, event, action->name);
+	adopt_recorded_retry(context, event);
 	context->actions[id] = NULL;
 	return true;
 }

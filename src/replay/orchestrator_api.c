@@ -263,8 +263,9 @@ schedule_activity(OrchestrationContext *context, FunctionCallInfo fcinfo)
 	request.kind = ACTION_SCHEDULE_TASK;
 	request.name = turn_name(context, fcinfo, 0, "name");
 	request.input = turn_jsonb(context, fcinfo, 1, "input of the activity");
-	request.version = turn_text(context, fcinfo, 3);
+	request.version = PG_ARGISNULL(3) ? context->state->version : turn_text(context, fcinfo, 3);
 	request.tags = turn_jsonb(context, fcinfo, 4, "tags of the activity");
+	request.wants_retry = PG_ARGISNULL(2);
 	require_tags(request.tags);
 	return orchestration_schedule(context, &request, retry_policy_from_argument(fcinfo, 2, context->memory));
 }
@@ -432,7 +433,7 @@ fill_child_request(OrchestrationContext *context, FunctionCallInfo fcinfo, int t
 	request->name = turn_name(context, fcinfo, 0, "name");
 	request->input = turn_jsonb(context, fcinfo, 1, "input of the sub-orchestration");
 	request->instance_id = child_instance_id(context, fcinfo, 2);
-	request->version = turn_text(context, fcinfo, 3);
+	request->version = PG_ARGISNULL(3) ? context->state->rules->versioning.default_version : turn_text(context, fcinfo, 3);
 	request->tags = turn_jsonb(context, fcinfo, tags_arg, "tags of the sub-orchestration");
 	require_tags(request->tags);
 }

@@ -17,20 +17,68 @@
 /*
  * An activity whose history row is gone, or is another instance's, is lost:
  * the instance was purged or replaced while it ran, and then its process died.
+ * The nearest registration comes with it: see registry_store.h.
  */
+#define CLAIM_ACTIVITY(condition) \
+	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version," \
+	" coalesce(q.input, h.payload), i.settings, i.version, i.parent_instance_id," \
+	" CASE WHEN coalesce(q.tags, h.tags) IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || coalesce(q.tags, h.tags) END," \
+	" q.seq IS NOT NULL AND (h.seq IS NULL OR (i.generation = q.generation AND i.execution_id <> q.execution_id))," \
+	" r.version, r.function, r.timeout_ms, r.max_concurrency, r.external, q.xmin," \
+	" EXISTS (SELECT FROM durable_store.activity_queue p WHERE p.task_hub = $1 AND p.parked)" \
+	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input, a.tags," \
+	"        CASE WHEN a.visible_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN a.xmin END AS xmin" \
+	"       FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$3") ")" \
+	condition \
+	"       ORDER BY a.visible_at LIMIT 1 FOR UPDATE OF a SKIP LOCKED) q" \
+	" LEFT JOIN LATERAL (SELECT h.seq, h.payload, h.tags FROM durable_store.history h WHERE h.task_hub = $1" \
+	"  AND h.instance_id = q.instance_id AND h.generation = q.generation AND h.seq = q.seq OFFSET 0) h ON true" \
+	" LEFT JOIN LATERAL (SELECT i.settings, i.generation, i.execution_id, i.version, i.parent_instance_id, i.tags" \
+	"  FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = q.instance_id OFFSET 0) i ON true" \
+	" LEFT JOIN LATERAL (" NEAREST_REGISTRATION("activities", "r.version, r.function, r.timeout_ms, r.max_concurrency, r.external", \
+	"$1", "q.name", "q.version") ") r ON true"
+
 static StoreStatement claim_activity = {
-	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version,"
-	" coalesce(q.input, h.payload), i.settings, i.version, i.parent_instance_id,"
-	" CASE WHEN coalesce(q.tags, h.tags) IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || coalesce(q.tags, h.tags) END,"
-	" q.seq IS NOT NULL AND (h.seq IS NULL OR (i.generation = q.generation AND i.execution_id <> q.execution_id))"
-	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input, a.tags"
-	"       FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$3") ")"
-	"       ORDER BY a.visible_at LIMIT 1 FOR UPDATE OF a SKIP LOCKED) q"
-	" LEFT JOIN LATERAL (SELECT h.seq, h.payload, h.tags FROM durable_store.history h WHERE h.task_hub = $1"
-	"  AND h.instance_id = q.instance_id AND h.generation = q.generation AND h.seq = q.seq OFFSET 0) h ON true"
-	" LEFT JOIN LATERAL (SELECT i.settings, i.generation, i.execution_id, i.version, i.parent_instance_id, i.tags"
-	"  FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = q.instance_id OFFSET 0) i ON true",
-	3, {TEXTOID, TIMESTAMPTZOID, OIDOID}
+	CLAIM_ACTIVITY(" AND NOT a.parked"), 3, {TEXTOID, TIMESTAMPTZOID, OIDOID}
+};
+
+/* As many as may run of an activity, or of several, are running: one behind them. */
+static StoreStatement claim_activity_but_one = {
+	CLAIM_ACTIVITY(" AND NOT a.parked AND (a.name <> $4 OR coalesce(a.version, '') <> $5)"),
+	5, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTOID, TEXTOID}
+};
+
+static StoreStatement claim_activity_but_some = {
+	CLAIM_ACTIVITY(" AND NOT a.parked AND NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) f(name, version)"
+				   " WHERE f.name = a.name AND f.version = coalesce(a.version, ''))"),
+	5, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID, TEXTARRAYOID}
+};
+
+static StoreStatement claim_parked_activity = {
+	CLAIM_ACTIVITY(" AND a.parked AND a.name = $4 AND coalesce(a.version, '') = $5"),
+	5, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTOID, TEXTOID}
+};
+
+/* Each name and version that is parked, from one index entry to the next, with what is registered for it. */
+#define FIRST_PARKED(condition) \
+	"SELECT a.name, coalesce(a.version, '') AS version, a.visible_at FROM durable_store.activity_queue a" \
+	" WHERE a.task_hub = $1 AND a.parked" condition " ORDER BY a.name, coalesce(a.version, ''), a.visible_at LIMIT 1"
+
+static StoreStatement find_parked = {
+	"WITH RECURSIVE parked AS ((" FIRST_PARKED("") ")"
+	" UNION ALL SELECT n.* FROM parked k CROSS JOIN LATERAL ("
+	FIRST_PARKED(" AND (a.name, coalesce(a.version, '')) > (k.name, k.version)") ") n)"
+	" SELECT k.name, k.version, r.version, r.max_concurrency FROM parked k"
+	" LEFT JOIN LATERAL (" NEAREST_REGISTRATION("activities", "r.version, r.max_concurrency", "$1", "k.name", "k.version") ") r ON true"
+	" ORDER BY k.visible_at",
+	1, {TEXTOID}
+};
+
+static StoreStatement park_activities = {
+	"UPDATE durable_store.activity_queue q SET parked = true WHERE q.ctid = ANY (ARRAY(SELECT a.ctid"
+	" FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND NOT a.parked AND a.name = $2 AND coalesce(a.version, '') = $3"
+	" FOR UPDATE SKIP LOCKED)) AND " OF_HUB("q", "$1"),
+	3, {TEXTOID, TEXTOID, TEXTOID}
 };
 
 /* The answer goes to the execution that asked, if it still runs; else only the row goes. */
@@ -51,7 +99,7 @@ static StoreStatement reclaim_activity = {
 };
 
 static StoreStatement repeat_activity = {
-	"UPDATE durable_store.activity_queue q SET attempt = $5, visible_at = $6"
+	"UPDATE durable_store.activity_queue q SET attempt = $5, parked = false, visible_at = $6"
 	" WHERE q.task_hub = $1 AND q.instance_id = $2 AND q.execution_id = $3 AND q.task_id = $4",
 	6, {TEXTOID, TEXTOID, UUIDOID, INT4OID, INT4OID, TIMESTAMPTZOID}
 };
@@ -83,6 +131,20 @@ static StoreStatement find_running = {
 	3, {TEXTOID, TEXTOID, BOOLOID}
 };
 
+static void
+registration_from_row(const Row *row, ClaimedActivity *activity)
+{
+	ActivityRegistration *registration = &activity->registration;
+
+	registration->name = activity->name;
+	registration->version = row_text(row, 15);
+	registration->function = row_text(row, 16);
+	registration->timeout_ms = row_int32(row, 17);
+	registration->max_concurrency = row_int32(row, 18);
+	registration->external = row_bool(row, 19);
+	activity->match = registry_match(registration->version, activity->version);
+}
+
 static ClaimedActivity *
 claimed_from_row(const Row *row)
 {
@@ -103,19 +165,56 @@ claimed_from_row(const Row *row)
 	activity->parent_instance_id = row_text(row, 12);
 	activity->tags = row_jsonb(row, 13);
 	activity->is_lost = row_bool(row, 14);
+	registration_from_row(row, activity);
+	activity->writer = (TransactionId) row_oid(row, 20);
+	activity->others_parked = row_bool(row, 21);
 	MemoryContextSwitchTo(old);
 	return activity;
 }
 
-ClaimedActivity *
-store_claim_activity(const char *task_hub, TimestampTz now)
+/* Names and versions as two arrays. */
+static void
+key_arrays(List *keys, Datum *values)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
+	static const Oid types[] = {TEXTOID, TEXTOID};
+	RowBuffer  *rows = row_buffer_make(2, types);
+	ListCell   *lc;
+
+	foreach(lc, keys)
+	{
+		ActivityKey *key = lfirst(lc);
+
+		row_buffer_add(rows);
+		row_buffer_set_text(rows, 0, key->name);
+		row_buffer_set_text(rows, 1, key->version ? key->version : "");
+	}
+	row_buffer_arrays(rows, values);
+}
+
+/* The statement that leaves out what is full, and its arguments. */
+static StoreStatement *
+choose_claim(List *full, Datum *values)
+{
+	if (full == NIL)
+		return &claim_activity;
+	if (list_length(full) > 1)
+	{
+		key_arrays(full, values);
+		return &claim_activity_but_some;
+	}
+	values[0] = TEXT_DATUM(((ActivityKey *) linitial(full))->name);
+	values[1] = TEXT_DATUM(((ActivityKey *) linitial(full))->version ? ((ActivityKey *) linitial(full))->version : "");
+	return &claim_activity_but_one;
+}
+
+static ClaimedActivity *
+run_claim(StoreStatement *claim, Datum *values)
+{
 	ClaimedActivity *activity = NULL;
 	StoreScope	scope;
 
 	store_open(&scope);
-	if (store_execute(&claim_activity, values, NULL) > 0)
+	if (store_execute(claim, values, NULL) > 0)
 	{
 		Row			row = store_row(&scope, 0);
 
@@ -123,6 +222,70 @@ store_claim_activity(const char *task_hub, TimestampTz now)
 	}
 	store_close(&scope);
 	return activity;
+}
+
+ClaimedActivity *
+store_claim_activity(const char *task_hub, TimestampTz now, List *full)
+{
+	Datum		values[5] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
+
+	return run_claim(choose_claim(full, values + 3), values);
+}
+
+ClaimedActivity *
+store_claim_parked_activity(const char *task_hub, TimestampTz now, const ActivityKey *key)
+{
+	Datum		values[5] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId()),
+	TEXT_DATUM(key->name), TEXT_DATUM(key->version ? key->version : "")};
+
+	return run_claim(&claim_parked_activity, values);
+}
+
+/* A row of find_parked. */
+static ParkedActivity *
+parked_from_row(const Row *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(row->context);
+	ParkedActivity *parked = palloc0(sizeof(ParkedActivity));
+
+	parked->key.name = row_text(row, 1);
+	parked->key.version = row_text(row, 2);
+	parked->registration.name = parked->key.name;
+	parked->registration.version = row_text(row, 3);
+	parked->registration.max_concurrency = row_int32(row, 4);
+	MemoryContextSwitchTo(old);
+	return parked;
+}
+
+List *
+store_find_parked_activities(const char *task_hub)
+{
+	Datum		values[1] = {TEXT_DATUM(task_hub)};
+	List	   *list = NIL;
+	StoreScope	scope;
+	uint64		rows;
+
+	store_open(&scope);
+	rows = store_execute(&find_parked, values, NULL);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(&scope, i);
+		ParkedActivity *parked = parked_from_row(&row);
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+
+		list = lappend(list, parked);
+		MemoryContextSwitchTo(old);
+	}
+	store_close(&scope);
+	return list;
+}
+
+void
+store_park_activities(const char *task_hub, const ActivityKey *key)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(key->name), TEXT_DATUM(key->version ? key->version : "")};
+
+	(void) store_execute_once(&park_activities, values);
 }
 
 /* The key of an activity into the first four arguments. */

@@ -6,6 +6,7 @@
 #define DURABLE_ACTIVITY_STORE_H
 
 #include "core/runtime_state.h"
+#include "store/registry_store.h"
 
 /* A claimed activity: its row is locked by this transaction. */
 typedef struct ClaimedActivity
@@ -19,6 +20,7 @@ typedef struct ClaimedActivity
 	const char *name;
 	const char *version;
 	Jsonb	   *input;
+	TransactionId writer;		/* the transaction that queued it */
 
 	bool		is_lost;		/* its instance was purged or replaced, and its input is gone */
 
@@ -27,10 +29,43 @@ typedef struct ClaimedActivity
 	const char *parent_instance_id;
 	Jsonb	   *tags;
 	InstanceSettings settings;
+
+	bool		others_parked;	/* there are parked ones in the hub */
+	RegistryMatch match;
+	ActivityRegistration registration;	/* if match is REGISTERED */
 } ClaimedActivity;
 
-/* Locks the activity that is visible longest and that nobody holds; NULL if there is none. */
-extern ClaimedActivity *store_claim_activity(const char *task_hub, TimestampTz now);
+/* Activities by name and version, to be left out; all of them are queued with both. */
+typedef struct ActivityKey
+{
+	const char *name;
+	const char *version;		/* NULL: none */
+} ActivityKey;
+
+/*
+ * Locks the activity that is visible longest and that nobody holds, with what
+ * is registered for it; NULL if there is none. "full", a list of ActivityKey,
+ * are not wanted.
+ */
+extern ClaimedActivity *store_claim_activity(const char *task_hub, TimestampTz now, List *full);
+
+/*
+ * Parked are activities that found as many of them running as may be. They
+ * stand beside the queue, so that what is behind them is found at once, and
+ * are claimed by name and version.
+ */
+typedef struct ParkedActivity
+{
+	ActivityKey key;
+	ActivityRegistration registration;	/* name, version and max_concurrency; version NULL: none any more */
+} ParkedActivity;
+
+/* What is parked, a ParkedActivity for each name and version, the one that waits longest first. */
+extern List *store_find_parked_activities(const char *task_hub);
+extern ClaimedActivity *store_claim_parked_activity(const char *task_hub, TimestampTz now, const ActivityKey *key);
+
+/* Parks all queued activities of a name and version that nobody holds. */
+extern void store_park_activities(const char *task_hub, const ActivityKey *key);
 
 /*
  * Deletes the claimed activity and sends the outcome to its instance, if that

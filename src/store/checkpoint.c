@@ -33,18 +33,18 @@ static StoreStatement delete_messages = {
 enum
 {
 	H_INSTANCE_ID, H_GENERATION, H_SEQ, H_TURN, H_TURN_AT, H_TIMESTAMP, H_FIRE_AT, H_EVENT_ID, H_TASK_ID, H_EVENT_TYPE,
-	H_OPENS, H_CLOSES, H_NAME, H_VERSION, H_TARGET, H_PAYLOAD, H_FAILURE, H_TAGS, N_HISTORY_COLUMNS
+	H_OPENS, H_CLOSES, H_NAME, H_VERSION, H_TARGET, H_PAYLOAD, H_FAILURE, H_TAGS, H_RETRY, N_HISTORY_COLUMNS
 };
 
 static const Oid history_types[N_HISTORY_COLUMNS] = {
 	TEXTOID, INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT2OID,
-	BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID
+	BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID
 };
 
 static StoreInsert insert_history = {
 	"history",
 	"instance_id, generation, seq, turn, turn_at, \"timestamp\", fire_at, event_id, task_id, event_type,"
-	" opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags"
+	" opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags, retry"
 };
 
 /* What a queued activity of an older generation still needs stays until it has run. */
@@ -73,36 +73,37 @@ static StoreInsert insert_activities = {
 enum
 {
 	I_TID, I_EXECUTION_ID, I_GENERATION, I_TURN, I_LAST_SEQ, I_STATUS, I_VERSION, I_COMPLETED_AT, I_CONTINUED,
-	I_INPUT, I_OUTPUT, I_FAILURE, I_CUSTOM_STATUS, N_INSTANCE_COLUMNS
+	I_INPUT, I_OUTPUT, I_FAILURE, I_CUSTOM_STATUS, I_FUNCTION, N_INSTANCE_COLUMNS
 };
 
 static const Oid instance_types[N_INSTANCE_COLUMNS] = {
 	TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID,
-	JSONBOID, JSONBOID, JSONBOID, JSONBOID
+	JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID
 };
 
 static StoreStatement update_instances = {
 	"UPDATE durable_store.instances i SET execution_id = u.execution_id, generation = u.generation, turn = u.turn,"
 	" last_seq = u.last_seq, status = u.status, version = u.version, completed_at = u.completed_at, updated_at = $2,"
 	" input = CASE WHEN u.continued THEN u.input ELSE i.input END,"
-	" output = u.output, failure = u.failure, custom_status = u.custom_status, waiting_events = NULL"
+	" output = u.output, failure = u.failure, custom_status = u.custom_status, waiting_events = NULL,"
+	" function = coalesce(u.function, i.function)"
 	" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
 	" pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
-	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15))"
+	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15), pg_catalog.unnest($16))"
 	" u(tid, execution_id, generation, turn, last_seq, status, version, completed_at, continued, input, output,"
-	" failure, custom_status)"
+	" failure, custom_status, function)"
 	" WHERE i.ctid = u.tid AND " OF_HUB("i", "$1"),
-	15, {TEXTOID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TIMESTAMPTZARRAYOID, BOOLARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
+	16, {TEXTOID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TIMESTAMPTZARRAYOID, BOOLARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID}
 };
 
 static StoreStatement update_instance = {
 	"UPDATE durable_store.instances i SET execution_id = $4, generation = $5, turn = $6, last_seq = $7, status = $8,"
 	" version = $9, completed_at = $10, updated_at = $2, input = CASE WHEN $11 THEN $12 ELSE i.input END, output = $13,"
-	" failure = $14, custom_status = $15, waiting_events = NULL"
+	" failure = $14, custom_status = $15, waiting_events = NULL, function = coalesce($16, i.function)"
 	" WHERE i.ctid = $3 AND " OF_HUB("i", "$1"),
-	15, {TEXTOID, TIMESTAMPTZOID, TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID,
-		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID}
+	16, {TEXTOID, TIMESTAMPTZOID, TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID,
+		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID}
 };
 
 /* Only for those that wait for events: most turns have none, and arrays do not nest in unnest(). */
@@ -187,6 +188,7 @@ add_history_row(RowBuffer *rows, const RuntimeState *state, const HistoryEvent *
 	row_buffer_set_jsonb(rows, H_PAYLOAD, event->payload);
 	row_buffer_set_jsonb(rows, H_FAILURE, event->failure);
 	row_buffer_set_jsonb(rows, H_TAGS, event->recurse ? json_with_text(event->tags, RECURSE_TAG, "") : event->tags);
+	row_buffer_set_jsonb(rows, H_RETRY, event->retry);
 }
 
 static void
@@ -459,6 +461,7 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	{
 		row_buffer_set(rows, I_CONTINUED, BoolGetDatum(true));
 		row_buffer_set_jsonb(rows, I_INPUT, state->input);
+		row_buffer_set_text(rows, I_FUNCTION, state->function);
 	}
 	row_buffer_set_jsonb(rows, I_OUTPUT, state->output);
 	row_buffer_set_jsonb(rows, I_FAILURE, state->failure);

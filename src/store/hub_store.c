@@ -5,11 +5,9 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
@@ -18,7 +16,7 @@
 #include "store/purge_store.h"
 #include "store/store.h"
 
-#define HUB_COLUMNS "h.task_hub, h.owner::pg_catalog.oid, h.paused, h.system_identifier, h.database_oid"
+#define HUB_COLUMNS "h.task_hub, h.owner::pg_catalog.oid, h.paused, h.system_identifier, h.database_oid, h.default_version"
 
 static StoreStatement find_hub = {
 	"SELECT " HUB_COLUMNS " FROM durable_store.hubs h WHERE h.task_hub = $1", 1, {TEXTOID}
@@ -48,14 +46,65 @@ static StoreStatement adopt_hub = {
 	3, {TEXTOID, INT8OID, OIDOID}
 };
 
-/* Two index probes a hub. */
+static StoreStatement reassign_hub = {
+	"UPDATE durable_store.hubs h SET owner = $2, is_default = h.is_default"
+	" AND NOT EXISTS (SELECT FROM durable_store.hubs o WHERE o.owner = $2 AND o.is_default AND o.task_hub <> $1)"
+	" WHERE h.task_hub = $1",
+	2, {TEXTOID, OIDOID}
+};
+
+static StoreStatement note_obstacle = {
+	"UPDATE durable_store.hubs h SET obstacle = $2, obstacle_since = $3 WHERE h.task_hub = $1"
+	" AND h.obstacle IS DISTINCT FROM $2",
+	3, {TEXTOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+#define VERSIONING_COLUMNS "h.version, h.match_strategy, h.failure_strategy, h.default_version"
+
+static StoreStatement hub_rules = {
+	"SELECT " VERSIONING_COLUMNS ", EXISTS (SELECT FROM durable_store.activities a WHERE a.task_hub = $1 AND a.retry IS NOT NULL)"
+	" FROM durable_store.hubs h WHERE h.task_hub = $1",
+	1, {TEXTOID}
+};
+
+/* A worker must not wait for a client that has not committed its change. */
+static StoreStatement pin_versioning = {
+	"SELECT " VERSIONING_COLUMNS " FROM durable_store.hubs h WHERE h.task_hub = $1 FOR SHARE SKIP LOCKED", 1, {TEXTOID}
+};
+
+static StoreStatement set_versioning = {
+	"UPDATE durable_store.hubs h SET version = $2, match_strategy = $3, failure_strategy = $4, default_version = $5"
+	" WHERE h.task_hub = $1",
+	5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+};
+
+/*
+ * A message becomes visible when it was made, a timer when it is due, all of
+ * an instance not before its scheduled start: what is later than that was put
+ * off.
+ */
+static StoreStatement release_rejected = {
+	"UPDATE durable_store.inbox m SET visible_at = p.due"
+	" FROM (SELECT b.ctid AS tid, greatest(coalesce(b.fire_at, b.\"timestamp\"), i.scheduled_start_at) AS due"
+	"  FROM durable_store.inbox b"
+	"  LEFT JOIN LATERAL (SELECT i.scheduled_start_at FROM durable_store.instances i WHERE i.task_hub = $1"
+	"   AND i.instance_id = b.instance_id AND i.status = 'pending' OFFSET 0) i ON true"
+	"  WHERE b.task_hub = $1 AND b.visible_at = 'infinity' OFFSET 0) p"
+	" WHERE m.ctid = p.tid AND m.visible_at = 'infinity' AND " OF_HUB("m", "$1"),
+	1, {TEXTOID}
+};
+
+/* Three index probes a hub. What is parked was due when it was. */
 #define NEXT_TURN(hub) \
 	"(SELECT m.visible_at FROM durable_store.inbox m WHERE m.task_hub = " hub " ORDER BY m.visible_at LIMIT 1)"
 #define NEXT_ACTIVITY(hub) \
-	"(SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = " hub " ORDER BY a.visible_at LIMIT 1)"
+	"least((SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = " hub " AND NOT a.parked" \
+	" ORDER BY a.visible_at LIMIT 1)," \
+	" (SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = " hub " AND a.parked" \
+	" ORDER BY a.name, coalesce(a.version, ''), a.visible_at LIMIT 1))"
 
 static StoreStatement hub_loads = {
-	"SELECT " HUB_COLUMNS ", " NEXT_TURN("h.task_hub") ", " NEXT_ACTIVITY("h.task_hub")
+	"SELECT " HUB_COLUMNS ", " NEXT_TURN("h.task_hub") ", " NEXT_ACTIVITY("h.task_hub") ", h.obstacle IS NOT NULL"
 	" FROM durable_store.hubs h WHERE NOT h.paused AND h.system_identifier = $1 AND h.database_oid = $2",
 	2, {INT8OID, OIDOID}
 };
@@ -83,6 +132,7 @@ hub_from_row(const Row *row)
 	hub.owner = row_oid(row, 2);
 	hub.paused = row_bool(row, 3);
 	hub.is_ours = (uint64) row_int64(row, 4) == GetSystemIdentifier() && row_oid(row, 5) == MyDatabaseId;
+	hub.default_version = row_text(row, 6);
 	return hub;
 }
 
@@ -141,6 +191,82 @@ store_pause_hub(const char *name, bool paused)
 	store_execute_once(&pause_hub, values);
 }
 
+/* A row of VERSIONING_COLUMNS; the table's checks leave no other names. */
+static void
+read_versioning(const Row *row, HubVersioning *versioning)
+{
+	versioning->version = row_text(row, 1);
+	(void) version_match_from_name(row_text(row, 2), &versioning->match);
+	versioning->fails = strcmp(row_text(row, 3), "fail") == 0;
+	versioning->default_version = row_text(row, 4);
+}
+
+const HubRules *
+store_hub_rules(const char *task_hub)
+{
+	Datum		values[1] = {TEXT_DATUM(task_hub)};
+	HubRules   *rules = palloc0(sizeof(HubRules));
+	StoreScope	scope;
+
+	store_open(&scope);
+	if (store_execute(&hub_rules, values, NULL) > 0)
+	{
+		Row			row = store_row(&scope, 0);
+
+		read_versioning(&row, &rules->versioning);
+		rules->has_default_retries = row_bool(&row, 5);
+	}
+	store_close(&scope);
+	return rules;
+}
+
+bool
+store_pin_hub_versioning(const char *task_hub, const HubVersioning *versioning)
+{
+	Datum		values[1] = {TEXT_DATUM(task_hub)};
+	HubVersioning current = {0};
+	StoreScope	scope;
+	bool		pinned;
+
+	store_open(&scope);
+	pinned = store_execute(&pin_versioning, values, NULL) > 0;
+	if (pinned)
+	{
+		Row			row = store_row(&scope, 0);
+
+		read_versioning(&row, &current);
+	}
+	store_close(&scope);
+	return pinned && versioning_equals(&current, versioning);
+}
+
+void
+store_set_hub_versioning(const char *task_hub, const char *version, const char *match_strategy,
+						 const char *failure_strategy, const char *default_version)
+{
+	char		nulls[] = "     ";
+	Datum		values[5] = {TEXT_DATUM(task_hub)};
+	StoreScope	scope;
+
+	values[1] = version ? TEXT_DATUM(version) : (Datum) 0;
+	nulls[1] = version ? ' ' : 'n';
+	values[2] = TEXT_DATUM(match_strategy);
+	values[3] = TEXT_DATUM(failure_strategy);
+	values[4] = default_version ? TEXT_DATUM(default_version) : (Datum) 0;
+	nulls[4] = default_version ? ' ' : 'n';
+	store_open(&scope);
+	store_execute(&set_versioning, values, nulls);
+	store_close(&scope);
+}
+
+void
+store_release_rejected(const char *task_hub)
+{
+	Datum		values[1] = {TEXT_DATUM(task_hub)};
+
+	(void) store_execute_once(&release_rejected, values);
+}
+
 void
 store_adopt_hub(const char *name)
 {
@@ -149,17 +275,31 @@ store_adopt_hub(const char *name)
 	store_execute_once(&adopt_hub, values);
 }
 
+void
+store_reassign_hub(const char *name, Oid owner)
+{
+	Datum		values[2] = {TEXT_DATUM(name), ObjectIdGetDatum(owner)};
+
+	store_execute_once(&reassign_hub, values);
+}
+
+void
+store_note_obstacle(const char *name, const char *obstacle)
+{
+	Datum		values[3] = {TEXT_DATUM(name), (Datum) 0, TimestampTzGetDatum(clock_now())};
+	StoreScope	scope;
+
+	if (obstacle)
+		values[1] = TEXT_DATUM(obstacle);
+	store_open(&scope);
+	(void) store_execute(&note_obstacle, values, obstacle ? NULL : " nn");
+	store_close(&scope);
+}
+
 static TimestampTz
 time_or_never(const Row *row, int column)
 {
 	return row_is_null(row, column) ? DT_NOEND : row_time(row, column);
-}
-
-/* A dropped owner leaves its hub asleep. */
-static bool
-role_exists(Oid role)
-{
-	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role));
 }
 
 List *
@@ -181,10 +321,10 @@ store_hub_loads(void)
 
 		strlcpy(load->name, hub.name, NAMEDATALEN);
 		load->owner = hub.owner;
-		load->next_turn = time_or_never(&row, 6);
-		load->next_activity = time_or_never(&row, 7);
-		if (role_exists(hub.owner))
-			loads = lappend(loads, load);
+		load->next_turn = time_or_never(&row, 7);
+		load->next_activity = time_or_never(&row, 8);
+		load->has_obstacle = row_bool(&row, 9);
+		loads = lappend(loads, load);
 		MemoryContextSwitchTo(old);
 	}
 	store_close(&scope);

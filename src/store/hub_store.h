@@ -9,6 +9,8 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
+#include "core/runtime_state.h"
+
 /*
  * SQL: is the hub there, not paused, and owned by this role? Part of every
  * statement that takes work: a hub that changes hands stops at once in the
@@ -23,6 +25,7 @@ typedef struct Hub
 	Oid			owner;
 	bool		paused;
 	bool		is_ours;		/* bound to this cluster and database */
+	const char *default_version;	/* of new instances; NULL: none */
 } Hub;
 
 /* The hub of a name; false if there is none. */
@@ -42,13 +45,36 @@ extern void store_pause_hub(const char *name, bool paused);
 /* Binds a hub to this cluster and database. */
 extern void store_adopt_hub(const char *name);
 
-/* What the coordinator needs to know of a hub that may run (not paused, ours by identity, owner exists). */
+/* Gives a hub to another role; it stays a default hub only if that role has none. */
+extern void store_reassign_hub(const char *name, Oid owner);
+
+/* Notes for people to see why a hub is not being served; NULL: it is. */
+extern void store_note_obstacle(const char *name, const char *obstacle);
+
+/* What turns must know of a hub, in CurrentMemoryContext of the caller. */
+extern const HubRules *store_hub_rules(const char *task_hub);
+
+/*
+ * Keeps the versioning of a hub from being changed until the end of the
+ * transaction. False if it is not "versioning" any more, or about to be changed.
+ */
+extern bool store_pin_hub_versioning(const char *task_hub, const HubVersioning *versioning);
+
+/* The names of the strategies are those of set_hub_versioning(); NULL: no (default) version. */
+extern void store_set_hub_versioning(const char *task_hub, const char *version, const char *match_strategy,
+									 const char *failure_strategy, const char *default_version);
+
+/* Makes visible again what was put off, but for what was to be visible later anyway. READ COMMITTED only. */
+extern void store_release_rejected(const char *task_hub);
+
+/* What the coordinator needs to know of a hub that may run (not paused, ours by identity). */
 typedef struct HubLoad
 {
 	char		name[NAMEDATALEN];
 	Oid			owner;
 	TimestampTz next_turn;		/* when the next message becomes visible, DT_NOEND: none */
 	TimestampTz next_activity;	/* the same for activities */
+	bool		has_obstacle;	/* it is noted not to be served */
 } HubLoad;
 
 /* A list of HubLoad, in CurrentMemoryContext of the caller; inside a transaction with extension_lock(). */

@@ -89,7 +89,7 @@ static StoreStatement read_messages = {
 	"h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
 	" h.name, h.version, h.target_instance_id," \
 	" CASE WHEN h.event_type <> ALL ('{4,7,10,14}'::pg_catalog.int2[]) THEN h.payload END," \
-	" h.failure, CASE WHEN h.event_type = ANY ('{3,7}'::pg_catalog.int2[]) THEN h.tags END"
+	" h.failure, CASE WHEN h.event_type = ANY ('{3,7}'::pg_catalog.int2[]) THEN h.tags END, h.retry"
 
 static StoreStatement read_history_of_one = {
 	"SELECT 1::bigint, " HISTORY_COLUMNS " FROM durable_store.history h"
@@ -110,6 +110,12 @@ static StoreStatement defer_messages = {
 	"UPDATE durable_store.inbox m SET visible_at = $4"
 	" WHERE m.ctid = ANY (" MESSAGES_OF("$1", "$2") ") AND " OF_HUB("m", "$1") " AND m.visible_at <= $3",
 	4, {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+/* Only what was read: a termination that came meanwhile is to be seen. */
+static StoreStatement put_off_messages = {
+	"UPDATE durable_store.inbox m SET visible_at = $3 WHERE m.ctid = ANY ($2) AND " OF_HUB("m", "$1"),
+	3, {TEXTOID, TIDARRAYOID, TIMESTAMPTZOID}
 };
 
 /* A row of INSTANCE_COLUMNS. */
@@ -271,6 +277,7 @@ event_from_row(const Row *row)
 	event->failure = row_jsonb(row, 14);
 	event->tags = row_jsonb(row, 15);
 	event->recurse = event->type == EVENT_EXECUTION_TERMINATED && json_has_key(event->tags, RECURSE_TAG);
+	event->retry = row_jsonb(row, 16);
 	MemoryContextSwitchTo(old);
 	return event;
 }
@@ -361,6 +368,19 @@ load_instances(const StoreScope *scope, const char *task_hub, List *instances, T
 		load_history(scope, task_hub, instances, ids, generations);
 }
 
+static void
+set_rules(const char *task_hub, List *instances)
+{
+	const HubRules *rules;
+	ListCell   *lc;
+
+	if (instances == NIL)
+		return;
+	rules = store_hub_rules(task_hub);
+	foreach(lc, instances)
+		((FetchedInstance *) lfirst(lc))->state->rules = rules;
+}
+
 List *
 store_fetch_instances(const char *task_hub, TimestampTz now, int max_instances)
 {
@@ -372,6 +392,7 @@ store_fetch_instances(const char *task_hub, TimestampTz now, int max_instances)
 	if (instances != NIL)
 		load_instances(&scope, task_hub, instances, now);
 	store_close(&scope);
+	set_rules(task_hub, instances);
 	return instances;
 }
 
@@ -391,6 +412,7 @@ store_fetch_instance(const char *task_hub, const char *instance_id, TimestampTz 
 		load_instances(&scope, task_hub, instances, now);
 	}
 	store_close(&scope);
+	set_rules(task_hub, instances);
 	return instances == NIL ? NULL : linitial(instances);
 }
 
@@ -404,4 +426,38 @@ store_defer_instance(const char *task_hub, const char *instance_id, TimestampTz 
 	store_open(&scope);
 	store_execute(&defer_messages, values, NULL);
 	store_close(&scope);
+}
+
+/* The messages that have made this turn; the others are put off already. */
+static void
+add_visible_messages(RowBuffer *tids, const FetchedInstance *instance, TimestampTz now)
+{
+	ListCell   *lc;
+
+	foreach(lc, instance->messages)
+	{
+		HistoryEvent *message = lfirst(lc);
+
+		if (message->visible_at > now)
+			continue;
+		row_buffer_add(tids);
+		row_buffer_set(tids, 0, PointerGetDatum(&message->tid));
+	}
+}
+
+void
+store_put_off_instances(const char *task_hub, List *instances, TimestampTz now, TimestampTz until)
+{
+	static const Oid types[] = {TIDOID};
+	RowBuffer  *tids = row_buffer_make(1, types);
+	Datum		values[3] = {TEXT_DATUM(task_hub)};
+	ListCell   *lc;
+
+	foreach(lc, instances)
+		add_visible_messages(tids, lfirst(lc), now);
+	if (tids->n_rows == 0)
+		return;
+	row_buffer_arrays(tids, values + 1);
+	values[2] = TimestampTzGetDatum(until);
+	(void) store_execute_once(&put_off_messages, values);
 }

@@ -21,7 +21,8 @@ typedef struct FetchedInstance
 /*
  * Locks up to max_instances instances that have visible messages, those with
  * the oldest first, leaving out what others hold, and reads their messages
- * and, unless they are finished, their history. A list of FetchedInstance.
+ * and, unless they are finished, their history, and the rules of the hub.
+ * A list of FetchedInstance.
  */
 extern List *store_fetch_instances(const char *task_hub, TimestampTz now, int max_instances);
 
@@ -65,5 +66,11 @@ extern void store_checkpoint(const char *task_hub, List *checkpoints, TimestampT
 
 /* Makes the messages of an instance invisible for a while, after an error of the engine. */
 extern void store_defer_instance(const char *task_hub, const char *instance_id, TimestampTz now, TimestampTz until);
+
+/*
+ * Puts off the messages that were read with these instances, whose turns do
+ * not take place. Nothing is consumed, and their order stays.
+ */
+extern void store_put_off_instances(const char *task_hub, List *instances, TimestampTz now, TimestampTz until);
 
 #endif							/* DURABLE_INSTANCE_STORE_H */

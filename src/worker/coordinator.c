@@ -60,9 +60,12 @@ typedef struct HubState
 	TimestampTz next_turn;
 	TimestampTz next_activity;
 	bool		listed;			/* the last look has found it */
+	bool		has_obstacle;	/* the table says that it is not being served */
 	bool		overloaded;		/* at the last look work waited although its workers were busy */
 	const char *obstacle;		/* why no worker can connect as the owner, NULL: it can */
 	bool		complained;		/* the log says so already */
+	const char *note;			/* what is to be noted in the table; NULL: that nothing is in the way */
+	bool		note_is_due;
 	int			failures;		/* workers in a row that came to grief */
 	int			refusals;		/* starts in a row refused for want of a slot */
 	TimestampTz starving_since; /* it has no worker and gets none; 0: it does not starve */
@@ -135,6 +138,15 @@ has_ready_work(const HubState *hub)
 	return hub_due(hub) <= clock_now();
 }
 
+/* The table is written in a transaction of its own, after the pass; the text is a constant. */
+static void
+note_later(HubState *hub, const char *obstacle)
+{
+	hub->note = obstacle;
+	hub->note_is_due = true;
+	hub->has_obstacle = obstacle != NULL;
+}
+
 /* What held the hub up is over. */
 static void
 hub_is_well(HubState *hub)
@@ -145,6 +157,8 @@ hub_is_well(HubState *hub)
 						hub->name, database_name)));
 	hub->complained = false;
 	hub->failures = 0;
+	if (hub->has_obstacle)
+		note_later(hub, NULL);
 }
 
 /* Says once an episode why the hub stands still. */
@@ -154,6 +168,7 @@ complain(HubState *hub, const char *detail, const char *hint)
 	if (hub->complained)
 		return;
 	hub->complained = true;
+	note_later(hub, detail);
 	ereport(LOG,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("task hub \"%s\" of role \"%s\" in database \"%s\" is not being served",
@@ -181,7 +196,10 @@ find_obstacle(HubState *hub)
 	bool		can_login;
 
 	if (!HeapTupleIsValid(tuple))
+	{
+		snprintf(hub->owner_name, NAMEDATALEN, "%u", hub->owner);
 		return "The role does not exist any more.";
+	}
 	strlcpy(hub->owner_name, NameStr(((Form_pg_authid) GETSTRUCT(tuple))->rolname), NAMEDATALEN);
 	can_login = WORKERS_NEED_NO_LOGIN || ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
 	ReleaseSysCache(tuple);
@@ -213,6 +231,7 @@ note_load(const HubLoad *load)
 	}
 	hub->next_turn = load->next_turn;
 	hub->next_activity = load->next_activity;
+	hub->has_obstacle = load->has_obstacle;
 	hub->listed = true;
 	hub->obstacle = has_ready_work(hub) ? find_obstacle(hub) : NULL;
 }
@@ -591,6 +610,27 @@ help_workers(HubState *hub)
 	hub->overloaded = overloaded;
 }
 
+static void
+write_note(HubState *hub)
+{
+	hub->note_is_due = false;
+	if (!work_item_begin("noting why a task hub is not served"))
+		slot_leave(LEFT_GONE, DT_NOEND);
+	store_note_obstacle(hub->name, hub->note);
+	work_item_commit();
+	MemoryContextSwitchTo(loop_context);
+}
+
+static void
+write_notes(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, hubs)
+		if (((HubState *) lfirst(lc))->note_is_due)
+			write_note(lfirst(lc));
+}
+
 /* Answers what the look has found. */
 static void
 staff_hubs(void)
@@ -753,6 +793,7 @@ durable_coordinator_main(Datum main_arg)
 			look_at_load();
 			count_workers();
 			staff_hubs();
+			write_notes();
 		}
 		if (clock_now() >= next_sweep)
 			sweep_hubs();

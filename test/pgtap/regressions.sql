@@ -69,14 +69,20 @@ SELECT is_empty('SELECT * FROM durable.messages', 'the cancelled ones are gone')
 -- A turn that is put off keeps its start, its events and their order
 -- ---------------------------------------------------------------------------
 
--- "Out of memory", while it is so, is not the fault of the instance: the engine waits.
+-- Want of a resource, while it lasts, is not the fault of the instance: the engine waits.
+-- Here it is room for temporary files, of which there is none.
+RESET SESSION AUTHORIZATION;
+SET temp_file_limit = 0;
+SET SESSION AUTHORIZATION app;
+CREATE FUNCTION spill() RETURNS bigint LANGUAGE sql SET work_mem = '64kB' AS
+$$ SELECT count(*) FROM (SELECT g FROM generate_series(1, 50000) g ORDER BY g DESC OFFSET 0) s $$;
 CREATE TABLE shortage (id text PRIMARY KEY);
 CREATE FUNCTION collects(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
 	got	jsonb := '[]';
 BEGIN
 	IF EXISTS (SELECT FROM shortage WHERE id = durable.instance_id()) THEN
-		RAISE EXCEPTION USING ERRCODE = 'out_of_memory', MESSAGE = 'no memory just now';
+		PERFORM spill();
 	END IF;
 	FOR i IN 1 .. (input ->> 'events')::int LOOP
 		got := got || durable.wait_for_event('item');
@@ -89,7 +95,7 @@ SELECT start('collects', '{"events": 4}', 'put off later');
 INSERT INTO shortage VALUES ('put off at its start');
 SELECT durable.raise_event('put off at its start', 'item', '1') \g /dev/null
 :run
-SELECT is(outcome('put off at its start'), 'pending', 'a turn without memory is put off');
+SELECT is(outcome('put off at its start'), 'pending', 'a turn for which there is no room is put off');
 SELECT durable.raise_event('put off later', 'item', '1') \g /dev/null
 INSERT INTO shortage VALUES ('put off later');
 :run

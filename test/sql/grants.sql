@@ -186,6 +186,9 @@ SELECT durable.start_instance('borrows', instance_id => 'not all theirs');
 SELECT durable.run_until_idle() > 0 AS ran;
 SELECT instance_id, status, failure ->> 'sqlstate' AS sqlstate, failure ->> 'errorMessage' AS message, failure ->> 'hint' AS hint
 FROM durable.instances WHERE instance_id LIKE 'not%' ORDER BY 1;
+-- Nor does a superuser inherit what others have put into a hub.
+SELECT durable.reassign_hub('durable_regress_grants_a', 'durable_regress_grants_super');
+\echo :SQLSTATE
 -- Others may not, unless it is on.
 SET SESSION AUTHORIZATION durable_regress_grants_super;
 SET search_path = grants;

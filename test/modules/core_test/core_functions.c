@@ -510,6 +510,7 @@ fill_result(FunctionCallInfo fcinfo, TurnResult *result)
 	result->completion_id = FIRST_ACTION + list_length(result->actions);
 	result->terminate_children = PG_GETARG_BOOL(3);
 	result->output = PG_ARGISNULL(5) ? NULL : PG_GETARG_JSONB_P(5);
+	result->termination_reason = result->output;
 	result->has_custom_status = result->output != NULL;
 	result->custom_status = result->output;
 	result->failure = result->completion == COMPLETED_FAILED ? make_json("{\"errorMessage\": \"it broke\"}") : NULL;

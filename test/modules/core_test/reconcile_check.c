@@ -139,7 +139,8 @@ make_message(HistoryEvent *message, const MessageKind *kind, int position)
 	memset(message, 0, sizeof(HistoryEvent));
 	message->type = kind->type;
 	message->event_id = NO_EVENT_ID;
-	message->task_id = NO_TASK_ID;
+	message->task_id = 1;
+	message->name = "name";
 	message->message_id = position + 1;
 	message->has_execution_id = kind->addressee != ANY_EXECUTION;
 	message->execution_id = kind->addressee == OWN_EXECUTION ? own_execution :
