@@ -304,7 +304,7 @@ CREATE FUNCTION durable_store.may_use() RETURNS boolean
 COMMENT ON FUNCTION durable_store.may_use() IS 'True if the current user may use schema durable, else error 42501.';
 
 CREATE VIEW durable_store.visible_hubs AS
-SELECT h.task_hub, h.owner, h.paused, h.system_identifier, h.database_oid,
+SELECT h.task_hub, h.owner, h.paused, h.system_identifier, h.database_oid, h.obstacle, h.obstacle_since,
 	h.version, h.match_strategy, h.failure_strategy, h.default_version,
 	pg_catalog.pg_has_role(h.owner, 'USAGE') AS readable
 FROM durable_store.hubs h
@@ -372,8 +372,8 @@ SELECT i.task_hub, i.instance_id,
 				AND m.execution_id = i.execution_id AND m.task_id >= 0),
 			'events', CASE WHEN h.readable THEN pg_catalog.to_jsonb(i.waiting_events) END,
 			'start', CASE WHEN i.status = 'pending' THEN i.scheduled_start_at END,
-			'version', CASE WHEN h.match_strategy <> 'none' AND EXISTS (SELECT FROM durable_store.inbox m
-				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.visible_at = 'infinity')
+			'version', CASE WHEN h.match_strategy <> 'none' AND (SELECT true FROM durable_store.inbox m
+				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.visible_at = 'infinity' LIMIT 1)
 				THEN pg_catalog.jsonb_build_object('hub', coalesce(h.version, ''), 'match', h.match_strategy) END,
 			'children', (SELECT pg_catalog.jsonb_agg(c.instance_id ORDER BY c.parent_task_id)
 				FROM durable_store.instances c
@@ -496,7 +496,7 @@ COMMENT ON COLUMN durable.messages.visible_at IS 'When it is delivered: a timer 
 CREATE VIEW durable.queues WITH (security_barrier) AS
 SELECT hub.task_hub, hub.owner,
 	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid) THEN 'elsewhere'
-		WHEN hub.paused THEN 'paused' ELSE 'open' END AS state,
+		WHEN hub.paused THEN 'paused' WHEN hub.obstacle IS NOT NULL THEN 'not served' ELSE 'open' END AS state,
 	m.ready_turns, a.ready_activities,
 	greatest(pg_catalog.clock_timestamp() - least(m.oldest, a.oldest), interval '0') AS oldest_age,
 	m.timers, m.next_due,
@@ -508,7 +508,8 @@ SELECT hub.task_hub, hub.owner,
 	CASE WHEN hub.match_strategy <> 'none' OR pg_catalog.num_nonnulls(hub.version, hub.default_version) > 0 THEN
 		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('version', hub.version, 'match_strategy', hub.match_strategy,
 			'failure_strategy', hub.failure_strategy, 'default_version', hub.default_version))
-	END AS versioning
+	END AS versioning,
+	hub.obstacle
 FROM durable_store.visible_hubs hub
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS ready_turns,
@@ -522,7 +523,8 @@ CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS ready_activities,
 		pg_catalog.min(q.visible_at) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS oldest
 	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a;
-COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another database, this one is a copy (adopt_hub).';
+COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another database, this one is a copy (adopt_hub, discard_hub); not served: background workers cannot, see obstacle.';
+COMMENT ON COLUMN durable.queues.obstacle IS 'What keeps background workers from serving it, as the server log said; NULL: nothing that is known of.';
 COMMENT ON COLUMN durable.queues.rejected IS 'Instances that wait because the hub does not run their version.';
 COMMENT ON COLUMN durable.queues.versioning IS 'What set_hub_versioning() has set; NULL: nothing.';
 COMMENT ON VIEW durable.queues IS 'Per task hub: what is ready, how old the oldest of it is, timers set, the next one due, work items running now, instances finished in the last minute.';
@@ -542,9 +544,9 @@ FROM durable_store.orchestrators o
 JOIN durable_store.visible_hubs hub ON hub.task_hub = o.task_hub;
 COMMENT ON VIEW durable.orchestrators IS 'The orchestrators that are registered (register_orchestrator); others are found by the name of their function.';
 COMMENT ON COLUMN durable.orchestrators.task_hub IS 'The hub it is registered in.';
-COMMENT ON COLUMN durable.orchestrators.name IS 'The name that starts and calls use.';
-COMMENT ON COLUMN durable.orchestrators.function IS 'The function, schema-qualified with argument types.';
-COMMENT ON COLUMN durable.orchestrators.registered_at IS 'When it was registered.';
+COMMENT ON COLUMN durable.orchestrators.name IS 'What starts name it by.';
+COMMENT ON COLUMN durable.orchestrators.function IS 'The function, with its schema and argument types.';
+COMMENT ON COLUMN durable.orchestrators.registered_at IS 'When it was.';
 COMMENT ON COLUMN durable.orchestrators.version IS 'Empty: for every version of the name, unless it has others.';
 
 CREATE VIEW durable.registered_activities WITH (security_barrier) AS
@@ -554,11 +556,11 @@ FROM durable_store.activities a
 JOIN durable_store.visible_hubs hub ON hub.task_hub = a.task_hub;
 COMMENT ON VIEW durable.registered_activities IS 'The activities that are registered (register_activity); others are found by the name of their function.';
 COMMENT ON COLUMN durable.registered_activities.task_hub IS 'The hub it is registered in.';
-COMMENT ON COLUMN durable.registered_activities.name IS 'The name that calls use.';
-COMMENT ON COLUMN durable.registered_activities.timeout IS 'Its time limit; NULL: durable.activity_timeout.';
-COMMENT ON COLUMN durable.registered_activities.max_concurrency IS 'How many of it may run at once in the hub; NULL: any number.';
+COMMENT ON COLUMN durable.registered_activities.name IS 'What calls name it by.';
+COMMENT ON COLUMN durable.registered_activities.timeout IS 'Its time limit instead of durable.activity_timeout; NULL: that one.';
+COMMENT ON COLUMN durable.registered_activities.max_concurrency IS 'How many may run at once in the hub; NULL: any number.';
 COMMENT ON COLUMN durable.registered_activities.external IS 'Does its effect leave the database?';
-COMMENT ON COLUMN durable.registered_activities.registered_at IS 'When it was registered.';
+COMMENT ON COLUMN durable.registered_activities.registered_at IS 'When it was, last.';
 COMMENT ON COLUMN durable.registered_activities.version IS 'Empty: for every version of the name, unless it has others.';
 COMMENT ON COLUMN durable.registered_activities.function IS 'NULL: found by name at each call.';
 COMMENT ON COLUMN durable.registered_activities.retry IS 'The retry policy of calls that give none; intervals in seconds.';
@@ -570,19 +572,22 @@ LEFT JOIN pg_catalog.pg_database d ON d.oid = w.datid
 WHERE (SELECT durable_store.may_use())
 	AND (w.kind <> 'worker'
 		OR (SELECT pg_catalog.pg_has_role('pg_monitor'::name, 'USAGE'))
-		OR EXISTS (SELECT FROM durable_store.visible_hubs hub WHERE hub.task_hub = w.task_hub));
+		OR EXISTS (SELECT FROM durable_store.visible_hubs hub WHERE hub.task_hub = w.task_hub))
+UNION ALL
+SELECT NULL, 'worker', pg_catalog.current_database(), hub.task_hub, 'not served', hub.obstacle, hub.obstacle_since, NULL
+FROM durable_store.visible_hubs hub WHERE hub.obstacle IS NOT NULL;
 COMMENT ON VIEW durable.workers IS 'The background processes of durable: launcher, coordinators, workers of your hubs, with what each has in hand and since when. Members of pg_monitor see the workers of all hubs, and those of other databases without hub and item.';
 COMMENT ON COLUMN durable.workers.pid IS 'Its process id, as in pg_stat_activity.';
 COMMENT ON COLUMN durable.workers.kind IS 'Either launcher, coordinator or worker.';
 COMMENT ON COLUMN durable.workers.database IS 'The database it works in; NULL for the launcher.';
 COMMENT ON COLUMN durable.workers.task_hub IS 'The hub a worker serves; NULL in another database.';
-COMMENT ON COLUMN durable.workers.state IS 'Either starting, idle, busy or leaving.';
+COMMENT ON COLUMN durable.workers.state IS 'Either starting, idle, busy or leaving; not served: a hub that has none, because of what item says.';
 COMMENT ON COLUMN durable.workers.item IS 'What a busy one has in hand.';
 COMMENT ON COLUMN durable.workers.since IS 'When it came into this state.';
 COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it started.';
 
-GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues, durable.workers,
-	durable.orchestrators, durable.registered_activities TO PUBLIC;
+GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues,
+	durable.orchestrators, durable.registered_activities, durable.workers TO PUBLIC;
 
 -- ---------------------------------------------------------------------------
 -- For clients: any session, transactional
