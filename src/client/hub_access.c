@@ -345,6 +345,18 @@ durable_set_hub_versioning(PG_FUNCTION_ARGS)
 }
 
 /* Its processes of the old owner stop at once: who takes work looks whether the hub is still its own. */
+/* What waits in the hub was put there by others: SQL statements, too, which would run with all rights. */
+static void
+refuse_superuser_as_heir(const Hub *hub, Oid owner)
+{
+	if (superuser_arg(owner) && !superuser_arg(hub->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("task hub \"%s\" cannot be given to role \"%s\"", hub->name, GetUserNameFromId(owner, false)),
+				 errdetail("It is a superuser: what others have put into the hub would run with all rights."),
+				 errhint("Give it to an ordinary role.")));
+}
+
 Datum
 durable_reassign_hub(PG_FUNCTION_ARGS)
 {
@@ -355,6 +367,8 @@ durable_reassign_hub(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 1, "owner");
 	owner = PG_GETARG_OID(1);
 	require_rights_of_owner(owner);
+	refuse_superuser_as_heir(&hub, owner);
+	require_superuser_hubs(owner);
 	store_reassign_hub(hub.name, owner);
 	warn_if_no_login(owner);
 	PG_RETURN_VOID();

@@ -133,6 +133,7 @@ read_function(Oid oid, const char *name, ActivityFunction *function)
 
 	if (durable_proc_aclcheck(oid, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, name);
+	function_require_trusted(oid, name);
 	memset(function, 0, sizeof(ActivityFunction));
 	function->oid = oid;
 	function->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);

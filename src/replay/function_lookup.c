@@ -9,6 +9,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/regproc.h"
@@ -123,6 +124,31 @@ char *
 function_signature(Oid function)
 {
 	return format_procedure_qualified(function);
+}
+
+static Oid
+function_owner(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+void
+function_require_trusted(Oid function, const char *name)
+{
+	if (superuser() && !superuser_arg(function_owner(function)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("function %s is not run in a superuser's task hub", name),
+				 errdetail("Its owner is not a superuser, and could make it do anything with a superuser's rights."),
+				 errhint("Run it in a task hub of its owner.")));
 }
 
 /* The names and types of the input arguments of a function, and how many have defaults. */

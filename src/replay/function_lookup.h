@@ -32,4 +32,11 @@ extern char *function_signature(Oid function);
  */
 extern Oid	activity_lookup(const char *name, Jsonb *input);
 
+/*
+ * Raises 42501 if the current user, who is to call the function, is a superuser
+ * and its owner is none: who may replace a function that waits for its turn in
+ * a superuser's hub would be one, too.
+ */
+extern void function_require_trusted(Oid function, const char *name);
+
 #endif							/* DURABLE_FUNCTION_LOOKUP_H */

@@ -23,6 +23,7 @@
 #include "core/json.h"
 #include "errors.h"
 #include "replay/double_replay.h"
+#include "replay/function_lookup.h"
 #include "replay/orchestration_context.h"
 #include "replay/orchestration_executor.h"
 #include "replay/sandbox.h"
@@ -88,6 +89,7 @@ find_orchestrator(const RuntimeState *state)
 	orchestrator_check(DatumGetObjectId(oid), state->function);
 	if (durable_proc_aclcheck(DatumGetObjectId(oid), GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, state->function);
+	function_require_trusted(DatumGetObjectId(oid), state->function);
 	return DatumGetObjectId(oid);
 }
 

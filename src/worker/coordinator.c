@@ -351,11 +351,28 @@ note_failure(HubState *hub, const SlotInfo *slot)
 		complain(hub, "Its workers fail before they complete a work item.", SEE_LOG_HINT);
 }
 
+/*
+ * It found that it may not run the hub (session_serve_hub), which the next look
+ * will explain; unless only the owner's sessions see it so.
+ */
+static void
+note_unwillingness(HubState *hub)
+{
+	hub->failures++;
+	hub->retry_at = ms_from_now(process_backoff(hub->failures, FAILURE_BACKOFF_FIRST_MS,
+												FAILURE_BACKOFF_LAST_MS));
+	if (hub->failures > setting_max_dispatch_attempts)
+		complain(hub, "Its workers find that they may not run it.",
+				 "Is durable.allow_superuser_hubs set for the role?");
+}
+
 static void
 bury_worker(HubState *hub, const SlotInfo *slot)
 {
 	if (hub != NULL && slot->reason == LEFT_BY_ERROR && !slot->excused)
 		note_failure(hub, slot);
+	else if (hub != NULL && slot->reason == LEFT_GONE)
+		note_unwillingness(hub);
 	else if (hub != NULL && slot->reason == LEFT_ASKED)
 		hub->retry_at = ms_from_now(TURN_TAKING_MS);
 	process_bury(slot);

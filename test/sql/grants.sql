@@ -175,6 +175,20 @@ SELECT durable.start_instance('super_flow', instance_id => 's1');
 SELECT durable.start_instance('super_flow', instance_id => 's2');
 SELECT durable.run_until_idle();
 SELECT instance_id, status, output FROM durable.instances WHERE task_hub = :'superuser' ORDER BY 1;
+-- What runs there belongs to superusers: others could replace their functions while they wait.
+SELECT durable.start_instance('flow', instance_id => 'not theirs');
+CREATE FUNCTION borrows(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$ BEGIN RETURN durable.call_sql('SELECT 1 AS x') || durable.call_activity('helper', '{}'); END $$;
+SET SESSION AUTHORIZATION durable_regress_grants_a;
+CREATE FUNCTION grants.helper() RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT current_user::text';
+RESET SESSION AUTHORIZATION;
+SELECT durable.start_instance('borrows', instance_id => 'not all theirs');
+SELECT durable.run_until_idle() > 0 AS ran;
+SELECT instance_id, status, failure ->> 'sqlstate' AS sqlstate, failure ->> 'errorMessage' AS message, failure ->> 'hint' AS hint
+FROM durable.instances WHERE instance_id LIKE 'not%' ORDER BY 1;
+-- Nor does a superuser inherit what others have put into a hub.
+SELECT durable.reassign_hub('durable_regress_grants_a', 'durable_regress_grants_super');
+\echo :SQLSTATE
 -- Others may not, unless it is on.
 SET SESSION AUTHORIZATION durable_regress_grants_super;
 SET search_path = grants;

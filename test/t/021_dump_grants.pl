@@ -112,5 +112,21 @@ $server->comes_true('postgres', q{(SELECT state || ': ' || item FROM durable.wor
 is($server->sql('postgres', 'monitor', q{SELECT state FROM durable.queues WHERE task_hub = 'root'}), 'not served', 'as its queue says');
 is($server->sql('copy', 'app', q{SELECT count(*) FROM durable.workers WHERE kind = 'worker'}), '0', 'and nobody else those of a hub of that name in another database');
 
+# --- a setting of the role, which only its own sessions see -------------------------------------
+
+# Workers start, find it, and leave; they do not come again at once.
+$server->safe_psql('postgres', 'CREATE ROLE chief LOGIN SUPERUSER');
+$server->add_role('postgres', 'chief');
+$server->safe_psql('postgres', 'ALTER ROLE chief SET durable.allow_superuser_hubs = off');
+$offset = -s $server->logfile;
+$server->configure('durable.allow_superuser_hubs' => 'on', 'durable.max_dispatch_attempts' => '1');
+$server->ends('postgres', 'root', 'too late', 'the hub that had to stop goes on when it may');
+$server->sql('postgres', 'chief', q{SET durable.allow_superuser_hubs = on; SELECT durable.start_instance('walk', '{"steps": 1}', instance_id => 'of chief')});
+$server->wait_for_log(qr/task hub "chief" .*? is not being served.*?DETAIL: .*?they may not run it/s, $offset);
+is($server->safe_psql('postgres', q{SELECT status FROM durable.instances WHERE instance_id = 'of chief'}), 'pending', 'a setting of the role holds as well');
+$server->safe_psql('postgres', 'ALTER ROLE chief RESET durable.allow_superuser_hubs');
+$server->configure('durable.max_dispatch_attempts' => '5');
+$server->ends('postgres', 'chief', 'of chief', 'and is followed when it is gone');
+
 $server->stop;
 done_testing();
