@@ -6,6 +6,7 @@
 
 #include "access/htup_details.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
@@ -43,6 +44,19 @@ client_call_begin(FunctionCallInfo fcinfo)
 				 errhint("Use durable.call_suborchestrator(), durable.start_detached() or durable.send_event(), or call it in an activity.")));
 	PreventCommandIfReadOnly(name);
 	pfree(name);
+}
+
+/*
+ * PostgreSQL asks for USAGE of a schema only where a name is looked up. Views
+ * and SQL functions that were made before durable.revoke_usage() do that no
+ * more, so each call asks.
+ */
+static void
+require_usage(void)
+{
+	extension_require();
+	if (durable_namespace_aclcheck(get_namespace_oid("durable", false), GetUserId(), ACL_USAGE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, "durable");
 }
 
 /* A hub runs code as its owner: only who could do so anyway may use it. */
@@ -123,7 +137,7 @@ named_hub(FunctionCallInfo fcinfo, int arg, Hub *hub)
 	const char *name = PG_ARGISNULL(arg) ? setting_task_hub_of_current_user() :
 	text_to_cstring(PG_GETARG_TEXT_PP(arg));
 
-	extension_require();
+	require_usage();
 	if (name == NULL)
 		return false;
 	hub_by_name(name, hub);
@@ -157,6 +171,19 @@ no_such_instance(const Hub *hub, const char *instance_id)
 			 errhint("If it was started, the transaction that did may not have committed yet, or it belongs to another hub: see task_hub => ... and durable.task_hub.")));
 }
 
+/* The name of a role is kept for its default hub: nobody else may take it, nor keep it waiting for a transaction to end. */
+static void
+require_no_other_role(const char *name, Oid owner)
+{
+	Oid			role = get_role_oid(name, true);
+	Hub			existing;
+
+	if (OidIsValid(role) && role != owner && !durable_can_act_for(GetUserId(), role) && !store_find_hub(name, &existing))
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("task hub name \"%s\" is reserved for the role of that name", name)));
+}
+
 Datum
 durable_create_hub(PG_FUNCTION_ARGS)
 {
@@ -164,7 +191,7 @@ durable_create_hub(PG_FUNCTION_ARGS)
 	char	   *name;
 
 	client_call_begin(fcinfo);
-	extension_require();
+	require_usage();
 	require_argument(fcinfo, 0, "name");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	check_hub_name(name);
@@ -172,6 +199,7 @@ durable_create_hub(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", GetUserNameFromId(owner, false))));
+	require_no_other_role(name, owner);
 	if (!store_create_hub(name, owner, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -186,7 +214,7 @@ static void
 hub_to_change(FunctionCallInfo fcinfo, Hub *hub)
 {
 	client_call_begin(fcinfo);
-	extension_require();
+	require_usage();
 	require_argument(fcinfo, 0, "name");
 	hub_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), hub);
 	wake_hub_at_commit(hub->name, 1);
