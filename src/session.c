@@ -106,6 +106,12 @@ session_watch_owner(void)
 	CacheRegisterSyscacheCallback(AUTHOID, note_owner_change, UInt32GetDatum(hash));
 }
 
+bool
+session_owner_has_changed(void)
+{
+	return owner_has_changed;
+}
+
 /* The settings a worker's transactions commit with; read again each time for SIGHUP. */
 static const char *
 synchronous_commit_text(void)

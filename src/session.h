@@ -24,6 +24,7 @@ extern void session_init_worker(void);
  * PostgreSQL asks only at the connect what a session may turn into.
  */
 extern void session_watch_owner(void);
+extern bool session_owner_has_changed(void);
 
 /* Are we a background process of durable? */
 extern bool session_is_worker(void);

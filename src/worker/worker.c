@@ -117,6 +117,8 @@ sleep_until_due(WorkerState *worker)
 	TimestampTz until;
 
 	MemoryContextSwitchTo(worker->loop_context);
+	if (session_owner_has_changed())
+		slot_leave(LEFT_GONE, DT_NOEND);	/* "due" is not known then */
 	if (clock_now() >= leave_at)
 		slot_leave(LEFT_IDLE, due);
 	until = next_look(worker, due);
