@@ -679,7 +679,7 @@ COMMENT ON PROCEDURE durable.run(interval, boolean, text) IS
 CREATE FUNCTION durable.create_hub(name text, owner regrole DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_create_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.create_hub(text, regrole) IS
-'Makes a task hub of 1 to 63 bytes in name that belongs to owner (default: you), who must be you or a role you are a member of. Its orchestrators and activities run as the owner, who needs LOGIN for background workers. Errors: 42710 name taken, 42501 not a member.';
+'Makes a task hub of 1 to 63 bytes in name that belongs to owner (default: you), who must be you or a role you are a member of. Its orchestrators and activities run as the owner, who needs LOGIN for background workers. Errors: 42710 name taken, 42939 it is the name of a role you are not a member of, whose default hub it is kept for, 42501 not a member.';
 
 CREATE FUNCTION durable.pause_hub(name text)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_pause_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;

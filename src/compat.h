@@ -23,6 +23,7 @@
 
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_database.h"
+#include "catalog/pg_namespace.h"
 #define durable_database_ownercheck(dboid, roleid) \
 	object_ownercheck(DatabaseRelationId, (dboid), (roleid))
 #define durable_proc_aclcheck(procoid, roleid, mode) \

@@ -14,11 +14,14 @@
 #include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "core/runtime_state.h"
@@ -30,6 +33,22 @@
 
 static bool is_worker = false;
 static bool serves_hub = false;
+
+/* The owner's row of pg_authid is another one than when this process connected. */
+static bool owner_has_changed = false;
+
+/* What the engine's statements pin in a worker and user code has as its role or database says. */
+typedef struct PinnedSetting
+{
+	const char *name;
+	const char *value;			/* the engine's */
+	char	   *own;			/* the role's at the connect; NULL: the same */
+} PinnedSetting;
+
+static PinnedSetting pinned_settings[] = {
+	{"jit", "off", NULL},		/* the engine's statements are short */
+	{"lock_timeout", "0", NULL} /* the engine waits for clients */
+};
 
 /* The client's subtransaction that a work item runs in. */
 static MemoryContext outer_context;
@@ -47,6 +66,17 @@ set_session(const char *name, const char *value)
 	SetConfigOption(name, value, PGC_SUSET, PGC_S_SESSION);
 }
 
+static void
+pin_setting(PinnedSetting *setting)
+{
+	const char *own = GetConfigOption(setting->name, false, false);
+
+	if (strcmp(own, setting->value) == 0)
+		return;
+	setting->own = MemoryContextStrdup(TopMemoryContext, own);
+	set_session(setting->name, setting->value);
+}
+
 void
 session_init_worker(void)
 {
@@ -54,9 +84,33 @@ session_init_worker(void)
 
 	is_worker = true;
 	set_session("search_path", ENGINE_SEARCH_PATH);
-	set_session("jit", "off");	/* the engine's statements are short */
+	set_session("role", "none");	/* code runs as the one who connected */
+	set_session("exit_on_error", "off");	/* a turn that waits ends with an error */
+	for (int i = 0; i < lengthof(pinned_settings); i++)
+		pin_setting(&pinned_settings[i]);
 	for (int i = 0; i < lengthof(timeouts); i++)
-		set_session(timeouts[i], "0");	/* the engine waits for clients */
+		set_session(timeouts[i], "0");
+}
+
+static void
+note_owner_change(Datum owner_hash, int cacheid, uint32 hash)
+{
+	if (hash == 0 || hash == DatumGetUInt32(owner_hash))
+		owner_has_changed = true;
+}
+
+void
+session_watch_owner(void)
+{
+	uint32		hash = GetSysCacheHashValue1(AUTHOID, ObjectIdGetDatum(GetSessionUserId()));
+
+	CacheRegisterSyscacheCallback(AUTHOID, note_owner_change, UInt32GetDatum(hash));
+}
+
+bool
+session_owner_has_changed(void)
+{
+	return owner_has_changed;
 }
 
 void
@@ -119,16 +173,24 @@ begin_subtransaction(void)
 	MemoryContextSwitchTo(outer_context);
 }
 
-/*
- * The parts of DISCARD ALL that live on after a transaction of user code,
- * committed or not; all cheap when there is nothing. Locks of the session are
- * released last, when what they guard is committed.
- */
-static void
-discard_leftovers(void)
+void
+session_reseed_random(void)
+{
+	uint64		bits;
+	double		seed;
+
+	if (!pg_strong_random(&bits, sizeof(bits)))
+		bits = (uint64) GetCurrentTimestamp();
+	seed = (double) (int64) bits / ((double) PG_INT64_MAX + 1.0);
+	(void) DirectFunctionCall1(setseed, Float8GetDatum(seed));
+}
+
+void
+session_discard_leftovers(void)
 {
 	DropAllPreparedStatements();
 	ResetSequenceCaches();
+	session_reseed_random();
 	LockReleaseSession(USER_LOCKMETHOD);
 }
 
@@ -144,7 +206,7 @@ work_item_begin(const char *activity)
 	}
 	else
 		begin_subtransaction();
-	if (!extension_lock() || (serves_hub && !owner_may_run()))
+	if (owner_has_changed || !extension_lock() || (serves_hub && !owner_may_run()))
 	{
 		work_item_abort();
 		return false;
@@ -162,7 +224,7 @@ work_item_commit(void)
 	if (is_worker)
 	{
 		CommitTransactionCommand();
-		discard_leftovers();
+		session_discard_leftovers();
 		MemoryContextSwitchTo(context);
 		debug_query_string = NULL;
 		pgstat_report_stat(false);
@@ -181,7 +243,7 @@ work_item_abort(void)
 	if (is_worker)
 	{
 		AbortCurrentTransaction();
-		discard_leftovers();
+		session_discard_leftovers();
 		MemoryContextSwitchTo(context);
 		debug_query_string = NULL;
 		pgstat_report_stat(false);
@@ -226,6 +288,9 @@ user_code_enter(const InstanceSettings *settings)
 {
 	int			nest_level = NewGUCNestLevel();
 
+	for (int i = 0; i < lengthof(pinned_settings); i++)
+		if (pinned_settings[i].own)
+			save_setting(pinned_settings[i].name, pinned_settings[i].own);
 	if (settings->search_path)
 		save_setting("search_path", settings->search_path);
 	if (settings->time_zone)

@@ -21,6 +21,14 @@ extern void session_init_worker(void);
 /* Called after it by one that runs the code of the user it is connected as, which it does only while that user may. */
 extern void session_serve_hub(void);
 
+/*
+ * Called once by a worker: when its owner is altered (NOSUPERUSER, NOLOGIN,
+ * dropped ...) no work item begins in this process any more, because
+ * PostgreSQL asks only at the connect what a session may turn into.
+ */
+extern void session_watch_owner(void);
+extern bool session_owner_has_changed(void);
+
 /* Are we a background process of durable? */
 extern bool session_is_worker(void);
 
@@ -28,7 +36,7 @@ extern bool session_is_worker(void);
  * Starts the (sub)transaction of a work item, READ COMMITTED and read-write,
  * with an active snapshot, and locks the extension. False, with nothing
  * started, when the extension is not there any more, or in a worker when the
- * owner of its hub may not use it any more. "activity" is what
+ * owner of its hub has changed or may not use it any more. "activity" is what
  * pg_stat_activity shows (may be NULL).
  */
 extern bool work_item_begin(const char *activity);
@@ -61,10 +69,20 @@ extern int	user_code_enter(const struct InstanceSettings *settings);
 extern void user_code_leave(int nest_level);
 
 /*
- * Drops temporary tables and LISTENs that user code made, before the commit.
- * What else it leaves in a worker's session (prepared statements, advisory
- * locks) goes at the end of each work item.
+ * Drops cursors and temporary tables that user code made, before the commit.
+ * What else it leaves in a worker's session goes at the end of each work item.
  */
 extern void session_discard_temporary_objects(void);
+
+/*
+ * The parts of DISCARD ALL that live on after a transaction of user code,
+ * committed or not; all cheap when there is nothing. Locks of the session are
+ * released last: what they guard is to be committed before. The work items of
+ * a worker end with it.
+ */
+extern void session_discard_leftovers(void);
+
+/* So that nobody can tell what random() gives after user code. */
+extern void session_reseed_random(void);
 
 #endif							/* DURABLE_SESSION_H */

@@ -7,6 +7,7 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
@@ -228,6 +229,19 @@ require_rights_of_owner(Oid owner)
 				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", name)));
 }
 
+/* The name of a role is kept for its default hub: nobody else may take it, nor keep it waiting for a transaction to end. */
+static void
+require_no_other_role(const char *name, Oid owner)
+{
+	Oid			role = get_role_oid(name, true);
+	Hub			existing;
+
+	if (OidIsValid(role) && role != owner && !durable_can_act_for(GetUserId(), role) && !store_find_hub(name, &existing))
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("task hub name \"%s\" is reserved for the role of that name", name)));
+}
+
 Datum
 durable_create_hub(PG_FUNCTION_ARGS)
 {
@@ -240,6 +254,7 @@ durable_create_hub(PG_FUNCTION_ARGS)
 	check_hub_name(name);
 	require_rights_of_owner(owner);
 	require_superuser_hubs(owner);
+	require_no_other_role(name, owner);
 	if (!store_create_hub(name, owner, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),

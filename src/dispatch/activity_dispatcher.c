@@ -80,14 +80,16 @@ try_deferred_triggers(void)
 
 /*
  * Deferred constraints are checked before the activity counts as done: at
- * commit its failure could not be recorded with it. In a client's session the
- * setting must not stay: the transaction is the client's.
+ * commit its failure could not be recorded with it. A worker fires all to the
+ * end, as the commit would, also what triggers defer anew: at commit nothing
+ * would undo what they SET. In a client's session nothing must stay: the
+ * transaction is the client's.
  */
 static void
 check_deferred_constraints(void)
 {
 	if (session_is_worker())
-		fire_deferred_triggers();
+		AfterTriggerFireDeferred();
 	else
 		try_deferred_triggers();
 }

@@ -27,6 +27,7 @@
 #include "replay/orchestration_context.h"
 #include "replay/orchestration_executor.h"
 #include "replay/sandbox.h"
+#include "session.h"
 #include "settings.h"
 
 /* What the sandboxed call needs and brings back. */
@@ -130,17 +131,6 @@ execution_seed(const pg_uuid_t *execution_id)
 	return seed_from_bits(hash_bytes_extended(execution_id->data, UUID_LEN, 0));
 }
 
-/* So that nobody can tell what random() gives after an orchestrator. */
-static double
-unpredictable_seed(void)
-{
-	uint64		bits;
-
-	if (!pg_strong_random(&bits, sizeof(bits)))
-		bits = (uint64) GetCurrentTimestamp();
-	return seed_from_bits(bits);
-}
-
 static void
 seed_random(double seed)
 {
@@ -171,7 +161,7 @@ run_code(OrchestrationContext *context, OrchestratorCall *call, int timeout_ms, 
 	current_orchestration = context;
 	seed_random(execution_seed(&state->execution_id));
 	outcome = sandbox_run(&sandbox, call_orchestrator, call, error);
-	seed_random(unpredictable_seed());
+	session_reseed_random();
 	current_orchestration = NULL;
 	return outcome;
 }

@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timeout.h"
@@ -92,12 +93,33 @@ sandbox_pin_time(TimestampTz now)
 	set_transaction_times(now, now);
 }
 
+/*
+ * In a session that a superuser turned into another role's, by SET SESSION
+ * AUTHORIZATION, nothing would keep user code from turning it back: there it
+ * runs like a SECURITY DEFINER function, which can change neither role.
+ */
+static void
+lock_role_of_assumed_session(void)
+{
+	Oid			userid;
+	int			sec_context;
+
+	if (MyProc->roleId == GetSessionUserId())
+		return;
+	GetUserIdAndSecContext(&userid, &sec_context);
+	SetUserIdAndSecContext(userid, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
 /* The part of sandbox_run() that may throw. */
 static void
 run_body(const Sandbox *sandbox, SandboxBody body, void *arg)
 {
 	int			nest_level = user_code_enter(sandbox->settings);
+	int			sec_context;
+	Oid			userid;
 
+	GetUserIdAndSecContext(&userid, &sec_context);
+	lock_role_of_assumed_session();
 	if (sandbox->read_only)
 		XactReadOnly = true;
 	if (sandbox->pinned_time != NULL)
@@ -105,6 +127,7 @@ run_body(const Sandbox *sandbox, SandboxBody body, void *arg)
 	time_limit_start(sandbox->timeout_ms);
 	body(arg);
 	time_limit_stop();
+	SetUserIdAndSecContext(userid, sec_context);
 	user_code_leave(nest_level);
 }
 
@@ -145,6 +168,8 @@ sandbox_run(const Sandbox *sandbox, SandboxBody body, void *arg, ErrorData **err
 		RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	if (sandbox->read_only && session_is_worker())
+		session_discard_leftovers();	/* other turns share its transaction */
 	if (timed_out)
 		return SANDBOX_TIMED_OUT;
 	return ok ? SANDBOX_OK : SANDBOX_ERROR;

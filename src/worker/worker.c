@@ -44,6 +44,7 @@ worker_connect(WorkerState *worker)
 	BackgroundWorkerInitializeConnectionByOid(slot->dboid, slot->owner, WORKER_CONNECT_FLAGS);
 	session_init_worker();
 	session_serve_hub();
+	session_watch_owner();
 	worker->loop_context = process_enter_loop();
 	worker->idle_since = clock_now();
 }
@@ -117,6 +118,8 @@ sleep_until_due(WorkerState *worker)
 	TimestampTz until;
 
 	MemoryContextSwitchTo(worker->loop_context);
+	if (session_owner_has_changed())
+		slot_leave(LEFT_GONE, DT_NOEND);	/* "due" is not known then */
 	if (clock_now() >= leave_at)
 		slot_leave(LEFT_IDLE, due);
 	until = next_look(worker, due);
