@@ -33,18 +33,31 @@ PG_FUNCTION_INFO_V1(durable_set_hub_versioning);
 PG_FUNCTION_INFO_V1(durable_is_here);
 PG_FUNCTION_INFO_V1(durable_installed);
 
+/* What an orchestrator has instead of a function for clients. */
+static const char *
+for_orchestrators(const char *function)
+{
+	if (strcmp(function, "start_instance") == 0)
+		return "Use durable.call_suborchestrator() or durable.start_detached(), or call it in an activity.";
+	if (strcmp(function, "raise_event") == 0)
+		return "Use durable.send_event(), or call it in an activity.";
+	return "Call it in an activity, for example with durable.call_sql().";
+}
+
 void
 client_call_begin(FunctionCallInfo fcinfo)
 {
-	char	   *name = psprintf("durable.%s()", get_func_name(fcinfo->flinfo->fn_oid));
+	char	   *function = get_func_name(fcinfo->flinfo->fn_oid);
+	char	   *name = psprintf("durable.%s()", function);
 
 	if (current_orchestration != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
 				 errmsg("%s cannot be called in an orchestrator", name),
-				 errhint("Use durable.call_suborchestrator(), durable.start_detached() or durable.send_event(), or call it in an activity.")));
+				 errhint("%s", for_orchestrators(function))));
 	PreventCommandIfReadOnly(name);
 	pfree(name);
+	pfree(function);
 }
 
 /* A hub runs code as its owner: only who could do so anyway may use it. */
@@ -79,7 +92,7 @@ hub_by_name(const char *name, Hub *hub)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("task hub \"%s\" does not exist", name),
-				 errhint("SELECT durable.create_hub(%s);", quote_literal_cstr(name))));
+				 errhint("durable.queues shows the hubs there are; SELECT durable.create_hub(%s) makes this one.", quote_literal_cstr(name))));
 	require_rights(hub);
 }
 
@@ -173,7 +186,9 @@ durable_create_hub(PG_FUNCTION_ARGS)
 	if (!durable_can_act_for(GetUserId(), owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", GetUserNameFromId(owner, false))));
+				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", GetUserNameFromId(owner, false)),
+				 errhint("GRANT %s TO %s;", quote_identifier(GetUserNameFromId(owner, false)),
+						 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 	if (!store_create_hub(name, owner, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),

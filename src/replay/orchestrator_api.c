@@ -79,7 +79,7 @@ require_orchestration(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_DURABLE_NOT_IN_ORCHESTRATOR),
 				 errmsg("durable.%s() was called outside an orchestrator", get_func_name(fcinfo->flinfo->fn_oid)),
-				 errhint("Call it in a function that was started with durable.start_instance(), not in an activity.")));
+				 errhint("Call it in a function that was started with durable.start_instance() or durable.call_suborchestrator(), not in an activity.")));
 	if (current_orchestration->stop_reason != NOT_STOPPED)
 		orchestration_unwind(current_orchestration);
 	return current_orchestration;
@@ -91,7 +91,8 @@ require_execution(FunctionCallInfo fcinfo)
 	if (current_execution == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DURABLE_NOT_IN_ORCHESTRATOR),
-				 errmsg("durable.%s() was called outside an orchestrator or activity", get_func_name(fcinfo->flinfo->fn_oid))));
+				 errmsg("durable.%s() was called outside an orchestrator or activity", get_func_name(fcinfo->flinfo->fn_oid)),
+				 errhint("Start the function that calls it with durable.start_instance().")));
 	return current_execution;
 }
 
@@ -101,7 +102,8 @@ require_activity(FunctionCallInfo fcinfo)
 	if (current_execution == NULL || current_execution->task_id == NO_TASK_ID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DURABLE_NOT_IN_ORCHESTRATOR),
-				 errmsg("durable.%s() was called outside an activity", get_func_name(fcinfo->flinfo->fn_oid))));
+				 errmsg("durable.%s() was called outside an activity", get_func_name(fcinfo->flinfo->fn_oid)),
+				 errhint("Call it in a function that is run with durable.call_activity().")));
 	return current_execution;
 }
 
@@ -365,6 +367,18 @@ statement_input(FunctionCallInfo fcinfo, int query_arg)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* A policy that does not come first would be bound as a parameter, and nothing retried. */
+static void
+refuse_policy_argument(FunctionCallInfo fcinfo, int query_arg)
+{
+	for (int arg = query_arg + 1; arg < PG_NARGS(); arg++)
+		if (strcmp(format_type_be_qualified(get_fn_expr_argtype(fcinfo->flinfo, arg)), "durable.retry_policy") == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("a retry policy cannot be an argument of a statement"),
+					 errhint("The policy comes first, before the statement.")));
+}
+
 static Task *
 schedule_sql(OrchestrationContext *context, FunctionCallInfo fcinfo, int query_arg)
 {
@@ -373,6 +387,7 @@ schedule_sql(OrchestrationContext *context, FunctionCallInfo fcinfo, int query_a
 	MemoryContext old;
 
 	require_query(fcinfo, query_arg);
+	refuse_policy_argument(fcinfo, query_arg);
 	if (get_fn_expr_variadic(fcinfo->flinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
