@@ -48,6 +48,7 @@ typedef struct ReusePolicy
 {
 	bool		replace[STATUS_CANCELED + 1];
 	bool		skip;
+	const char *taken_hint;		/* the way out when the id is taken */
 } ReusePolicy;
 
 static char *
@@ -97,6 +98,7 @@ read_reuse_policy(FunctionCallInfo fcinfo, ReusePolicy *policy)
 	require_argument(fcinfo, S_IF_EXISTS, "if_exists");
 	if_exists = text_to_cstring(PG_GETARG_TEXT_PP(S_IF_EXISTS));
 	memset(policy, 0, sizeof(ReusePolicy));
+	policy->taken_hint = "Choose another instance_id, or use if_exists => 'skip' to leave it, or for example replace_statuses => '{running,terminated}' to replace it.";
 	policy->skip = strcmp(if_exists, "skip") == 0;
 	if (!policy->skip && strcmp(if_exists, "error") != 0)
 		ereport(ERROR,
@@ -178,13 +180,13 @@ find_code(const Hub *hub, NewInstance *instance)
 }
 
 static void
-instance_exists(const char *instance_id, RuntimeStatus status)
+instance_exists(const char *instance_id, RuntimeStatus status, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DURABLE_INSTANCE_EXISTS),
 			 errmsg("an instance with id \"%s\" already exists", instance_id),
 			 errdetail("Its status is %s.", runtime_status_name(status)),
-			 errhint("Choose another instance_id, or use if_exists => 'skip' to leave it, or for example replace_statuses => '{running,terminated}' to replace it.")));
+			 errhint("%s", hint)));
 }
 
 /* Inserts or replaces; false if the existing instance stays. */
@@ -206,7 +208,7 @@ start_or_replace(const Hub *hub, NewInstance *instance, const ReusePolicy *polic
 			return true;
 		}
 		if (!policy->skip)
-			instance_exists(instance->instance_id, existing.status);
+			instance_exists(instance->instance_id, existing.status, policy->taken_hint);
 		return false;
 	}
 }
@@ -441,7 +443,7 @@ require_finished(const char *instance_id, RuntimeStatus status)
 Datum
 durable_restart(PG_FUNCTION_ARGS)
 {
-	ReusePolicy policy = {{0}};
+	ReusePolicy policy = {.taken_hint = "Choose another new_instance_id, or terminate that one first."};
 	NewInstance instance;
 	Hub			hub;
 	RuntimeStatus status;
@@ -476,7 +478,8 @@ refuse_rewind(const Hub *hub, const char *instance_id, const RewindRefusal *refu
 	ereport(ERROR,
 			(errcode(ERRCODE_DURABLE_WRONG_STATE),
 			 errmsg("only a failed instance can be rewound, \"%s\" is %s", instance_id, runtime_status_name(refusal->status)),
-			 runtime_status_is_finished(refusal->status) ? errhint("durable.restart() starts it anew.") : 0));
+			 runtime_status_is_finished(refusal->status) ? errhint("durable.restart() starts it anew.") :
+			 errhint("It has not finished: durable.instances.waiting_for shows what it waits for.")));
 }
 
 Datum

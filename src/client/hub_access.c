@@ -57,19 +57,32 @@ require_usage(void)
 						 quote_literal_cstr(GetUserNameFromId(GetUserId(), false)))));
 }
 
+/* What an orchestrator has instead of a function for clients. */
+static const char *
+for_orchestrators(const char *function)
+{
+	if (strcmp(function, "start_instance") == 0)
+		return "Use durable.call_suborchestrator() or durable.start_detached(), or call it in an activity.";
+	if (strcmp(function, "raise_event") == 0)
+		return "Use durable.send_event(), or call it in an activity.";
+	return "Call it in an activity, for example with durable.call_sql().";
+}
+
 void
 client_call_begin(FunctionCallInfo fcinfo)
 {
-	char	   *name = psprintf("durable.%s()", get_func_name(fcinfo->flinfo->fn_oid));
+	char	   *function = get_func_name(fcinfo->flinfo->fn_oid);
+	char	   *name = psprintf("durable.%s()", function);
 
 	if (current_orchestration != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
 				 errmsg("%s cannot be called in an orchestrator", name),
-				 errhint("Use durable.call_suborchestrator(), durable.start_detached() or durable.send_event(), or call it in an activity.")));
+				 errhint("%s", for_orchestrators(function))));
 	require_usage();
 	PreventCommandIfReadOnly(name);
 	pfree(name);
+	pfree(function);
 }
 
 /* A superuser's hub runs code with all rights: it is asked for, not stumbled into. */
@@ -124,7 +137,7 @@ hub_by_name(const char *name, Hub *hub)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("task hub \"%s\" does not exist", name),
-				 errhint("SELECT durable.create_hub(%s);", quote_literal_cstr(name))));
+				 errhint("durable.queues shows the hubs there are; SELECT durable.create_hub(%s) makes this one.", quote_literal_cstr(name))));
 	require_rights(hub);
 }
 
@@ -226,7 +239,8 @@ require_rights_of_owner(Oid owner)
 	if (!durable_can_act_for(GetUserId(), owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", name)));
+				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", name),
+				 errhint("GRANT %s TO %s;", quote_identifier(name), quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 }
 
 /* The name of a role is kept for its default hub: nobody else may take it, nor keep it waiting for a transaction to end. */

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/regproc.h"
 
 #include "arguments.h"
 #include "client/hub_access.h"
@@ -81,7 +82,9 @@ not_registered(const char *what, const char *name, const char *version, const Hu
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("%s %s is not registered in task hub \"%s\"", what, describe(name, version), hub->name)));
+			 errmsg("%s %s is not registered in task hub \"%s\"", what, describe(name, version), hub->name),
+			 errhint("durable.%s shows what is, by name and version.",
+					 strcmp(what, "activity") == 0 ? "registered_activities" : "orchestrators")));
 }
 
 Datum
@@ -96,7 +99,7 @@ durable_register_orchestrator(PG_FUNCTION_ARGS)
 	name = name_argument(fcinfo);
 	require_argument(fcinfo, 1, "function");
 	version = version_argument(fcinfo, 2);
-	orchestrator_check(PG_GETARG_OID(1), name);
+	orchestrator_check(PG_GETARG_OID(1), format_procedure(PG_GETARG_OID(1)));
 	hub_for_call(fcinfo, 3, &hub);
 	if (!store_register_orchestrator(hub.name, name, version, function_signature(PG_GETARG_OID(1)), &other))
 		registered_otherwise("orchestrator", name, version, other);
@@ -115,7 +118,8 @@ timeout_argument(FunctionCallInfo fcinfo)
 	if (milliseconds < 1 || milliseconds > PG_INT32_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("timeout must be between 1 millisecond and 24 days")));
+				 errmsg("timeout must be between 1 millisecond and 24 days"),
+				 errhint("NULL leaves durable.activity_timeout in force.")));
 	return (int) milliseconds;
 }
 
@@ -134,11 +138,11 @@ max_concurrency_argument(FunctionCallInfo fcinfo)
 
 /* The function given, checked; NULL: it is found by name. */
 static char *
-activity_function_argument(FunctionCallInfo fcinfo, const char *name)
+activity_function_argument(FunctionCallInfo fcinfo)
 {
 	if (PG_ARGISNULL(A_FUNCTION))
 		return NULL;
-	activity_function_check(PG_GETARG_OID(A_FUNCTION), name);
+	activity_function_check(PG_GETARG_OID(A_FUNCTION), format_procedure(PG_GETARG_OID(A_FUNCTION)));
 	return function_signature(PG_GETARG_OID(A_FUNCTION));
 }
 
@@ -155,7 +159,7 @@ read_activity(FunctionCallInfo fcinfo, ActivityRegistration *activity)
 				 errmsg("activity name \"%s\" is reserved for statements", activity->name)));
 	require_argument(fcinfo, A_EXTERNAL, "external");
 	activity->version = version_argument(fcinfo, A_VERSION);
-	activity->function = activity_function_argument(fcinfo, activity->name);
+	activity->function = activity_function_argument(fcinfo);
 	activity->retry = retry ? retry_policy_to_json(retry) : NULL;
 	activity->timeout_ms = timeout_argument(fcinfo);
 	activity->max_concurrency = max_concurrency_argument(fcinfo);

@@ -103,7 +103,7 @@ registered_function(const char *what, const char *name, const char *signature)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("function %s, registered for %s \"%s\", does not exist any more", signature, what, name),
-				 errhint("Create it again, or register another one.")));
+				 errhint("Create it again, or register another one after durable.unregister_%s().", what)));
 	return linitial_oid(found);
 }
 
@@ -116,7 +116,7 @@ no_such_version(const char *what, const char *name, const char *version, const c
 			 errmsg("%s \"%s\" has no version \"%s\"", what, name, version) :
 			 errmsg("%s \"%s\" has no version that serves calls without one", what, name),
 			 errdetail("Registered are the versions %s.", versions),
-			 errhint("Ask for one of these, or register it with durable.register_%s().", what)));
+			 errhint("Ask for one of these with version => '...', or register the function with durable.register_%s().", what)));
 	pg_unreachable();
 }
 

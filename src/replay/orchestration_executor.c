@@ -86,7 +86,7 @@ find_orchestrator(const RuntimeState *state)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("orchestrator function %s does not exist any more", state->function),
-				 errhint("It existed when the instance was started. Create it again and start the instance anew.")));
+				 errhint("It existed when the instance was started. Create it again, then durable.rewind() lets the instance go on.")));
 	orchestrator_check(DatumGetObjectId(oid), state->function);
 	if (durable_proc_aclcheck(DatumGetObjectId(oid), GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, state->function);
@@ -197,7 +197,7 @@ conclude_non_determinism(OrchestrationContext *context, TurnResult *result)
 	failure.sqlstate = "UD002";
 	failure.error_type = "NonDeterministicOrchestrationException";
 	failure.message = context->non_determinism;
-	failure.hint = "If the code was changed, let running instances finish with the old one, for example by giving the new one another name. If not, it depends on something that changes: a clock, random values, a table.";
+	failure.hint = "If the code was changed, let running instances finish with the old one, for example by giving the new one another name or version; with the old code back, durable.rewind() lets this one go on. If not, it depends on something that changes: a clock, random values, a table.";
 	failure.non_retriable = true;
 	fail_with(result, &failure);
 }

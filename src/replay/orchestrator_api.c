@@ -79,7 +79,7 @@ require_orchestration(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_DURABLE_NOT_IN_ORCHESTRATOR),
 				 errmsg("durable.%s() was called outside an orchestrator", get_func_name(fcinfo->flinfo->fn_oid)),
-				 errhint("Call it in a function that was started with durable.start_instance(), not in an activity.")));
+				 errhint("Call it in a function that was started with durable.start_instance() or durable.call_suborchestrator(), not in an activity.")));
 	if (current_orchestration->stop_reason != NOT_STOPPED)
 		orchestration_unwind(current_orchestration);
 	return current_orchestration;
@@ -91,7 +91,8 @@ require_execution(FunctionCallInfo fcinfo)
 	if (current_execution == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DURABLE_NOT_IN_ORCHESTRATOR),
-				 errmsg("durable.%s() was called outside an orchestrator or activity", get_func_name(fcinfo->flinfo->fn_oid))));
+				 errmsg("durable.%s() was called outside an orchestrator or activity", get_func_name(fcinfo->flinfo->fn_oid)),
+				 errhint("Start the function that calls it with durable.start_instance().")));
 	return current_execution;
 }
 
@@ -101,7 +102,8 @@ require_activity(FunctionCallInfo fcinfo)
 	if (current_execution == NULL || current_execution->task_id == NO_TASK_ID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DURABLE_NOT_IN_ORCHESTRATOR),
-				 errmsg("durable.%s() was called outside an activity", get_func_name(fcinfo->flinfo->fn_oid))));
+				 errmsg("durable.%s() was called outside an activity", get_func_name(fcinfo->flinfo->fn_oid)),
+				 errhint("Call it in a function that is run with durable.call_activity().")));
 	return current_execution;
 }
 

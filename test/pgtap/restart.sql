@@ -50,7 +50,7 @@ SELECT throws_ok($$ SELECT durable.restart('running', 'running') $$, 'UD010', NU
 SELECT throws_ok($$ SELECT durable.restart('suspended') $$, 'UD010', NULL, 'scenario 128: suspended, same id');
 SELECT throws_ok($$ SELECT durable.restart('done-2') $$, 'UD010', NULL, 'scenario 128: pending, same id');
 SELECT is(durable.restart('running', 'running-2'), 'running-2', 'scenario 128: running, new id');
-SELECT throws_ok($$ SELECT durable.restart('done', 'running') $$, 'UD003', NULL, 'a new id that belongs to a running instance');
+SELECT throws_ok($$ SELECT durable.restart('done', 'running') $$, 'UD003', 'an instance with id "running" already exists', 'a new id that belongs to a running instance');
 :run
 SELECT is(durable.restart('failed', 'done-2'), 'done-2', 'a new id that belongs to a finished one');
 SELECT throws_ok($$ SELECT durable.restart('done', '') $$, '22023', NULL, 'an empty new id');
