@@ -79,16 +79,23 @@ rewind_children(const RuntimeState *state)
 	return ids;
 }
 
-/* Notes which actions have an answer that stays. */
 static void
-note_answers(Rewinding *rewinding)
+count_ids(Rewinding *rewinding)
 {
 	ListCell   *lc;
 
 	foreach(lc, rewinding->state->past_events)
 		rewinding->n_ids = Max(rewinding->n_ids, ((HistoryEvent *) lfirst(lc))->event_id + 1);
 	rewinding->answered = palloc0(sizeof(bool) * (rewinding->n_ids + 1));
-	foreach(lc, rewinding->state->past_events)
+}
+
+/* Notes which actions have an answer that stays. */
+static void
+note_answers(Rewinding *rewinding, List *events)
+{
+	ListCell   *lc;
+
+	foreach(lc, events)
 	{
 		HistoryEvent *event = lfirst(lc);
 
@@ -143,7 +150,11 @@ answer_for_child(Rewinding *rewinding, const HistoryEvent *created, const ChildF
 		answer->failure = termination_failure(child->output);
 }
 
-/* A failed child is rewound with its parent; one that is gone, or was terminated, is made again. */
+/*
+ * A failed child is rewound with its parent; one that is gone, or was
+ * terminated, is made again. One that was rewound by itself since it failed is
+ * heard: it has completed, or will answer.
+ */
 static bool
 keeps_child(Rewinding *rewinding, const HistoryEvent *created)
 {
@@ -157,7 +168,7 @@ keeps_child(Rewinding *rewinding, const HistoryEvent *created)
 		return false;
 	if (child->status == STATUS_FAILED)
 		rewinding->plan->failed_children = lappend(rewinding->plan->failed_children, (char *) child->instance_id);
-	else if (has_failed)
+	else if (has_failed && runtime_status_is_finished(child->status) && child->status != STATUS_COMPLETED)
 		return false;
 	else if (runtime_status_is_finished(child->status))
 		answer_for_child(rewinding, created, child);
@@ -226,13 +237,15 @@ flag_turns(RewindPlan *plan, List *events)
 }
 
 RewindPlan *
-rewind_history(RuntimeState *state, const RewindPoint *point, const RewindFacts *facts, TimestampTz now)
+rewind_history(RuntimeState *state, List *messages, const RewindPoint *point, const RewindFacts *facts, TimestampTz now)
 {
 	Rewinding	rewinding = {state, point, facts, palloc0(sizeof(RewindPlan)), now};
 	List	   *kept = NIL;
 	ListCell   *lc;
 
-	note_answers(&rewinding);
+	count_ids(&rewinding);
+	note_answers(&rewinding, state->past_events);
+	note_answers(&rewinding, messages);
 	foreach(lc, state->past_events)
 	{
 		HistoryEvent *event = lfirst(lc);

@@ -64,6 +64,13 @@ static StoreStatement count_forgotten = {
 	4, {TEXTOID, TEXTOID, UUIDOID, INT4OID}
 };
 
+/* Of those that were read nothing is left by now. */
+static StoreStatement find_unread_answer = {
+	"SELECT FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.instance_id = $2 AND m.execution_id = $3"
+	" AND m.event_type = ANY ('{5,6,8,9}'::pg_catalog.int2[]) LIMIT 1",
+	3, {TEXTOID, TEXTOID, UUIDOID}
+};
+
 /* Locks the instance and says why it cannot be rewound, if it cannot. */
 static bool
 lock_for_rewind(const char *task_hub, const char *instance_id, RewindRefusal *refusal)
@@ -250,6 +257,22 @@ drop_forgotten_activities(const RuntimeState *state, const RewindPoint *point)
 						state->instance_id)));
 }
 
+/*
+ * An answer that came after the messages of this turn were read: what it
+ * answers was in the queue no more when the plan was made, so the plan would
+ * ask for it again. The turn is repeated, with the answer.
+ */
+static void
+require_no_unread_answers(const RuntimeState *state)
+{
+	Datum		values[3] = {TEXT_DATUM(state->task_hub), TEXT_DATUM(state->instance_id), UUIDPGetDatum(&state->execution_id)};
+
+	if (store_execute_once(&find_unread_answer, values) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("instance \"%s\" was answered while it was rewound", state->instance_id)));
+}
+
 static void
 rewind_children_of(const RuntimeState *state, List *child_ids, Jsonb *reason, TimestampTz now)
 {
@@ -282,6 +305,7 @@ store_write_rewind(const RuntimeState *state, const RewindPoint *point, const Re
 				   Jsonb *reason, TimestampTz now)
 {
 	drop_forgotten_activities(state, point);
+	require_no_unread_answers(state);
 	remove_events(state, plan->removed_seqs);
 	reflag_events(state, plan->reflagged);
 	send_answers(state, plan->messages);

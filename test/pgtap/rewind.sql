@@ -1,6 +1,6 @@
 -- rewind(): scenarios 129 to 135.
 \ir include/setup.psql
-SELECT plan(60);
+SELECT plan(65);
 
 -- An activity that fails while its name is on the list, and says that it ran.
 CREATE TABLE broken (name text PRIMARY KEY);
@@ -230,6 +230,37 @@ SELECT mend('leaf');
 SELECT durable.rewind('ended');
 :run
 SELECT is(outcome('ended'), 'completed ["leaf", "sibling"]', 'a terminated child is made again');
+
+-- ---------------------------------------------------------------------------
+-- Children that were rewound by themselves: together with their parent, and before
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.call_activity('work', job('first ' || durable.instance_id()));
+	RETURN durable.call_activity('work', job('child'));
+END $$;
+CREATE FUNCTION parent(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$ BEGIN RETURN durable.call_suborchestrator('child', instance_id => 'child-' || durable.instance_id()); END $$;
+SELECT break('child');
+SELECT start('parent', NULL, id) FROM unnest('{both,other-order,one-by-one}'::text[]) id;
+:run
+SELECT mend('child');
+BEGIN;
+SELECT durable.rewind('child-both'), durable.rewind('both');
+SELECT durable.rewind('other-order'), durable.rewind('child-other-order');
+COMMIT;
+SELECT durable.rewind('child-one-by-one');
+:run
+SELECT is(outcome('both'), 'completed "child"', 'a parent whose child was rewound with it waits for it');
+SELECT is(outcome('other-order'), 'completed "child"', 'whichever was asked for first');
+SELECT is(outcome('child-one-by-one'), 'completed "child"', 'a child that is rewound by itself completes');
+SELECT durable.rewind('one-by-one');
+:run
+SELECT is(outcome('one-by-one'), 'completed "child"', 'and its parent, rewound later, hears of it');
+SELECT is(effects('first child-%'), 'first child-both first child-other-order first child-one-by-one',
+	'no child is run again from the beginning');
 
 -- ---------------------------------------------------------------------------
 -- What was under way when the instance failed
