@@ -105,7 +105,10 @@ note_answers(Rewinding *rewinding, List *events)
 	}
 }
 
-/* The instance of a child's id, if it still is the one this event created. */
+/*
+ * The instance of a child's id, if it still is the one this event created. One
+ * of another name was asked for under the same number before an earlier rewind.
+ */
 static const ChildFact *
 find_child(const Rewinding *rewinding, const HistoryEvent *created)
 {
@@ -117,6 +120,7 @@ find_child(const Rewinding *rewinding, const HistoryEvent *created)
 
 		if (strcmp(child->instance_id, created->target_instance_id) == 0)
 			return child->has_parent && child->parent_task_id == created->event_id &&
+				strcmp(child->name, created->name) == 0 &&
 				memcmp(&child->parent_execution_id, &rewinding->state->execution_id, sizeof(pg_uuid_t)) == 0 ?
 				child : NULL;
 	}
@@ -236,6 +240,23 @@ flag_turns(RewindPlan *plan, List *events)
 	}
 }
 
+/* Who was suspended when it failed is so still. */
+static void
+restore_suspension(RuntimeState *state)
+{
+	ListCell   *lc;
+
+	foreach(lc, state->past_events)
+	{
+		EventType	type = ((HistoryEvent *) lfirst(lc))->type;
+
+		if (type == EVENT_EXECUTION_SUSPENDED)
+			state->status = STATUS_SUSPENDED;
+		else if (type == EVENT_EXECUTION_RESUMED)
+			state->status = STATUS_RUNNING;
+	}
+}
+
 RewindPlan *
 rewind_history(RuntimeState *state, List *messages, const RewindPoint *point, const RewindFacts *facts, TimestampTz now)
 {
@@ -257,5 +278,6 @@ rewind_history(RuntimeState *state, List *messages, const RewindPoint *point, co
 	}
 	flag_turns(rewinding.plan, kept);
 	state->past_events = kept;
+	restore_suspension(state);
 	return rewinding.plan;
 }

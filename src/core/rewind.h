@@ -27,12 +27,12 @@ typedef struct RewindPoint
 typedef struct ChildFact
 {
 	const char *instance_id;
+	const char *name;
 	RuntimeStatus status;
 	bool		has_parent;
 	pg_uuid_t	parent_execution_id;
 	int			parent_task_id;
 	Jsonb	   *output;
-	Jsonb	   *failure;
 } ChildFact;
 
 /* What became of the things the execution still waits for. */

@@ -33,7 +33,7 @@ static StoreStatement find_queued = {
 
 static StoreStatement find_children = {
 	"SELECT i.* FROM pg_catalog.unnest($2) u(instance_id)"
-	" CROSS JOIN LATERAL (SELECT i.instance_id, i.status, i.parent_execution_id, i.parent_task_id, i.output, i.failure"
+	" CROSS JOIN LATERAL (SELECT i.instance_id, i.status, i.parent_execution_id, i.parent_task_id, i.output, i.name"
 	"  FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = u.instance_id OFFSET 0) i",
 	2, {TEXTOID, TEXTARRAYOID}
 };
@@ -138,7 +138,7 @@ child_from_row(const Row *row)
 	child->has_parent = row_uuid(row, 3, &child->parent_execution_id);
 	child->parent_task_id = row_int32(row, 4);
 	child->output = row_jsonb(row, 5);
-	child->failure = row_jsonb(row, 6);
+	child->name = row_text(row, 6);
 	return child;
 }
 

@@ -1,6 +1,6 @@
 -- rewind(): scenarios 129 to 135.
 \ir include/setup.psql
-SELECT plan(65);
+SELECT plan(71);
 
 -- An activity that fails while its name is on the list, and says that it ran.
 CREATE TABLE broken (name text PRIMARY KEY);
@@ -261,6 +261,57 @@ SELECT durable.rewind('one-by-one');
 SELECT is(outcome('one-by-one'), 'completed "child"', 'and its parent, rewound later, hears of it');
 SELECT is(effects('first child-%'), 'first child-both first child-other-order first child-one-by-one',
 	'no child is run again from the beginning');
+
+-- A number that a forgotten child has had, which runs still: another child of the
+-- number does not start, and rewinding once more does not take the one for the other.
+CREATE FUNCTION undo(input jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT durable.wait_for_event('go') $$;
+CREATE FUNCTION undoing(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	BEGIN
+		PERFORM durable.call_activity('work', job('do'));
+	EXCEPTION WHEN OTHERS THEN
+		PERFORM durable.schedule_suborchestrator('undo', instance_id => 'step-2');
+		RAISE;
+	END;
+	RETURN durable.call_suborchestrator('child', instance_id => 'step-2');
+END $$;
+SELECT break('do');
+SELECT start('undoing');
+:run
+SELECT mend('do');
+SELECT durable.rewind('undoing');
+:run
+SELECT is(failure('undoing', 'sqlstate'), 'UD003', 'a forgotten child is in the way of another one');
+SELECT durable.rewind('undoing');
+:run
+SELECT is(failure('undoing', 'sqlstate'), 'UD003', 'as long as it runs');
+SELECT durable.raise_event('step-2', 'go', '"undone"');
+:run
+SELECT durable.rewind('undoing');
+:run
+SELECT is(outcome('undoing'), 'completed "child"', 'when it has ended it is replaced');
+
+-- ---------------------------------------------------------------------------
+-- Failed while it was suspended
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION still(input jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT durable.wait_for_event('go') $$;
+SELECT durable.start_instance('still', instance_id => 'still', version => '2.0');
+:run
+SELECT durable.suspend('still');
+:run
+SELECT durable.set_hub_versioning('app', '1.0', 'strict', 'fail');
+SELECT durable.raise_event('still', 'go', '"gone"');
+:run
+SELECT is(failure('still', 'sqlstate'), 'UD009', 'a suspended instance fails, for its version');
+SELECT durable.set_hub_versioning('app');
+SELECT durable.rewind('still');
+:run
+SELECT is(outcome('still'), 'suspended', 'rewound, it is suspended again');
+SELECT durable.resume('still');
+:run
+SELECT is(outcome('still'), 'completed "gone"', 'until it is resumed');
 
 -- ---------------------------------------------------------------------------
 -- What was under way when the instance failed
