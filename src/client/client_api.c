@@ -327,20 +327,22 @@ terminated_event(Jsonb *reason, bool recursive)
 /*
  * Queued activities of the instances go; those that run are cancelled at
  * commit. Descendants are told now, not by their parents: the failure of what
- * is cancelled must not reach them first.
+ * is cancelled must not reach them first, and what has lost its activities
+ * must end even if its parent continues as new before it is told.
  */
 static void
 cancel_activities(const Hub *hub, const char *instance_id, bool recursive, Jsonb *reason)
 {
-	List	   *ids = store_drop_queued_activities(hub->name, instance_id, recursive);
+	List	   *dropped;
+	List	   *running;
 	ListCell   *lc;
 
-	foreach(lc, ids)
-	{
+	store_drop_queued_activities(hub->name, instance_id, recursive, &dropped, &running);
+	foreach(lc, list_concat_copy(dropped, running))
 		if (strcmp(lfirst(lc), instance_id) != 0)
 			send_message(hub, lfirst(lc), terminated_event(reason, true));
+	foreach(lc, running)
 		cancel_at_commit(hub, lfirst(lc));
-	}
 }
 
 Datum
@@ -356,7 +358,7 @@ durable_terminate(PG_FUNCTION_ARGS)
 	instance_id = recipient(fcinfo, 4, &hub, &status);
 	reason = reason_argument(fcinfo, 1);
 	if (PG_GETARG_BOOL(3))
-		cancel_activities(&hub, instance_id, PG_GETARG_BOOL(2), reason);
+		cancel_activities(&hub, instance_id, PG_GETARG_BOOL(2) && !runtime_status_is_finished(status), reason);
 	if (runtime_status_is_finished(status))
 		PG_RETURN_VOID();
 	if (status == STATUS_PENDING &&

@@ -79,16 +79,23 @@ rewind_children(const RuntimeState *state)
 	return ids;
 }
 
-/* Notes which actions have an answer that stays. */
 static void
-note_answers(Rewinding *rewinding)
+count_ids(Rewinding *rewinding)
 {
 	ListCell   *lc;
 
 	foreach(lc, rewinding->state->past_events)
 		rewinding->n_ids = Max(rewinding->n_ids, ((HistoryEvent *) lfirst(lc))->event_id + 1);
 	rewinding->answered = palloc0(sizeof(bool) * (rewinding->n_ids + 1));
-	foreach(lc, rewinding->state->past_events)
+}
+
+/* Notes which actions have an answer that stays. */
+static void
+note_answers(Rewinding *rewinding, List *events)
+{
+	ListCell   *lc;
+
+	foreach(lc, events)
 	{
 		HistoryEvent *event = lfirst(lc);
 
@@ -98,7 +105,10 @@ note_answers(Rewinding *rewinding)
 	}
 }
 
-/* The instance of a child's id, if it still is the one this event created. */
+/*
+ * The instance of a child's id, if it still is the one this event created. One
+ * of another name was asked for under the same number before an earlier rewind.
+ */
 static const ChildFact *
 find_child(const Rewinding *rewinding, const HistoryEvent *created)
 {
@@ -110,6 +120,7 @@ find_child(const Rewinding *rewinding, const HistoryEvent *created)
 
 		if (strcmp(child->instance_id, created->target_instance_id) == 0)
 			return child->has_parent && child->parent_task_id == created->event_id &&
+				strcmp(child->name, created->name) == 0 &&
 				memcmp(&child->parent_execution_id, &rewinding->state->execution_id, sizeof(pg_uuid_t)) == 0 ?
 				child : NULL;
 	}
@@ -143,7 +154,11 @@ answer_for_child(Rewinding *rewinding, const HistoryEvent *created, const ChildF
 		answer->failure = termination_failure(child->output);
 }
 
-/* A failed child is rewound with its parent; one that is gone, or was terminated, is made again. */
+/*
+ * A failed child is rewound with its parent; one that is gone, or was
+ * terminated, is made again. One that was rewound by itself since it failed is
+ * heard: it has completed, or will answer.
+ */
 static bool
 keeps_child(Rewinding *rewinding, const HistoryEvent *created)
 {
@@ -157,7 +172,7 @@ keeps_child(Rewinding *rewinding, const HistoryEvent *created)
 		return false;
 	if (child->status == STATUS_FAILED)
 		rewinding->plan->failed_children = lappend(rewinding->plan->failed_children, (char *) child->instance_id);
-	else if (has_failed)
+	else if (has_failed && runtime_status_is_finished(child->status) && child->status != STATUS_COMPLETED)
 		return false;
 	else if (runtime_status_is_finished(child->status))
 		answer_for_child(rewinding, created, child);
@@ -225,14 +240,33 @@ flag_turns(RewindPlan *plan, List *events)
 	}
 }
 
+/* Who was suspended when it failed is so still. */
+static void
+restore_suspension(RuntimeState *state)
+{
+	ListCell   *lc;
+
+	foreach(lc, state->past_events)
+	{
+		EventType	type = ((HistoryEvent *) lfirst(lc))->type;
+
+		if (type == EVENT_EXECUTION_SUSPENDED)
+			state->status = STATUS_SUSPENDED;
+		else if (type == EVENT_EXECUTION_RESUMED)
+			state->status = STATUS_RUNNING;
+	}
+}
+
 RewindPlan *
-rewind_history(RuntimeState *state, const RewindPoint *point, const RewindFacts *facts, TimestampTz now)
+rewind_history(RuntimeState *state, List *messages, const RewindPoint *point, const RewindFacts *facts, TimestampTz now)
 {
 	Rewinding	rewinding = {state, point, facts, palloc0(sizeof(RewindPlan)), now};
 	List	   *kept = NIL;
 	ListCell   *lc;
 
-	note_answers(&rewinding);
+	count_ids(&rewinding);
+	note_answers(&rewinding, state->past_events);
+	note_answers(&rewinding, messages);
 	foreach(lc, state->past_events)
 	{
 		HistoryEvent *event = lfirst(lc);
@@ -244,5 +278,6 @@ rewind_history(RuntimeState *state, const RewindPoint *point, const RewindFacts 
 	}
 	flag_turns(rewinding.plan, kept);
 	state->past_events = kept;
+	restore_suspension(state);
 	return rewinding.plan;
 }

@@ -27,12 +27,12 @@ typedef struct RewindPoint
 typedef struct ChildFact
 {
 	const char *instance_id;
+	const char *name;
 	RuntimeStatus status;
 	bool		has_parent;
 	pg_uuid_t	parent_execution_id;
 	int			parent_task_id;
 	Jsonb	   *output;
-	Jsonb	   *failure;
 } ChildFact;
 
 /* What became of the things the execution still waits for. */
@@ -56,8 +56,12 @@ extern bool rewind_is_due(const RuntimeState *state);
 /* Ids of the children about whose fate the plan wants to know. */
 extern List *rewind_children(const RuntimeState *state);
 
-/* Removes from the state's past what is to be forgotten, and says what has to be done about it. */
-extern RewindPlan *rewind_history(RuntimeState *state, const RewindPoint *point,
+/*
+ * Removes from the state's past what is to be forgotten, and says what has to
+ * be done about it. What the messages answer, which come with this turn, is
+ * not asked for again.
+ */
+extern RewindPlan *rewind_history(RuntimeState *state, List *messages, const RewindPoint *point,
 								  const RewindFacts *facts, TimestampTz now);
 
 /* The messages but for answers to what is forgotten or asked for again. */

@@ -289,6 +289,15 @@ is_limited(const ClaimedActivity *activity)
 /* Whether those that are parked are next: they and the others take turns. */
 static bool parked_are_next = false;
 
+/* A version of the call's own can be of any length; names of registrations are short enough for the index of parked ones. */
+#define MAX_PARKED_VERSION 255
+
+static bool
+can_be_parked(const ActivityKey *key)
+{
+	return key->version == NULL || strlen(key->version) <= MAX_PARKED_VERSION;
+}
+
 /*
  * No place for the claimed activity. A worker parks it with all of its kind;
  * in a client's session they would stay locked until its transaction ends, so
@@ -302,7 +311,7 @@ pass_over(Attempt *attempt)
 	key->name = attempt->activity->name;
 	key->version = attempt->activity->version;
 	attempt->activity = NULL;
-	if (session_is_worker())
+	if (session_is_worker() && can_be_parked(key))
 	{
 		store_park_activities(attempt->task_hub, key);
 		work_item_commit();

@@ -299,7 +299,7 @@ rewind_turn(Checkpoint *checkpoint, RuntimeState *state, List *accepted, Timesta
 	Rewind	   *rewind = palloc0(sizeof(Rewind));
 
 	rewind->point = orchestration_find_failure(state);
-	rewind->plan = rewind_history(state, rewind->point,
+	rewind->plan = rewind_history(state, accepted, rewind->point,
 								  store_read_rewind_facts(state, rewind_children(state)), now);
 	rewind->reason = rewind_reason(accepted);
 	checkpoint->rewind = rewind;

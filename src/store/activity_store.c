@@ -92,6 +92,17 @@ static StoreStatement finish_activity = {
 	9, {TEXTOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, INT2OID, TEXTOID, JSONBOID, JSONBOID}
 };
 
+/*
+ * The instance ended before the activity did. A rewind lets it go on, and
+ * wants to know whether the activity still runs: it waits for our end, or we
+ * for its, and then there is somebody to answer.
+ */
+static StoreStatement pin_ended = {
+	"SELECT i.completed_at IS NULL FROM durable_store.instances i"
+	" WHERE i.task_hub = $1 AND i.instance_id = $2 AND i.execution_id = $3 FOR SHARE",
+	3, {TEXTOID, TEXTOID, UUIDOID}
+};
+
 static StoreStatement reclaim_activity = {
 	"SELECT FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = $2"
 	" AND q.execution_id = $3 AND q.task_id = $4 FOR UPDATE SKIP LOCKED",
@@ -111,17 +122,21 @@ static StoreStatement delete_leftover_history = {
 	4, {TEXTOID, TEXTOID, INT8OID, INT4OID}
 };
 
-/* The instance and, if $3, its descendants. */
+/* The instance and, if $3, its descendants: those a recursive termination reaches. */
 #define FAMILY \
-	"WITH RECURSIVE family AS (SELECT $2::pg_catalog.text COLLATE \"C\" AS instance_id" \
-	" UNION SELECT c.instance_id FROM family f CROSS JOIN LATERAL (SELECT c.instance_id" \
-	"  FROM durable_store.instances c WHERE c.task_hub = $1 AND c.parent_instance_id = f.instance_id OFFSET 0) c WHERE $3)"
+	"WITH RECURSIVE family AS (SELECT i.instance_id, i.execution_id FROM durable_store.instances i" \
+	"  WHERE i.task_hub = $1 AND i.instance_id = $2" \
+	" UNION SELECT c.instance_id, c.execution_id FROM family f CROSS JOIN LATERAL (SELECT c.instance_id, c.execution_id" \
+	"  FROM durable_store.instances c WHERE c.task_hub = $1 AND c.parent_instance_id = f.instance_id" \
+	"  AND c.parent_execution_id = f.execution_id OFFSET 0) c WHERE $3)"
 
 static StoreStatement drop_queued = {
 	FAMILY ", idle AS MATERIALIZED (SELECT q.* FROM family f CROSS JOIN LATERAL (SELECT q.ctid AS tid"
 	"  FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = f.instance_id"
 	"  FOR UPDATE SKIP LOCKED) q)"
-	" DELETE FROM durable_store.activity_queue q WHERE q.ctid = ANY (ARRAY(SELECT idle.tid FROM idle)) AND " OF_HUB("q", "$1"),
+	", gone AS (DELETE FROM durable_store.activity_queue q WHERE q.ctid = ANY (ARRAY(SELECT idle.tid FROM idle))"
+	"  AND " OF_HUB("q", "$1") " RETURNING q.instance_id)"
+	" SELECT DISTINCT gone.instance_id FROM gone",
 	3, {TEXTOID, TEXTOID, BOOLOID}
 };
 
@@ -307,6 +322,18 @@ delete_leftovers(const char *task_hub, const ClaimedActivity *activity)
 	store_execute(&delete_leftover_history, values, NULL);
 }
 
+/* Keeps an instance that has ended from being rewound until we have; true if it goes on already. */
+static bool
+goes_on_after_end(const StoreScope *scope, Datum *key)
+{
+	Row			row;
+
+	if (store_execute(&pin_ended, key, NULL) == 0)
+		return false;
+	row = store_row(scope, 0);
+	return row_bool(&row, 1);
+}
+
 void
 store_finish_activity(const char *task_hub, const ClaimedActivity *activity,
 					  Jsonb *result, Jsonb *failure, TimestampTz now)
@@ -325,7 +352,12 @@ store_finish_activity(const char *task_hub, const ClaimedActivity *activity,
 	nulls[8] = failure ? ' ' : 'n';
 	store_open(&scope);
 	if (store_execute(&finish_activity, values, nulls) == 0)
-		delete_leftovers(task_hub, activity);	/* nobody waits for the answer */
+	{
+		if (goes_on_after_end(&scope, values))
+			(void) store_execute(&finish_activity, values, nulls);
+		else
+			delete_leftovers(task_hub, activity);	/* nobody waits for the answer */
+	}
 	store_close(&scope);
 	wake_hub_at_commit(task_hub, 1);
 }
@@ -355,17 +387,16 @@ store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, int
 	store_execute_once(&repeat_activity, values);
 }
 
-List *
-store_drop_queued_activities(const char *task_hub, const char *instance_id, bool recursive)
+/* The ids that a statement about a family of instances returns. */
+static List *
+ids_of_family(StoreStatement *statement, Datum *values)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id), BoolGetDatum(recursive)};
 	List	   *ids = NIL;
 	StoreScope	scope;
 	uint64		rows;
 
 	store_open(&scope);
-	(void) store_execute(&drop_queued, values, NULL);
-	rows = store_execute(&find_running, values, NULL);
+	rows = store_execute(statement, values, NULL);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(&scope, i);
@@ -376,4 +407,14 @@ store_drop_queued_activities(const char *task_hub, const char *instance_id, bool
 	}
 	store_close(&scope);
 	return ids;
+}
+
+void
+store_drop_queued_activities(const char *task_hub, const char *instance_id, bool recursive,
+							 List **dropped, List **running)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id), BoolGetDatum(recursive)};
+
+	*dropped = ids_of_family(&drop_queued, values);
+	*running = ids_of_family(&find_running, values);
 }

@@ -82,10 +82,11 @@ extern bool store_reclaim_activity(const char *task_hub, const ClaimedActivity *
 
 /*
  * Deletes the activities of an instance that nobody runs, and of its
- * descendants if "recursive". Returns the ids of all these instances that still
- * have some, for those run.
+ * descendants if "recursive". Sets the ids of these instances that have lost
+ * some, and of those that still have some, for those run.
  */
-extern List *store_drop_queued_activities(const char *task_hub, const char *instance_id, bool recursive);
+extern void store_drop_queued_activities(const char *task_hub, const char *instance_id, bool recursive,
+										 List **dropped, List **running);
 
 /* Makes a claimed activity run again, as this attempt, not before "until". */
 extern void store_repeat_activity(const char *task_hub, const ClaimedActivity *activity, int attempt, TimestampTz until);

@@ -33,7 +33,7 @@ static StoreStatement find_queued = {
 
 static StoreStatement find_children = {
 	"SELECT i.* FROM pg_catalog.unnest($2) u(instance_id)"
-	" CROSS JOIN LATERAL (SELECT i.instance_id, i.status, i.parent_execution_id, i.parent_task_id, i.output, i.failure"
+	" CROSS JOIN LATERAL (SELECT i.instance_id, i.status, i.parent_execution_id, i.parent_task_id, i.output, i.name"
 	"  FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = u.instance_id OFFSET 0) i",
 	2, {TEXTOID, TEXTARRAYOID}
 };
@@ -62,6 +62,13 @@ static StoreStatement count_forgotten = {
 	"SELECT pg_catalog.count(*) FROM durable_store.activity_queue q WHERE q.task_hub = $1"
 	" AND q.instance_id = $2 AND q.execution_id = $3 AND q.task_id >= $4",
 	4, {TEXTOID, TEXTOID, UUIDOID, INT4OID}
+};
+
+/* Of those that were read nothing is left by now. */
+static StoreStatement find_unread_answer = {
+	"SELECT FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.instance_id = $2 AND m.execution_id = $3"
+	" AND m.event_type = ANY ('{5,6,8,9}'::pg_catalog.int2[]) LIMIT 1",
+	3, {TEXTOID, TEXTOID, UUIDOID}
 };
 
 /* Locks the instance and says why it cannot be rewound, if it cannot. */
@@ -131,7 +138,7 @@ child_from_row(const Row *row)
 	child->has_parent = row_uuid(row, 3, &child->parent_execution_id);
 	child->parent_task_id = row_int32(row, 4);
 	child->output = row_jsonb(row, 5);
-	child->failure = row_jsonb(row, 6);
+	child->name = row_text(row, 6);
 	return child;
 }
 
@@ -250,6 +257,22 @@ drop_forgotten_activities(const RuntimeState *state, const RewindPoint *point)
 						state->instance_id)));
 }
 
+/*
+ * An answer that came after the messages of this turn were read: what it
+ * answers was in the queue no more when the plan was made, so the plan would
+ * ask for it again. The turn is repeated, with the answer.
+ */
+static void
+require_no_unread_answers(const RuntimeState *state)
+{
+	Datum		values[3] = {TEXT_DATUM(state->task_hub), TEXT_DATUM(state->instance_id), UUIDPGetDatum(&state->execution_id)};
+
+	if (store_execute_once(&find_unread_answer, values) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("instance \"%s\" was answered while it was rewound", state->instance_id)));
+}
+
 static void
 rewind_children_of(const RuntimeState *state, List *child_ids, Jsonb *reason, TimestampTz now)
 {
@@ -282,6 +305,7 @@ store_write_rewind(const RuntimeState *state, const RewindPoint *point, const Re
 				   Jsonb *reason, TimestampTz now)
 {
 	drop_forgotten_activities(state, point);
+	require_no_unread_answers(state);
 	remove_events(state, plan->removed_seqs);
 	reflag_events(state, plan->reflagged);
 	send_answers(state, plan->messages);

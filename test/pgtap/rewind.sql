@@ -1,6 +1,6 @@
 -- rewind(): scenarios 129 to 135.
 \ir include/setup.psql
-SELECT plan(60);
+SELECT plan(71);
 
 -- An activity that fails while its name is on the list, and says that it ran.
 CREATE TABLE broken (name text PRIMARY KEY);
@@ -230,6 +230,88 @@ SELECT mend('leaf');
 SELECT durable.rewind('ended');
 :run
 SELECT is(outcome('ended'), 'completed ["leaf", "sibling"]', 'a terminated child is made again');
+
+-- ---------------------------------------------------------------------------
+-- Children that were rewound by themselves: together with their parent, and before
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	PERFORM durable.call_activity('work', job('first ' || durable.instance_id()));
+	RETURN durable.call_activity('work', job('child'));
+END $$;
+CREATE FUNCTION parent(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$ BEGIN RETURN durable.call_suborchestrator('child', instance_id => 'child-' || durable.instance_id()); END $$;
+SELECT break('child');
+SELECT start('parent', NULL, id) FROM unnest('{both,other-order,one-by-one}'::text[]) id;
+:run
+SELECT mend('child');
+BEGIN;
+SELECT durable.rewind('child-both'), durable.rewind('both');
+SELECT durable.rewind('other-order'), durable.rewind('child-other-order');
+COMMIT;
+SELECT durable.rewind('child-one-by-one');
+:run
+SELECT is(outcome('both'), 'completed "child"', 'a parent whose child was rewound with it waits for it');
+SELECT is(outcome('other-order'), 'completed "child"', 'whichever was asked for first');
+SELECT is(outcome('child-one-by-one'), 'completed "child"', 'a child that is rewound by itself completes');
+SELECT durable.rewind('one-by-one');
+:run
+SELECT is(outcome('one-by-one'), 'completed "child"', 'and its parent, rewound later, hears of it');
+SELECT is(effects('first child-%'), 'first child-both first child-other-order first child-one-by-one',
+	'no child is run again from the beginning');
+
+-- A number that a forgotten child has had, which runs still: another child of the
+-- number does not start, and rewinding once more does not take the one for the other.
+CREATE FUNCTION undo(input jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT durable.wait_for_event('go') $$;
+CREATE FUNCTION undoing(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	BEGIN
+		PERFORM durable.call_activity('work', job('do'));
+	EXCEPTION WHEN OTHERS THEN
+		PERFORM durable.schedule_suborchestrator('undo', instance_id => 'step-2');
+		RAISE;
+	END;
+	RETURN durable.call_suborchestrator('child', instance_id => 'step-2');
+END $$;
+SELECT break('do');
+SELECT start('undoing');
+:run
+SELECT mend('do');
+SELECT durable.rewind('undoing');
+:run
+SELECT is(failure('undoing', 'sqlstate'), 'UD003', 'a forgotten child is in the way of another one');
+SELECT durable.rewind('undoing');
+:run
+SELECT is(failure('undoing', 'sqlstate'), 'UD003', 'as long as it runs');
+SELECT durable.raise_event('step-2', 'go', '"undone"');
+:run
+SELECT durable.rewind('undoing');
+:run
+SELECT is(outcome('undoing'), 'completed "child"', 'when it has ended it is replaced');
+
+-- ---------------------------------------------------------------------------
+-- Failed while it was suspended
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION still(input jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT durable.wait_for_event('go') $$;
+SELECT durable.start_instance('still', instance_id => 'still', version => '2.0');
+:run
+SELECT durable.suspend('still');
+:run
+SELECT durable.set_hub_versioning('app', '1.0', 'strict', 'fail');
+SELECT durable.raise_event('still', 'go', '"gone"');
+:run
+SELECT is(failure('still', 'sqlstate'), 'UD009', 'a suspended instance fails, for its version');
+SELECT durable.set_hub_versioning('app');
+SELECT durable.rewind('still');
+:run
+SELECT is(outcome('still'), 'suspended', 'rewound, it is suspended again');
+SELECT durable.resume('still');
+:run
+SELECT is(outcome('still'), 'completed "gone"', 'until it is resumed');
 
 -- ---------------------------------------------------------------------------
 -- What was under way when the instance failed

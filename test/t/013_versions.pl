@@ -72,6 +72,15 @@ is($server->safe_psql('postgres', 'SELECT ' . DurableServer::at_gate(1, 1)), 't'
 $gate->query_safe('SELECT pg_advisory_unlock(1)');
 $server->ends('postgres', 'app', 'crowd', 'one after the other they run');
 
+# A version longer than an index entry can be.
+$gate->query_safe('SELECT pg_advisory_lock(1)');
+$server->sql('postgres', 'app', q{SELECT durable.start_instance('crowd_at_gate', '{"gate": 1, "width": 3}', 'long',
+	version => (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 200) i))});
+$server->wait_until('postgres', DurableServer::at_gate(1, 1));
+$server->runs('postgres', 'app', 'passes long', 'others go past activities of a very long version');
+$gate->query_safe('SELECT pg_advisory_unlock(1)');
+$server->ends('postgres', 'app', 'long', 'which run, too');
+
 $gate->query_safe('SELECT pg_advisory_lock(1)');
 $server->sql('postgres', 'app', q{SELECT durable.register_activity('pass_gate', max_concurrency => 2)});
 $server->start_instance('postgres', 'app', 'crowd_at_gate', 'pairs', '{"gate": 1, "width": 5}');
