@@ -6,6 +6,7 @@
 
 #include <limits.h>
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -15,8 +16,9 @@
 #include "clock.h"
 #include "worker/workers.h"
 
-/* How far this session's time is ahead of the server's. */
+/* How far this session's time is ahead of the server's, and was before the transaction at work. */
 static int64 ahead = 0;
+static int64 ahead_before = 0;
 
 TimestampTz
 clock_now(void)
@@ -24,11 +26,29 @@ clock_now(void)
 	return GetCurrentTimestamp() + ahead;
 }
 
+/*
+ * What was done ahead of time and is rolled back never was: the session's time
+ * goes back with it. Else what the session starts next would be due for nobody
+ * else until then.
+ */
+static void
+clock_at_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		ahead = ahead_before;
+	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+		ahead_before = ahead;
+}
+
 void
 clock_advance_to(TimestampTz t)
 {
+	static bool registered = false;
 	TimestampTz now = clock_now();
 
+	if (!registered)
+		RegisterXactCallback(clock_at_end, NULL);
+	registered = true;
 	if (!TIMESTAMP_NOT_FINITE(t) && t > now)
 		ahead += t - now;
 }

@@ -11,7 +11,10 @@
 /* The server's clock, or this session's virtual time after clock_advance_to(). */
 extern TimestampTz clock_now(void);
 
-/* Makes clock_now() of this session at least t: for tests (run_until_idle(advance_time => true)). */
+/*
+ * Makes clock_now() of this session at least t, until its end or until the
+ * transaction is rolled back: for tests (run_until_idle(advance_time => true)).
+ */
 extern void clock_advance_to(TimestampTz t);
 
 /*

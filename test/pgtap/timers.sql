@@ -1,6 +1,6 @@
 -- Timers. The clock of this session is skipped ahead, nobody sleeps.
 \ir include/setup.psql
-SELECT plan(50);
+SELECT plan(54);
 
 CREATE FUNCTION turn_time(id text, number int) RETURNS timestamptz LANGUAGE sql AS
 $$ SELECT timestamp FROM durable.history WHERE instance_id = $1 AND turn = $2 AND event_type = 'OrchestratorStarted' $$;
@@ -260,4 +260,28 @@ SELECT go('approval_cancelling');
 :run
 SELECT is(outcome('approval_cancelling'), 'completed "done"', 'and it goes on, its history replays');
 SELECT is_empty('SELECT * FROM durable.messages', 'no message is left');
+
+-- The session's time goes back with what was done ahead of it.
+SELECT start('naps', NULL, 'before');
+SELECT created_at AS before FROM durable.instances WHERE instance_id = 'before' \gset
+BEGIN;
+SELECT start('thirty_days', NULL, 'undone');
+:run_all
+SELECT start('naps', NULL, 'ahead');
+SELECT created_at AS ahead FROM durable.instances WHERE instance_id = 'ahead' \gset
+ROLLBACK;
+SELECT start('naps', NULL, 'after');
+SELECT created_at AS after FROM durable.instances WHERE instance_id = 'after' \gset
+SELECT ok(:'ahead'::timestamptz - :'before' >= interval '30 days', 'skipping takes the session''s clock along');
+SELECT ok(:'after'::timestamptz - :'before' < interval '1 hour', 'a rollback takes it back');
+SELECT start('thirty_days', NULL, 'kept');
+:run_all
+SELECT start('naps', NULL, 'later');
+SELECT created_at AS later FROM durable.instances WHERE instance_id = 'later' \gset
+SELECT ok(:'later'::timestamptz - :'before' >= interval '30 days', 'a commit does not');
+BEGIN;
+:run_all
+ROLLBACK;
+SELECT start('naps', NULL, 'last');
+SELECT ok((SELECT created_at FROM durable.instances WHERE instance_id = 'last') >= :'later', 'nor does the rollback of what comes after');
 SELECT * FROM finish();
