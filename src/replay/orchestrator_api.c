@@ -367,6 +367,18 @@ statement_input(FunctionCallInfo fcinfo, int query_arg)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* A policy that does not come first would be bound as a parameter, and nothing retried. */
+static void
+refuse_policy_argument(FunctionCallInfo fcinfo, int query_arg)
+{
+	for (int arg = query_arg + 1; arg < PG_NARGS(); arg++)
+		if (strcmp(format_type_be_qualified(get_fn_expr_argtype(fcinfo->flinfo, arg)), "durable.retry_policy") == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("a retry policy cannot be an argument of a statement"),
+					 errhint("The policy comes first, before the statement.")));
+}
+
 static Task *
 schedule_sql(OrchestrationContext *context, FunctionCallInfo fcinfo, int query_arg)
 {
@@ -375,6 +387,7 @@ schedule_sql(OrchestrationContext *context, FunctionCallInfo fcinfo, int query_a
 	MemoryContext old;
 
 	require_query(fcinfo, query_arg);
+	refuse_policy_argument(fcinfo, query_arg);
 	if (get_fn_expr_variadic(fcinfo->flinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -1,6 +1,6 @@
 -- call_sql(): a statement as an activity.
 \ir include/setup.psql
-SELECT plan(34);
+SELECT plan(36);
 
 CREATE TABLE items (id int PRIMARY KEY, name text, price numeric);
 CREATE SEQUENCE tries;
@@ -38,6 +38,9 @@ INSERT INTO cases VALUES
 	('null', $$ durable.call_sql(NULL::text) $$, 'failed 22004 query must not be null', 'no statement'),
 	('retry', $$ durable.call_sql(durable.retry_policy(3), 'SELECT 1 / (nextval(''tries'') / $1) AS a', 3) $$, 'completed {"a": 1}', 'with a retry policy, at the third attempt'),
 	('retry named', $$ durable.call_sql(durable.retry_policy(1), 'SELECT 2 AS b') $$, 'completed {"b": 2}', 'with a retry policy, without arguments'),
+	('policy last', $$ durable.call_sql('SELECT 1 AS a', durable.retry_policy(3)) $$, 'failed 42804 a retry policy cannot be an argument of a statement', 'a policy that does not come first'),
+	('policy after a policy', $$ durable.call_sql(durable.retry_policy(3), 'SELECT 1 AS a', NULL::durable.retry_policy) $$,
+		'failed 42804 a retry policy cannot be an argument of a statement', 'nor a second one, NULL or not'),
 	('fan out', $$ to_jsonb(durable.await_all(durable.schedule_sql('SELECT 1 AS a'), durable.schedule_sql('SELECT $1 AS a', 2),
 			durable.schedule_sql(durable.retry_policy(2), 'SELECT $1 AS a', 3))) $$, 'completed [{"a": 1}, {"a": 2}, {"a": 3}]', 'the three forms of schedule_sql()');
 CREATE FUNCTION define(code text) RETURNS text LANGUAGE plpgsql AS
