@@ -514,7 +514,9 @@ FROM durable_store.visible_hubs hub
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS ready_turns,
 		pg_catalog.min(i.visible_at) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS oldest,
-		pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at = 'infinity') AS rejected,
+		pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at = 'infinity'
+			AND (SELECT e.completed_at IS NULL FROM durable_store.instances e
+				WHERE e.task_hub = hub.task_hub AND e.instance_id = i.instance_id)) AS rejected,
 		pg_catalog.count(*) FILTER (WHERE i.event_type = 11) AS timers,
 		pg_catalog.min(i.visible_at) FILTER (WHERE i.visible_at > pg_catalog.clock_timestamp()
 			AND pg_catalog.isfinite(i.visible_at)) AS next_due

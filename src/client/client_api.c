@@ -5,7 +5,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_enum.h"
+#include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -13,6 +13,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+#include "utils/varlena.h"
 
 #include "arguments.h"
 #include "client/hub_access.h"
@@ -111,12 +112,34 @@ read_reuse_policy(FunctionCallInfo fcinfo, ReusePolicy *policy)
 	check_reuse_policy(policy);
 }
 
+/* The search_path with "$user" replaced: what it means is settled at the start, whatever the role is called later. */
+static char *
+settled_search_path(void)
+{
+	List	   *names;
+	StringInfoData path;
+	ListCell   *lc;
+
+	if (!SplitIdentifierString(pstrdup(namespace_search_path), ',', &names))
+		return namespace_search_path;
+	initStringInfo(&path);
+	foreach(lc, names)
+	{
+		const char *name = lfirst(lc);
+
+		if (strcmp(name, "$user") == 0)
+			name = GetUserNameFromId(GetUserId(), false);
+		appendStringInfo(&path, "%s%s", path.len > 0 ? ", " : "", quote_identifier(name));
+	}
+	return path.data;
+}
+
 /* The settings its code is to run with, as this session has them now. */
 static Jsonb *
 current_settings(void)
 {
-	static const char *const names[] = {"search_path", "TimeZone", "DateStyle", "IntervalStyle"};
-	Jsonb	   *settings = NULL;
+	static const char *const names[] = {"TimeZone", "DateStyle", "IntervalStyle"};
+	Jsonb	   *settings = json_with_text(NULL, "search_path", settled_search_path());
 
 	for (int i = 0; i < lengthof(names); i++)
 		settings = json_with_text(settings, names[i], GetConfigOption(names[i], false, false));

@@ -75,11 +75,19 @@ enlarge_actions(OrchestrationContext *context)
 	memset(context->task_of_action + old, 0, sizeof(Task *) * old);
 }
 
-/* <execution id>:<number>: unique, also over continue-as-new and retries, and short however deep (DTFx). */
+/*
+ * <execution id>:<number>: unique, also over continue-as-new and retries, and
+ * short however deep (DTFx). A number that was used before a rewind may be
+ * used again after it: then the rewind is counted, too.
+ */
 static const char *
 default_child_id(OrchestrationContext *context, int action_id)
 {
-	return psprintf("%s:%d", execution_id_text(&context->state->execution_id), action_id);
+	const char *execution = execution_id_text(&context->state->execution_id);
+
+	if (context->n_rewinds == 0)
+		return psprintf("%s:%d", execution, action_id);
+	return psprintf("%s:%d.%d", execution, action_id, context->n_rewinds);
 }
 
 /* Numbers a request; the number is what history events refer to. */
@@ -615,6 +623,7 @@ apply_event(OrchestrationContext *context, HistoryEvent *event)
 			resume_orchestration(context);
 			return true;
 		case EVENT_EXECUTION_REWOUND:
+			context->n_rewinds++;
 			renew_retries(context);
 			return true;
 		default:

@@ -110,6 +110,7 @@ typedef struct OrchestrationContext
 	bool		keep_events;
 	List	   *events_after_continue;
 	int			n_guids;
+	int			n_rewinds;		/* so far */
 
 	/* how it ended */
 	StopReason	stop_reason;

@@ -472,14 +472,29 @@ state_before_failure(const RuntimeState *state)
 	return before;
 }
 
-/* The task whose failure was the end: the error is its own, or was made of it in a handler. */
+/* Does the error repeat what a failure said? Then a handler made it of that. */
+static bool
+tells_of_failure(const ErrorData *error, const Task *task)
+{
+	const char *message = failure_field(task->failure, "errorMessage");
+
+	if (message == NULL || message[0] == '\0')
+		return false;
+	return (error->message && strstr(error->message, message)) || (error->detail && strstr(error->detail, message));
+}
+
+/*
+ * The task whose failure was the end: the error is its own, or a handler made
+ * it of that. A failure that was handled and is not spoken of is done with.
+ */
 static const Task *
 fatal_task(OrchestrationContext *context, const ErrorData *error)
 {
 	const Task *task = task_behind_error(context, error);
 
-	if (task == NULL && context->raised != NIL)
-		task = llast(context->raised);
+	for (int i = list_length(context->raised) - 1; task == NULL && i >= 0; i--)
+		if (tells_of_failure(error, list_nth(context->raised, i)))
+			task = list_nth(context->raised, i);
 	return task;
 }
 

@@ -92,13 +92,20 @@ static StoreStatement finish_activity = {
 	9, {TEXTOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, INT2OID, TEXTOID, JSONBOID, JSONBOID}
 };
 
+/* The answer to an execution that has failed waits for a rewind, which makes it visible. */
+static StoreStatement keep_answer = {
+	"INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", execution_id, task_id, event_type,"
+	" name, payload, failure) VALUES ($1, $2, 'infinity', $5, $3, $4, $6, $7, $8, $9)",
+	9, {TEXTOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, INT2OID, TEXTOID, JSONBOID, JSONBOID}
+};
+
 /*
  * The instance ended before the activity did. A rewind lets it go on, and
- * wants to know whether the activity still runs: it waits for our end, or we
- * for its, and then there is somebody to answer.
+ * wants to know what became of the activity: it waits for our end, or we for
+ * its, and then there is somebody to answer.
  */
 static StoreStatement pin_ended = {
-	"SELECT i.completed_at IS NULL FROM durable_store.instances i"
+	"SELECT i.status FROM durable_store.instances i"
 	" WHERE i.task_hub = $1 AND i.instance_id = $2 AND i.execution_id = $3 FOR SHARE",
 	3, {TEXTOID, TEXTOID, UUIDOID}
 };
@@ -322,16 +329,20 @@ delete_leftovers(const char *task_hub, const ClaimedActivity *activity)
 	store_execute(&delete_leftover_history, values, NULL);
 }
 
-/* Keeps an instance that has ended from being rewound until we have; true if it goes on already. */
+/* Answers an execution that has ended: one that goes on by now, or has failed and may be rewound. False: any other. */
 static bool
-goes_on_after_end(const StoreScope *scope, Datum *key)
+answer_after_end(const StoreScope *scope, Datum *values, const char *nulls, bool failed)
 {
+	RuntimeStatus status = STATUS_COMPLETED;
 	Row			row;
 
-	if (store_execute(&pin_ended, key, NULL) == 0)
+	if (store_execute(&pin_ended, values, NULL) == 0)
 		return false;
 	row = store_row(scope, 0);
-	return row_bool(&row, 1);
+	(void) runtime_status_from_name(row_text(&row, 1), &status);
+	if (status == STATUS_FAILED)
+		return !failed && store_execute(&keep_answer, values, nulls) > 0;	/* what failed is asked for again */
+	return !runtime_status_is_finished(status) && store_execute(&finish_activity, values, nulls) > 0;
 }
 
 void
@@ -351,13 +362,8 @@ store_finish_activity(const char *task_hub, const ClaimedActivity *activity,
 	nulls[7] = result ? ' ' : 'n';
 	nulls[8] = failure ? ' ' : 'n';
 	store_open(&scope);
-	if (store_execute(&finish_activity, values, nulls) == 0)
-	{
-		if (goes_on_after_end(&scope, values))
-			(void) store_execute(&finish_activity, values, nulls);
-		else
-			delete_leftovers(task_hub, activity);	/* nobody waits for the answer */
-	}
+	if (store_execute(&finish_activity, values, nulls) == 0 && !answer_after_end(&scope, values, nulls, failure != NULL))
+		delete_leftovers(task_hub, activity);	/* nobody waits for the answer */
 	store_close(&scope);
 	wake_hub_at_commit(task_hub, 1);
 }

@@ -89,7 +89,8 @@ static StoreStatement release_rejected = {
 	"  FROM durable_store.inbox b"
 	"  LEFT JOIN LATERAL (SELECT i.scheduled_start_at FROM durable_store.instances i WHERE i.task_hub = $1"
 	"   AND i.instance_id = b.instance_id AND i.status = 'pending' OFFSET 0) i ON true"
-	"  WHERE b.task_hub = $1 AND b.visible_at = 'infinity' OFFSET 0) p"
+	"  WHERE b.task_hub = $1 AND b.visible_at = 'infinity' AND (SELECT e.completed_at IS NULL"
+	"   FROM durable_store.instances e WHERE e.task_hub = $1 AND e.instance_id = b.instance_id) OFFSET 0) p"
 	" WHERE m.ctid = p.tid AND m.visible_at = 'infinity' AND " OF_HUB("m", "$1"),
 	1, {TEXTOID}
 };

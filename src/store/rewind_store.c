@@ -25,6 +25,13 @@ static StoreStatement run_again = {
 	3, {TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };
 
+/* Answers that came while it was failed were kept for this. */
+static StoreStatement release_answers = {
+	"UPDATE durable_store.inbox m SET visible_at = $3 WHERE m.ctid = ANY (" MESSAGES_OF("$1", "$2") ") AND " OF_HUB("m", "$1")
+	" AND m.visible_at = 'infinity' AND m.event_type = ANY ('{5,6}'::pg_catalog.int2[])",
+	3, {TEXTOID, TEXTOID, TIMESTAMPTZOID}
+};
+
 static StoreStatement find_queued = {
 	"SELECT q.task_id FROM durable_store.activity_queue q"
 	" WHERE q.task_hub = $1 AND q.instance_id = $2 AND q.execution_id = $3",
@@ -55,6 +62,13 @@ static StoreStatement delete_forgotten = {
 	"  AND q.instance_id = $2 AND q.execution_id = $3 AND q.task_id >= $4 FOR UPDATE SKIP LOCKED)"
 	" DELETE FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = $2 AND q.execution_id = $3"
 	"  AND q.task_id = ANY (ARRAY(SELECT idle.task_id FROM idle))",
+	4, {TEXTOID, TEXTOID, UUIDOID, INT4OID}
+};
+
+/* Children nobody will wait for go on alone: the new ones have the same numbers, and the answers shall be theirs. */
+static StoreStatement detach_forgotten = {
+	"UPDATE durable_store.instances i SET parent_instance_id = NULL, parent_execution_id = NULL, parent_task_id = NULL"
+	" WHERE i.task_hub = $1 AND i.parent_instance_id = $2 AND i.parent_execution_id = $3 AND i.parent_task_id >= $4",
 	4, {TEXTOID, TEXTOID, UUIDOID, INT4OID}
 };
 
@@ -103,6 +117,7 @@ store_begin_rewind(const char *task_hub, const char *instance_id, Jsonb *reason,
 	if (!lock_for_rewind(task_hub, instance_id, refusal))
 		return false;
 	(void) store_execute_once(&run_again, values);
+	(void) store_execute_once(&release_answers, values);
 	rewound = history_event_make(EVENT_EXECUTION_REWOUND, now);
 	rewound->payload = reason;
 	rewound->visible_at = now;
@@ -230,11 +245,12 @@ reflag_events(const RuntimeState *state, List *events)
 }
 
 /*
- * Takes back the activities that were asked for after the failure; the new
- * ones have the same numbers. One that runs now has to end first.
+ * Takes back the activities that were asked for after the failure, and lets go
+ * of the children; the new ones have the same numbers. An activity that runs
+ * now has to end first.
  */
 static void
-drop_forgotten_activities(const RuntimeState *state, const RewindPoint *point)
+drop_forgotten(const RuntimeState *state, const RewindPoint *point)
 {
 	Datum		values[4] = {TEXT_DATUM(state->task_hub), TEXT_DATUM(state->instance_id),
 	UUIDPGetDatum(&state->execution_id), Int32GetDatum(point->first_forgotten_id)};
@@ -245,6 +261,7 @@ drop_forgotten_activities(const RuntimeState *state, const RewindPoint *point)
 	if (point->first_forgotten_id == FORGET_NOTHING)
 		return;
 	store_open(&scope);
+	(void) store_execute(&detach_forgotten, values, NULL);
 	(void) store_execute(&delete_forgotten, values, NULL);
 	(void) store_execute(&count_forgotten, values, NULL);
 	row = store_row(&scope, 0);
@@ -304,7 +321,7 @@ void
 store_write_rewind(const RuntimeState *state, const RewindPoint *point, const RewindPlan *plan,
 				   Jsonb *reason, TimestampTz now)
 {
-	drop_forgotten_activities(state, point);
+	drop_forgotten(state, point);
 	require_no_unread_answers(state);
 	remove_events(state, plan->removed_seqs);
 	reflag_events(state, plan->reflagged);

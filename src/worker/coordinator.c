@@ -375,6 +375,8 @@ bury_worker(HubState *hub, const SlotInfo *slot)
 		note_unwillingness(hub);
 	else if (hub != NULL && slot->reason == LEFT_ASKED)
 		hub->retry_at = ms_from_now(TURN_TAKING_MS);
+	if (hub != NULL && slot->reason != LEFT_BY_ERROR && slot->items_done > 0)
+		hub_is_well(hub);		/* it left before anybody saw it at work */
 	process_bury(slot);
 	look_wanted = true;
 }

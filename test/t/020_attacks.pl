@@ -437,10 +437,10 @@ $server->safe_psql('postgres', 'ALTER ROLE app RESET ALL');
 # --- roles that change ---------------------------------------------------------------------
 
 # Gain: a session that was a superuser's may become one again; a worker would stay one for as long as it has work.
-$server->safe_psql('postgres', 'CREATE ROLE boss LOGIN SUPERUSER');
+$server->safe_psql('postgres', 'CREATE ROLE boss LOGIN SUPERUSER; ALTER FUNCTION app.in_call_sql(jsonb) OWNER TO boss');
 like(outcome('boss', 'in_call_sql', q({"attack": "SELECT current_setting('is_superuser') AS superuser"})), qr/^completed \{"superuser": "on"\}/,
 	'a hub of a superuser');
-$server->safe_psql('postgres', 'ALTER ROLE boss NOSUPERUSER; SELECT durable.grant_usage(\'boss\')');
+$server->safe_psql('postgres', 'ALTER FUNCTION app.in_call_sql(jsonb) OWNER TO app; ALTER ROLE boss NOSUPERUSER; SELECT durable.grant_usage(\'boss\')');
 $attacks++;
 like(outcome('boss', 'in_call_sql', q({"attack": "SET SESSION AUTHORIZATION postgres"})), qr/^failed 42501/,
 	'attack: a worker of one who was a superuser goes on as one');
