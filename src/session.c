@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
 #include "utils/fmgrprotos.h"
@@ -58,6 +59,30 @@ bool
 session_is_worker(void)
 {
 	return is_worker;
+}
+
+bool
+session_is_assumed(void)
+{
+	return MyProc->roleId != GetSessionUserId();
+}
+
+void
+session_close_cursors(void)
+{
+	PortalHashTableDeleteAll();
+}
+
+bool
+session_is_assumed(void)
+{
+	return MyProc->roleId != GetSessionUserId();
+}
+
+void
+session_close_cursors(void)
+{
+	PortalHashTableDeleteAll();
 }
 
 static void
@@ -312,7 +337,7 @@ user_code_leave(int nest_level)
 void
 session_discard_temporary_objects(void)
 {
-	PortalHashTableDeleteAll();	/* cursors may be open on temporary tables */
+	session_close_cursors();	/* they may be open on temporary tables */
 	ResetTempTableNamespace();
 	Async_UnlistenAll();
 }

@@ -88,7 +88,7 @@ try_deferred_triggers(void)
 static void
 check_deferred_constraints(void)
 {
-	if (session_is_worker())
+	if (session_is_worker() || session_is_assumed())
 		AfterTriggerFireDeferred();
 	else
 		try_deferred_triggers();

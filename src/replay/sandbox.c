@@ -104,7 +104,7 @@ lock_role_of_assumed_session(void)
 	Oid			userid;
 	int			sec_context;
 
-	if (MyProc->roleId == GetSessionUserId())
+	if (!session_is_assumed())
 		return;
 	GetUserIdAndSecContext(&userid, &sec_context);
 	SetUserIdAndSecContext(userid, sec_context | SECURITY_LOCAL_USERID_CHANGE);
