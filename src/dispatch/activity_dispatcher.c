@@ -20,6 +20,7 @@
 #include "dispatch/activity_function.h"
 #include "dispatch/concurrency.h"
 #include "dispatch/dispatchers.h"
+#include "durations.h"
 #include "errors.h"
 #include "replay/sandbox.h"
 #include "session.h"
@@ -169,6 +170,17 @@ flush_what_led_here(const ClaimedActivity *activity)
 		XLogFlush(lsn);
 }
 
+/* Who asks for slots next shall know how long it takes. */
+static SandboxOutcome
+run_timed(const Sandbox *sandbox, ActivityCall *call, const char *task_hub, ErrorData **error)
+{
+	TimestampTz begin = GetCurrentTimestamp();
+	SandboxOutcome result = sandbox_run(sandbox, call_and_check, call, error);
+
+	duration_note(task_hub, call->name, (GetCurrentTimestamp() - begin) / 1000.0);
+	return result;
+}
+
 static void
 execute_activity(const char *task_hub, const ClaimedActivity *activity, ActivityOutcome *outcome)
 {
@@ -192,7 +204,7 @@ execute_activity(const char *task_hub, const ClaimedActivity *activity, Activity
 	if (activity->registration.external)
 		flush_what_led_here(activity);
 	activity_begins(task_hub, activity->instance_id);
-	result = sandbox_run(&sandbox, call_and_check, &call, &error);
+	result = run_timed(&sandbox, &call, task_hub, &error);
 	activity_ends();
 	switch (result)
 	{
@@ -274,6 +286,7 @@ typedef struct Attempt
 {
 	const char *task_hub;
 	List	   *full;			/* of ActivityKey: as many as may run are running */
+	bool		short_only;		/* this worker may not hold its slot */
 	ClaimedActivity *activity;
 } Attempt;
 
@@ -310,6 +323,31 @@ pass_over(Attempt *attempt)
 	work_item_abort();			/* a lock on it would hide it from others */
 }
 
+/* May this process run the claimed activity, however long it takes? */
+static bool
+may_begin(const Attempt *attempt)
+{
+	return attempt->activity->is_lost || worker_begin_activity(attempt->activity->name);
+}
+
+/* The next one of the queue; of a worker that may not hold its slot the next one known to be short. */
+static ClaimedActivity *
+next_of_queue(Attempt *attempt)
+{
+	ClaimedActivity *activity;
+	List	   *names;
+
+	if (attempt->short_only)
+	{
+		names = duration_short_names(attempt->task_hub);
+		return names == NIL ? NULL : store_claim_activity_of(attempt->task_hub, clock_now(), names);
+	}
+	activity = store_claim_activity(attempt->task_hub, clock_now(), attempt->full);
+	if (activity == NULL)
+		worker_wants_no_hold();
+	return activity;
+}
+
 /* The next one of the queue that may run, claimed; in a transaction. */
 static bool
 claim_queued(Attempt *attempt)
@@ -318,11 +356,22 @@ claim_queued(Attempt *attempt)
 	{
 		if (!work_item_begin(NULL))
 			return false;
-		attempt->activity = store_claim_activity(attempt->task_hub, clock_now(), attempt->full);
-		if (!is_limited(attempt->activity) ||
-			concurrency_slot_take(attempt->task_hub, &attempt->activity->registration))
+		attempt->activity = next_of_queue(attempt);
+		if (attempt->activity == NULL)
 			return true;
-		pass_over(attempt);
+		if (is_limited(attempt->activity) &&
+			!concurrency_slot_take(attempt->task_hub, &attempt->activity->registration))
+		{
+			pass_over(attempt);
+			continue;
+		}
+		if (may_begin(attempt))
+			return true;
+		attempt->activity = NULL;
+		if (attempt->short_only)
+			return true;		/* it has ceased to be short: enough for now */
+		attempt->short_only = true;
+		work_item_abort();
 	}
 }
 
@@ -335,6 +384,8 @@ claim_if_place(Attempt *attempt, const ParkedActivity *parked)
 	if (parked->registration.max_concurrency == 0 ||
 		concurrency_slot_take(attempt->task_hub, &parked->registration))
 		attempt->activity = store_claim_parked_activity(attempt->task_hub, clock_now(), &parked->key);
+	if (attempt->activity != NULL && !may_begin(attempt))
+		attempt->activity = NULL;
 	if (attempt->activity == NULL)
 		work_item_abort();
 	return attempt->activity != NULL;
@@ -406,6 +457,7 @@ try_activity(Attempt *attempt)
 	}
 	work_item_commit();
 	suspect_release();
+	worker_end_activity();
 	offer_slot(attempt);
 	return attempt->activity ? DISPATCH_DONE : DISPATCH_IDLE;
 }
@@ -432,6 +484,7 @@ run_one(const char *task_hub)
 		work_item_abort();
 		sandbox_reset();
 		suspect_release();
+		worker_end_activity();
 		MemoryContextSwitchTo(context);
 	}
 	PG_END_TRY();

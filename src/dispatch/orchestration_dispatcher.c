@@ -402,6 +402,8 @@ run_turns(Batch *batch, List *instances)
 
 		if (checkpoints != NIL && GetCurrentTimestamp() > until)
 			break;				/* the others are free again after this commit */
+		if ((checkpoints != NIL || batch->slow_ids != NIL) && worker_is_asked_to_leave())
+			break;
 		CHECK_FOR_INTERRUPTS();
 		fetched = lfirst(lc);
 		if (versioning_keeps_waiting(fetched))
@@ -606,6 +608,8 @@ run_each_alone(Batch *batch, List *instance_ids)
 	{
 		run_alone(batch->task_hub, lfirst(lc));
 		batch->n_turns++;
+		if (worker_is_asked_to_leave())
+			break;				/* they are free for another worker */
 	}
 }
 

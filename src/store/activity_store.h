@@ -49,6 +49,9 @@ typedef struct ActivityKey
  */
 extern ClaimedActivity *store_claim_activity(const char *task_hub, TimestampTz now, List *full);
 
+/* The same for activities of these names (char *) only, of which not those far behind in a long queue are found. */
+extern ClaimedActivity *store_claim_activity_of(const char *task_hub, TimestampTz now, List *names);
+
 /*
  * Parked are activities that found as many of them running as may be. They
  * stand beside the queue, so that what is behind them is found at once, and

@@ -98,6 +98,14 @@ static StoreStatement hub_loads = {
 	2, {INT8OID, OIDOID}
 };
 
+static StoreStatement next_due_after = {
+	"SELECT least((SELECT m.visible_at FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.visible_at > $2"
+	" ORDER BY m.visible_at LIMIT 1),"
+	" (SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND NOT a.parked AND a.visible_at > $2"
+	" ORDER BY a.visible_at LIMIT 1))",
+	2, {TEXTOID, TIMESTAMPTZOID}
+};
+
 static StoreStatement next_due = {
 	"SELECT least(" NEXT_TURN("$1") ", " NEXT_ACTIVITY("$1") ")", 1, {TEXTOID}
 };
@@ -307,15 +315,15 @@ store_hub_loads(void)
 }
 
 TimestampTz
-store_next_due(const char *task_hub)
+store_next_due(const char *task_hub, TimestampTz after)
 {
-	Datum		values[1] = {TEXT_DATUM(task_hub)};
+	Datum		values[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(after)};
 	StoreScope	scope;
 	Row			row;
 	TimestampTz due;
 
 	store_open(&scope);
-	store_execute(&next_due, values, NULL);
+	store_execute(TIMESTAMP_IS_NOBEGIN(after) ? &next_due : &next_due_after, values, NULL);
 	row = store_row(&scope, 0);
 	due = time_or_never(&row, 1);
 	store_close(&scope);

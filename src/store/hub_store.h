@@ -73,8 +73,11 @@ typedef struct HubLoad
 /* A list of HubLoad, in CurrentMemoryContext of the caller; inside a transaction with extension_lock(). */
 extern List *store_hub_loads(void);
 
-/* When the next message or activity of a hub becomes visible; DT_NOEND: none. */
-extern TimestampTz store_next_due(const char *task_hub);
+/*
+ * When the next message or activity of a hub becomes visible, of those that
+ * do after a time (DT_NOBEGIN: of all); DT_NOEND: none.
+ */
+extern TimestampTz store_next_due(const char *task_hub, TimestampTz after);
 
 /*
  * Housekeeping of one hub by the coordinator: purges what is older than

@@ -67,7 +67,7 @@ typedef struct HubState
 	TimestampTz starving_since; /* it has no worker and gets none; 0: it does not starve */
 	TimestampTz retry_at;		/* no worker is started before */
 	/* of the last count */
-	bool		has_full_worker;	/* one that takes all kinds of work */
+	bool		has_full_worker;	/* one that takes all kinds of work, and soon */
 	bool		has_newcomer;	/* one that is still on its way */
 	Bitmapset  *numbers;		/* of all its workers; in the loop's context */
 	Bitmapset  *idle_numbers;
@@ -208,6 +208,8 @@ note_load(const HubLoad *load)
 	}
 	hub->next_turn = load->next_turn;
 	hub->next_activity = load->next_activity;
+	if (hub->next_activity <= clock_now())
+		hub->next_activity = Max(hub->next_activity, coordinator_hold_wish(hub->name));
 	hub->listed = true;
 	hub->obstacle = has_ready_work(hub) ? find_obstacle(hub) : NULL;
 }
@@ -298,7 +300,8 @@ count_worker(const SlotInfo *slot)
 		hub->idle_numbers = bms_add_member(hub->idle_numbers, slot->index);
 	if (slot->state == SLOT_STARTING || slot->state == SLOT_CONNECTING)
 		hub->has_newcomer = true;
-	if (slot->index < Min(setting_orchestrator_workers, setting_activity_workers))
+	if (slot->index < Min(setting_orchestrator_workers, setting_activity_workers) &&
+		!slot_is_held(slot, clock_now()))
 		hub->has_full_worker = true;
 	if (slot->state == SLOT_IDLE || slot->items_done > 0)
 		hub_is_well(hub);
@@ -490,7 +493,10 @@ start_worker(HubState *hub)
 	strlcpy(like.hub, hub->name, NAMEDATALEN);
 	like.index = number_for_worker(hub);
 	if (like.index < 0)
+	{
+		hub->retry_at = ms_from_now(WATCH_MS);
 		return;
+	}
 	result = process_start(&like, database_name);
 	if (result == START_OK)
 		note_start(hub);
