@@ -25,6 +25,8 @@ CREATE TABLE durable_store.hubs (
 	paused				boolean NOT NULL DEFAULT false,
 	system_identifier	bigint NOT NULL,
 	database_oid		oid NOT NULL,
+	obstacle			text,
+	obstacle_since		timestamptz,
 	created_at			timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	match_strategy		text NOT NULL DEFAULT 'none' CHECK (match_strategy IN ('none', 'strict', 'current_or_older')),
 	failure_strategy	text NOT NULL DEFAULT 'reject' CHECK (failure_strategy IN ('reject', 'fail')),
@@ -36,6 +38,8 @@ COMMENT ON TABLE durable_store.hubs IS 'A row is a task hub: a set of instances 
 COMMENT ON COLUMN durable_store.hubs.owner IS 'The authority over the hub; its orchestrators and activities run as this role.';
 COMMENT ON COLUMN durable_store.hubs.is_default IS 'The hub its owner uses when no other is named; made at first use.';
 COMMENT ON COLUMN durable_store.hubs.paused IS 'Clients may start and raise, but nothing runs (pause_hub, resume_hub).';
+COMMENT ON COLUMN durable_store.hubs.obstacle IS 'Why no background worker serves it now; written by the coordinator, NULL: nothing is in the way.';
+COMMENT ON COLUMN durable_store.hubs.obstacle_since IS 'When that was found.';
 COMMENT ON COLUMN durable_store.hubs.system_identifier IS 'The cluster the hub is bound to: a copy elsewhere does not run until adopt_hub().';
 COMMENT ON COLUMN durable_store.hubs.database_oid IS 'The database the hub is bound to, as system_identifier.';
 COMMENT ON COLUMN durable_store.hubs.match_strategy IS 'Which versions of instances run: all, the hub''s own, or those that are not newer (set_hub_versioning).';
@@ -273,9 +277,41 @@ RETURNS durable.retry_policy
 COMMENT ON FUNCTION durable.retry_policy(integer, interval, numeric, interval, interval, text[], text[]) IS
 'Makes a retry policy (DTFx RetryOptions). max_attempts counts all attempts, the first included. The wait before attempt n+1 is first_interval * backoff^(n-1), at most max_interval; no more attempts once timeout has passed since the first. retry_on and never_retry_on hold SQLSTATEs (''40001''), classes (''23'') or error types. Error 22023 for values that make no sense.';
 
+/*
+ * The views can be asked for equality and ranges of these, and sorted by time
+ * of creation. Nothing that every turn changes is indexed, so that turns stay
+ * HOT; status changes twice or so in a life.
+ */
+CREATE INDEX instances_status ON durable_store.instances (task_hub, status, created_at);
+CREATE INDEX instances_name ON durable_store.instances (task_hub, name, created_at);
+CREATE INDEX instances_created ON durable_store.instances (task_hub, created_at);
+
 -- ---------------------------------------------------------------------------
 -- Views: what a reader may see is what belongs to roles it is a member of
+--
+-- They are readable by PUBLIC in a schema that is not: the right to use durable
+-- is the USAGE of schema durable and nothing else, so what an update adds is
+-- covered, and so is a restore into a newer version. may_use() asks for it
+-- again at run time, for what was parsed before it was revoked.
+--
+-- Members of pg_monitor see the hubs of all roles, but NULL for what is theirs
+-- to know: visible_hubs.readable is the difference. Conditions on columns that
+-- are shown to all are plain columns of the tables, and use their indexes.
 -- ---------------------------------------------------------------------------
+
+CREATE FUNCTION durable_store.may_use() RETURNS boolean
+	AS 'MODULE_PATHNAME', 'durable_may_use' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION durable_store.may_use() IS 'True if the current user may use schema durable, else error 42501.';
+
+CREATE VIEW durable_store.visible_hubs AS
+SELECT h.task_hub, h.owner, h.paused, h.system_identifier, h.database_oid, h.obstacle, h.obstacle_since,
+	h.version, h.match_strategy, h.failure_strategy, h.default_version,
+	pg_catalog.pg_has_role(h.owner, 'USAGE') AS readable
+FROM durable_store.hubs h
+WHERE (SELECT durable_store.may_use())
+	AND (pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT pg_catalog.pg_has_role('pg_monitor'::name, 'USAGE')));
+COMMENT ON VIEW durable_store.visible_hubs IS 'The task hubs the current user sees; readable: payloads too, because it is a member of the owner, not only of pg_monitor.';
+COMMENT ON COLUMN durable_store.visible_hubs.readable IS 'May the current user read payloads?';
 
 CREATE FUNCTION durable_store.event_type_name(event_type smallint) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -291,19 +327,20 @@ CREATE FUNCTION durable_store.workers(
 	OUT pid integer, OUT kind text, OUT datid oid, OUT task_hub text, OUT state text,
 	OUT item text, OUT since timestamptz, OUT items_done bigint)
 RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'durable_workers' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+	AS 'MODULE_PATHNAME', 'durable_workers' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION durable_store.workers() IS 'The background processes of durable in this server, from shared memory; none when the library is not preloaded.';
 
 CREATE FUNCTION durable_store.preloaded() RETURNS boolean
 	AS 'MODULE_PATHNAME', 'durable_preloaded' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION durable_store.preloaded() IS 'Is the library in shared_preload_libraries of the running server, so that workers run?';
 
+/* Stable, as what it calls: a volatile one would be run for each row of durable.instances, even if nobody asks for waiting_for. */
 CREATE FUNCTION durable_store.activity_state(task_hub text, instance_id text, task_id integer, name text, visible_at timestamptz)
-RETURNS text LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+RETURNS text LANGUAGE sql STABLE PARALLEL RESTRICTED
 	RETURN CASE WHEN EXISTS (SELECT FROM durable_store.workers() w WHERE w.task_hub = activity_state.task_hub
 			AND w.item = 'activity ' || activity_state.name || '#' || activity_state.task_id::text || ' (' || activity_state.instance_id || ')')
 			THEN 'running'
-		WHEN activity_state.visible_at > pg_catalog.clock_timestamp() THEN 'delayed' ELSE 'queued' END;
+		WHEN activity_state.visible_at > pg_catalog.statement_timestamp() THEN 'delayed' ELSE 'queued' END;
 COMMENT ON FUNCTION durable_store.activity_state(text, text, integer, text, timestamptz) IS
 'State of a row of activity_queue: running, if a background worker has it in hand, delayed until visible_at, else queued.';
 
@@ -314,7 +351,12 @@ COMMENT ON FUNCTION durable_store.is_here(bigint, oid) IS 'Are these this cluste
 CREATE VIEW durable.instances WITH (security_barrier) AS
 SELECT i.task_hub, i.instance_id,
 	pg_catalog.replace(i.execution_id::text, '-', '') AS execution_id,
-	i.generation, i.name, i.version, i.status, i.input, i.output, i.failure, i.custom_status, i.tags,
+	i.generation, i.name, i.version, i.status,
+	CASE WHEN h.readable THEN i.input END AS input,
+	CASE WHEN h.readable THEN i.output END AS output,
+	CASE WHEN h.readable THEN i.failure END AS failure,
+	CASE WHEN h.readable THEN i.custom_status END AS custom_status,
+	CASE WHEN h.readable THEN i.tags END AS tags,
 	i.parent_instance_id,
 	CASE WHEN i.completed_at IS NULL THEN
 		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
@@ -328,7 +370,7 @@ SELECT i.task_hub, i.instance_id,
 				FROM durable_store.inbox m
 				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.event_type = 11
 				AND m.execution_id = i.execution_id AND m.task_id >= 0),
-			'events', pg_catalog.to_jsonb(i.waiting_events),
+			'events', CASE WHEN h.readable THEN pg_catalog.to_jsonb(i.waiting_events) END,
 			'start', CASE WHEN i.status = 'pending' THEN i.scheduled_start_at END,
 			'version', CASE WHEN h.match_strategy <> 'none' AND EXISTS (SELECT FROM durable_store.inbox m
 				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.visible_at = 'infinity')
@@ -340,12 +382,24 @@ SELECT i.task_hub, i.instance_id,
 	END AS waiting_for,
 	i.created_at, i.scheduled_start_at, i.updated_at, i.completed_at
 FROM durable_store.instances i
-JOIN durable_store.hubs h ON h.task_hub = i.task_hub AND pg_catalog.pg_has_role(h.owner, 'USAGE');
+JOIN durable_store.visible_hubs h ON h.task_hub = i.task_hub;
 COMMENT ON VIEW durable.instances IS 'The orchestration instances of the task hubs you may read.';
+COMMENT ON COLUMN durable.instances.task_hub IS 'The hub it belongs to; ids are unique in a hub.';
+COMMENT ON COLUMN durable.instances.instance_id IS 'Its name in the hub, given at the start or made from the time (UUID v7).';
+COMMENT ON COLUMN durable.instances.name IS 'The orchestrator as it was named at the start.';
+COMMENT ON COLUMN durable.instances.version IS 'version of the start; NULL without one.';
+COMMENT ON COLUMN durable.instances.input IS 'Input of the current execution; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.instances.output IS 'What the orchestrator returned, or the reason of terminate(); NULL also if you may not read it.';
+COMMENT ON COLUMN durable.instances.custom_status IS 'The last value of set_custom_status(); NULL also if you may not read it.';
+COMMENT ON COLUMN durable.instances.tags IS 'tags of the start; NULL also if you may not read them.';
+COMMENT ON COLUMN durable.instances.parent_instance_id IS 'The instance that called it as a sub-orchestration; NULL without one.';
+COMMENT ON COLUMN durable.instances.created_at IS 'When it was started; indexed, as are status, name and completed_at.';
+COMMENT ON COLUMN durable.instances.updated_at IS 'When its last turn was written, or a client changed it; not indexed.';
+COMMENT ON COLUMN durable.instances.completed_at IS 'When it finished, in whatever way; NULL until then.';
 COMMENT ON COLUMN durable.instances.execution_id IS 'The current execution (32 hex digits); another one after continue-as-new and after a new start of the id.';
 COMMENT ON COLUMN durable.instances.generation IS 'Counts the executions of this id, from 1.';
 COMMENT ON COLUMN durable.instances.status IS 'pending, running, suspended, completed, failed, terminated or canceled.';
-COMMENT ON COLUMN durable.instances.failure IS '{"errorType", "errorMessage", "sqlstate", "detail", "hint", "context", "isNonRetriable", "innerFailure", "properties"}';
+COMMENT ON COLUMN durable.instances.failure IS 'Why it failed; NULL also if you may not read it: {"errorType", "errorMessage", "sqlstate", "detail", "hint", "context", "isNonRetriable", "innerFailure", "properties"}';
 COMMENT ON COLUMN durable.instances.waiting_for IS 'What an unfinished instance awaits now: activities, timers with their due time, events by name, children by id, a delayed start; version: the hub''s versioning, which rejects its own.';
 COMMENT ON COLUMN durable.instances.scheduled_start_at IS 'start_at of a delayed start.';
 
@@ -353,8 +407,12 @@ CREATE VIEW durable.history WITH (security_barrier) AS
 SELECT i.task_hub, i.instance_id,
 	pg_catalog.replace(i.execution_id::text, '-', '') AS execution_id,
 	h.generation, e.seq, h.turn, e.event_type, e.event_id, e."timestamp", e.name, e.version,
-	e.task_scheduled_id, e.timer_id, e.fire_at, e.input, e.result, e.failure, e.target_instance_id
-FROM durable_store.hubs hub
+	e.task_scheduled_id, e.timer_id, e.fire_at,
+	CASE WHEN hub.readable THEN e.input END AS input,
+	CASE WHEN hub.readable THEN e.result END AS result,
+	CASE WHEN hub.readable THEN e.failure END AS failure,
+	e.target_instance_id
+FROM durable_store.visible_hubs hub
 JOIN durable_store.instances i ON i.task_hub = hub.task_hub
 JOIN durable_store.history h ON h.task_hub = i.task_hub AND h.instance_id = i.instance_id AND h.generation = i.generation
 CROSS JOIN LATERAL (
@@ -364,7 +422,8 @@ CROSS JOIN LATERAL (
 		NULL::text AS target_instance_id
 	WHERE h.opens_turn
 	UNION ALL
-	SELECT h.seq, durable_store.event_type_name(h.event_type), h.event_id, h."timestamp", h.name, h.version,
+	SELECT h.seq, durable_store.event_type_name(h.event_type), h.event_id, h."timestamp",
+		CASE WHEN h.event_type NOT IN (14, 15) OR hub.readable THEN h.name END, h.version,
 		CASE WHEN h.event_type IN (5, 6, 8, 9) THEN h.task_id END,
 		CASE WHEN h.event_type = 11 THEN h.task_id END,
 		h.fire_at,
@@ -375,30 +434,69 @@ CROSS JOIN LATERAL (
 	UNION ALL
 	SELECT h.seq + 1, 'OrchestratorCompleted', -1, greatest(h."timestamp", h.turn_at), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 	WHERE h.closes_turn
-) e
-WHERE pg_catalog.pg_has_role(hub.owner, 'USAGE');
+) e;
 COMMENT ON VIEW durable.history IS 'The history events of the current execution of each instance you may read; ORDER BY seq. Event types, ids (-1 for what no action made, -100 for the timer of a turn split by durable.max_messages_per_turn) and references are those of the Durable Task Framework.';
+COMMENT ON COLUMN durable.history.task_hub IS 'The hub of the instance.';
+COMMENT ON COLUMN durable.history.instance_id IS 'The instance; conditions on it use an index.';
+COMMENT ON COLUMN durable.history.execution_id IS 'The current execution (32 hex digits): the history of earlier ones is gone.';
+COMMENT ON COLUMN durable.history.generation IS 'Counts the executions of this id, from 1.';
+COMMENT ON COLUMN durable.history.seq IS 'Orders the events of the execution.';
+COMMENT ON COLUMN durable.history.turn IS 'Number of the turn in which the event came into the history.';
+COMMENT ON COLUMN durable.history.event_type IS 'Name of the event type in the Durable Task Framework, as TaskScheduled.';
+COMMENT ON COLUMN durable.history.event_id IS 'Number of the action that made the event; negative if none did.';
+COMMENT ON COLUMN durable.history."timestamp" IS 'When it happened.';
+COMMENT ON COLUMN durable.history.name IS 'Of the orchestrator, activity or event; NULL for events of others, if you may not read payloads.';
+COMMENT ON COLUMN durable.history.version IS 'Of the orchestrator or activity, if it was given.';
+COMMENT ON COLUMN durable.history.task_scheduled_id IS 'event_id of the activity or sub-orchestration that this event answers.';
+COMMENT ON COLUMN durable.history.timer_id IS 'event_id of the timer that has fired.';
+COMMENT ON COLUMN durable.history.fire_at IS 'When the timer is due.';
+COMMENT ON COLUMN durable.history.input IS 'What was given to it: input, event data, reason; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.history.result IS 'What came of it; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.history.failure IS 'Why it failed, as durable.instances.failure; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.history.target_instance_id IS 'The instance that was started or sent to.';
 
 CREATE VIEW durable.activities WITH (security_barrier) AS
-SELECT a.task_hub, a.instance_id, a.task_id, a.name, coalesce(a.input, h.payload) AS input, a.attempt, a.visible_at,
+SELECT a.task_hub, a.instance_id, a.task_id, a.name,
+	CASE WHEN hub.readable THEN coalesce(a.input, h.payload) END AS input, a.attempt, a.visible_at,
 	durable_store.activity_state(a.task_hub, a.instance_id, a.task_id, a.name, a.visible_at) AS state
 FROM durable_store.activity_queue a
-JOIN durable_store.hubs hub ON hub.task_hub = a.task_hub AND pg_catalog.pg_has_role(hub.owner, 'USAGE')
+JOIN durable_store.visible_hubs hub ON hub.task_hub = a.task_hub
 LEFT JOIN durable_store.history h ON h.task_hub = a.task_hub AND h.instance_id = a.instance_id
 	AND h.generation = a.generation AND h.seq = a.seq;
 COMMENT ON VIEW durable.activities IS 'Activities that wait or run; state is queued, delayed (the engine repeats it after a deadlock) or running.';
+COMMENT ON COLUMN durable.activities.task_hub IS 'The hub of the instance.';
+COMMENT ON COLUMN durable.activities.instance_id IS 'The instance that waits for it.';
+COMMENT ON COLUMN durable.activities.task_id IS 'event_id of its TaskScheduled event.';
+COMMENT ON COLUMN durable.activities.name IS 'The activity as it was named in the call.';
+COMMENT ON COLUMN durable.activities.input IS 'Its input; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.activities.attempt IS '1, and more when the engine repeats it after a deadlock or serialization failure.';
+COMMENT ON COLUMN durable.activities.visible_at IS 'When it is to run, or to be run again.';
+COMMENT ON COLUMN durable.activities.state IS 'Either queued, delayed (until visible_at) or running.';
 
 CREATE VIEW durable.messages WITH (security_barrier) AS
 SELECT m.task_hub, m.instance_id, m.message_id, durable_store.event_type_name(m.event_type) AS event_type,
-	m.name, m.task_id, m.payload, m.failure, m."timestamp", m.visible_at
+	CASE WHEN m.event_type NOT IN (14, 15) OR hub.readable THEN m.name END AS name, m.task_id,
+	CASE WHEN hub.readable THEN m.payload END AS payload,
+	CASE WHEN hub.readable THEN m.failure END AS failure,
+	m."timestamp", m.visible_at
 FROM durable_store.inbox m
-JOIN durable_store.hubs hub ON hub.task_hub = m.task_hub AND pg_catalog.pg_has_role(hub.owner, 'USAGE');
+JOIN durable_store.visible_hubs hub ON hub.task_hub = m.task_hub;
 COMMENT ON VIEW durable.messages IS 'Messages not yet delivered to their orchestration; timers are TimerFired messages that become visible when due.';
+COMMENT ON COLUMN durable.messages.task_hub IS 'The hub of the instance.';
+COMMENT ON COLUMN durable.messages.instance_id IS 'The instance it is for.';
+COMMENT ON COLUMN durable.messages.message_id IS 'Orders the messages of the hub.';
+COMMENT ON COLUMN durable.messages.event_type IS 'Name of the event type in the Durable Task Framework that it becomes in the history.';
+COMMENT ON COLUMN durable.messages.name IS 'Of an external event; NULL also if you may not read payloads.';
+COMMENT ON COLUMN durable.messages.task_id IS 'event_id of the task or timer that it answers.';
+COMMENT ON COLUMN durable.messages.payload IS 'Input, result or data; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.messages.failure IS 'Of a task that failed, as durable.instances.failure; NULL also if you may not read it.';
+COMMENT ON COLUMN durable.messages."timestamp" IS 'When it was sent.';
+COMMENT ON COLUMN durable.messages.visible_at IS 'When it is delivered: a timer when it is due, a delayed start at its time.';
 
 CREATE VIEW durable.queues WITH (security_barrier) AS
 SELECT hub.task_hub, hub.owner,
 	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid) THEN 'elsewhere'
-		WHEN hub.paused THEN 'paused' ELSE 'open' END AS state,
+		WHEN hub.paused THEN 'paused' WHEN hub.obstacle IS NOT NULL THEN 'not served' ELSE 'open' END AS state,
 	m.ready_turns, a.ready_activities,
 	greatest(pg_catalog.clock_timestamp() - least(m.oldest, a.oldest), interval '0') AS oldest_age,
 	m.timers, m.next_due,
@@ -410,8 +508,9 @@ SELECT hub.task_hub, hub.owner,
 	CASE WHEN hub.match_strategy <> 'none' OR pg_catalog.num_nonnulls(hub.version, hub.default_version) > 0 THEN
 		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('version', hub.version, 'match_strategy', hub.match_strategy,
 			'failure_strategy', hub.failure_strategy, 'default_version', hub.default_version))
-	END AS versioning
-FROM durable_store.hubs hub
+	END AS versioning,
+	hub.obstacle
+FROM durable_store.visible_hubs hub
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS ready_turns,
 		pg_catalog.min(i.visible_at) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS oldest,
@@ -423,17 +522,26 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS ready_activities,
 		pg_catalog.min(q.visible_at) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS oldest
-	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a
-WHERE pg_catalog.pg_has_role(hub.owner, 'USAGE');
-COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another database, this one is a copy (adopt_hub).';
+	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a;
+COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another database, this one is a copy (adopt_hub, discard_hub); not served: background workers cannot, see obstacle.';
+COMMENT ON COLUMN durable.queues.obstacle IS 'What keeps background workers from serving it, as the server log said; NULL: nothing that is known of.';
 COMMENT ON COLUMN durable.queues.rejected IS 'Instances that wait because the hub does not run their version.';
 COMMENT ON COLUMN durable.queues.versioning IS 'What set_hub_versioning() has set; NULL: nothing.';
 COMMENT ON VIEW durable.queues IS 'Per task hub: what is ready, how old the oldest of it is, timers set, the next one due, work items running now, instances finished in the last minute.';
+COMMENT ON COLUMN durable.queues.task_hub IS 'The name of the hub.';
+COMMENT ON COLUMN durable.queues.owner IS 'The role that its code runs as.';
+COMMENT ON COLUMN durable.queues.ready_turns IS 'Instances with messages that are due.';
+COMMENT ON COLUMN durable.queues.ready_activities IS 'Activities that are due, those that run now included.';
+COMMENT ON COLUMN durable.queues.oldest_age IS 'How long the oldest of these has been due.';
+COMMENT ON COLUMN durable.queues.timers IS 'Timers set, those that are due included.';
+COMMENT ON COLUMN durable.queues.next_due IS 'When the next message becomes due.';
+COMMENT ON COLUMN durable.queues.running IS 'Work items that background workers have in hand.';
+COMMENT ON COLUMN durable.queues.finished_per_minute IS 'Instances that finished in the last minute.';
 
 CREATE VIEW durable.orchestrators WITH (security_barrier) AS
 SELECT o.task_hub, o.name, o.version, o.function, o.registered_at
 FROM durable_store.orchestrators o
-JOIN durable_store.hubs hub ON hub.task_hub = o.task_hub AND pg_catalog.pg_has_role(hub.owner, 'USAGE');
+JOIN durable_store.visible_hubs hub ON hub.task_hub = o.task_hub;
 COMMENT ON VIEW durable.orchestrators IS 'The orchestrators that are registered (register_orchestrator); others are found by the name of their function.';
 COMMENT ON COLUMN durable.orchestrators.version IS 'Empty: for every version of the name, unless it has others.';
 
@@ -441,7 +549,7 @@ CREATE VIEW durable.registered_activities WITH (security_barrier) AS
 SELECT a.task_hub, a.name, a.version, a.function, a.retry,
 	a.timeout_ms * interval '1 ms' AS timeout, a.max_concurrency, a.external, a.registered_at
 FROM durable_store.activities a
-JOIN durable_store.hubs hub ON hub.task_hub = a.task_hub AND pg_catalog.pg_has_role(hub.owner, 'USAGE');
+JOIN durable_store.visible_hubs hub ON hub.task_hub = a.task_hub;
 COMMENT ON VIEW durable.registered_activities IS 'The activities that are registered (register_activity); others are found by the name of their function.';
 COMMENT ON COLUMN durable.registered_activities.version IS 'Empty: for every version of the name, unless it has others.';
 COMMENT ON COLUMN durable.registered_activities.function IS 'NULL: found by name at each call.';
@@ -451,10 +559,24 @@ CREATE VIEW durable.workers WITH (security_barrier) AS
 SELECT w.pid, w.kind, d.datname AS database, w.task_hub, w.state, w.item, w.since, w.items_done
 FROM durable_store.workers() w
 LEFT JOIN pg_catalog.pg_database d ON d.oid = w.datid
-WHERE w.task_hub IS NULL
-	OR EXISTS (SELECT FROM durable_store.hubs hub
-		WHERE hub.task_hub = w.task_hub AND pg_catalog.pg_has_role(hub.owner, 'USAGE'));
-COMMENT ON VIEW durable.workers IS 'The background processes of durable: launcher, coordinators, workers of your hubs, with what each has in hand and since when.';
+WHERE (SELECT durable_store.may_use())
+	AND (w.kind <> 'worker'
+		OR (SELECT pg_catalog.pg_has_role('pg_monitor'::name, 'USAGE'))
+		OR EXISTS (SELECT FROM durable_store.visible_hubs hub WHERE hub.task_hub = w.task_hub))
+UNION ALL
+SELECT NULL, 'worker', pg_catalog.current_database(), hub.task_hub, 'not served', hub.obstacle, hub.obstacle_since, NULL
+FROM durable_store.visible_hubs hub WHERE hub.obstacle IS NOT NULL;
+COMMENT ON VIEW durable.workers IS 'The background processes of durable: launcher, coordinators, workers of your hubs, with what each has in hand and since when. Members of pg_monitor see the workers of all hubs, and those of other databases without hub and item.';
+COMMENT ON COLUMN durable.workers.pid IS 'Its process id, as in pg_stat_activity.';
+COMMENT ON COLUMN durable.workers.kind IS 'Either launcher, coordinator or worker.';
+COMMENT ON COLUMN durable.workers.database IS 'The database it works in; NULL for the launcher.';
+COMMENT ON COLUMN durable.workers.task_hub IS 'The hub a worker serves; NULL in another database.';
+COMMENT ON COLUMN durable.workers.state IS 'Either starting, idle, busy or leaving.';
+COMMENT ON COLUMN durable.workers.item IS 'What a busy one has in hand.';
+COMMENT ON COLUMN durable.workers.since IS 'When it came into this state.';
+COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it started.';
+
+GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues, durable.workers TO PUBLIC;
 
 -- ---------------------------------------------------------------------------
 -- For clients: any session, transactional
@@ -557,6 +679,16 @@ CREATE FUNCTION durable.resume_hub(name text)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_resume_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.resume_hub(text) IS 'Ends pause_hub(). Error 42704: no such hub.';
 
+CREATE FUNCTION durable.reassign_hub(name text, owner regrole)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_reassign_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.reassign_hub(text, regrole) IS
+'Gives a hub with all that is in it to another role: from the commit on its code runs as that role. You must be able to act for the old owner and the new one; a hub whose owner was dropped can be given away by a superuser only. It is no default hub any more if the new owner has one. Errors: 42704 no such hub, 42501 not a member.';
+
+CREATE FUNCTION durable.discard_hub(name text)
+RETURNS bigint AS 'MODULE_PATHNAME', 'durable_discard_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.discard_hub(text) IS
+'Deletes a hub with all its instances, finished or not, and returns how many there were. For a copy that is not to run (see adopt_hub); one that may run here has to be paused first. Waits for turns and activities in flight. Errors: 42704 no such hub, UD010 not paused.';
+
 CREATE FUNCTION durable.adopt_hub(name text)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_adopt_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.adopt_hub(text) IS
@@ -600,41 +732,57 @@ RETURNS void AS 'MODULE_PATHNAME', 'durable_unregister_activity' LANGUAGE C VOLA
 COMMENT ON FUNCTION durable.unregister_activity(text, text, text) IS
 'Takes back register_activity(). Calls made before keep their retry policy. Error 42704: not registered.';
 
-CREATE FUNCTION durable.grant_usage(role regrole) RETURNS void
+/* Plain GRANT and REVOKE, so that they are dumped, restored and shown as such; only with better messages. */
+CREATE FUNCTION durable.grant_usage(role regrole, with_grant_option boolean DEFAULT false) RETURNS void
 	LANGUAGE plpgsql PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF role IS NULL THEN
-		RAISE null_value_not_allowed USING MESSAGE = 'role must not be null';
+	IF role IS NULL OR with_grant_option IS NULL THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'role and with_grant_option must not be null';
 	END IF;
 	IF NOT pg_catalog.has_schema_privilege('durable', 'USAGE WITH GRANT OPTION') THEN
 		RAISE insufficient_privilege USING MESSAGE = pg_catalog.format('permission denied for role %I to grant the use of durable', current_user),
 			HINT = 'Ask a superuser, or one who has USAGE on schema durable WITH GRANT OPTION.';
 	END IF;
-	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA durable TO %s', role);
-	EXECUTE pg_catalog.format('GRANT SELECT ON ALL TABLES IN SCHEMA durable TO %s', role);
+	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA durable TO %s', role)
+		|| CASE WHEN with_grant_option THEN ' WITH GRANT OPTION' ELSE '' END;
 END $$;
-COMMENT ON FUNCTION durable.grant_usage(regrole) IS
-'Lets a role use schema durable: call its functions and read its views (which show only hubs of roles it is a member of). Error 42501 unless you may grant it.';
+COMMENT ON FUNCTION durable.grant_usage(regrole, boolean) IS
+'Lets a role use schema durable: call its functions and read its views (which show only hubs of roles it is a member of). It is GRANT USAGE ON SCHEMA durable. with_grant_option: the role may let others use it. Error 42501 unless you may grant it.';
 
-CREATE FUNCTION durable.revoke_usage(role regrole) RETURNS void
+CREATE FUNCTION durable.revoke_usage(role regrole, cascade boolean DEFAULT false) RETURNS void
 	LANGUAGE plpgsql PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	i_am text := pg_catalog.current_setting('role');
+	grantor oid;
 BEGIN
-	IF role IS NULL THEN
-		RAISE null_value_not_allowed USING MESSAGE = 'role must not be null';
+	IF role IS NULL OR cascade IS NULL THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'role and cascade must not be null';
 	END IF;
 	IF NOT pg_catalog.has_schema_privilege('durable', 'USAGE WITH GRANT OPTION') THEN
 		RAISE insufficient_privilege USING MESSAGE = pg_catalog.format('permission denied for role %I to revoke the use of durable', current_user),
 			HINT = 'Ask a superuser, or one who has USAGE on schema durable WITH GRANT OPTION.';
 	END IF;
-	EXECUTE pg_catalog.format('REVOKE USAGE ON SCHEMA durable FROM %s', role);
-	EXECUTE pg_catalog.format('REVOKE SELECT ON ALL TABLES IN SCHEMA durable FROM %s', role);
+	EXECUTE pg_catalog.format('REVOKE USAGE ON SCHEMA durable FROM %s', role) || CASE WHEN cascade THEN ' CASCADE' ELSE '' END;
+	/* What others granted, REVOKE leaves; who may act for them takes it back as they would. */
+	FOR grantor IN
+		SELECT DISTINCT a.grantor FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) a
+		WHERE n.nspname = 'durable' AND a.grantee = role AND a.privilege_type = 'USAGE' AND pg_catalog.pg_has_role(a.grantor, 'MEMBER')
+	LOOP
+		PERFORM pg_catalog.set_config('role', pg_catalog.pg_get_userbyid(grantor), true);
+		EXECUTE pg_catalog.format('REVOKE USAGE ON SCHEMA durable FROM %s', role) || CASE WHEN cascade THEN ' CASCADE' ELSE '' END;
+		PERFORM pg_catalog.set_config('role', i_am, true);
+	END LOOP;
+	IF pg_catalog.has_schema_privilege(role, 'durable', 'USAGE') THEN
+		RAISE WARNING USING MESSAGE = pg_catalog.format('role %s may still use durable', role),
+			HINT = 'It is a superuser, or a member of a role that may, or somebody else has granted it: \dn+ durable in psql shows who.';
+	END IF;
 END $$;
-COMMENT ON FUNCTION durable.revoke_usage(regrole) IS
-'Takes back grant_usage(). What the role has started goes on running. Error 42501 unless you may revoke it.';
+COMMENT ON FUNCTION durable.revoke_usage(regrole, boolean) IS
+'Takes back grant_usage(), at once: nothing of durable can be called or read by the role, and its hubs stand still until it is granted again. cascade: also from those the role has granted it to, else that is an error (2BP01). A superuser takes back the grants of all, others only their own; a warning says when the role may still use it. Error 42501 unless you may revoke it.';
 
 -- ---------------------------------------------------------------------------
 -- For orchestrators: error UD005 outside a turn
@@ -838,6 +986,6 @@ COMMENT ON FUNCTION durable_store.installed() IS
  * Functions that views call are checked against the reader; nobody can name
  * them but through the views, having no USAGE on the schema.
  */
-REVOKE ALL ON FUNCTION durable_store.installed() FROM PUBLIC;
+REVOKE ALL ON FUNCTION durable_store.installed(), durable_store.preloaded() FROM PUBLIC;
 
 SELECT durable_store.installed();

@@ -27,11 +27,15 @@
 	object_ownercheck(DatabaseRelationId, (dboid), (roleid))
 #define durable_proc_aclcheck(procoid, roleid, mode) \
 	object_aclcheck(ProcedureRelationId, (procoid), (roleid), (mode))
+#define durable_namespace_aclcheck(nspoid, roleid, mode) \
+	object_aclcheck(NamespaceRelationId, (nspoid), (roleid), (mode))
 #define durable_can_act_for(roleid, target) member_can_set_role((roleid), (target))
 #else
 #define durable_database_ownercheck(dboid, roleid) pg_database_ownercheck((dboid), (roleid))
 #define durable_proc_aclcheck(procoid, roleid, mode) \
 	pg_proc_aclcheck((procoid), (roleid), (mode))
+#define durable_namespace_aclcheck(nspoid, roleid, mode) \
+	pg_namespace_aclcheck((nspoid), (roleid), (mode))
 #define durable_can_act_for(roleid, target) is_member_of_role((roleid), (target))
 #endif
 

@@ -8,12 +8,16 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
 
+#include "compat.h"
 #include "extension.h"
 
 /* What the catalog said when it was last read. */
@@ -95,4 +99,12 @@ extension_require(void)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension durable is not installed in this database"),
 				 errhint("CREATE EXTENSION durable")));
+}
+
+bool
+extension_may_be_used_by(Oid role)
+{
+	Oid			schema = get_namespace_oid("durable", true);
+
+	return OidIsValid(schema) && durable_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
 }

@@ -20,4 +20,7 @@ extern Oid	extension_owner(void);
 /* As extension_lock(), but raises an error that says what to do. */
 extern void extension_require(void);
 
+/* May the role use schema durable? See durable.grant_usage(). */
+extern bool extension_may_be_used_by(Oid role);
+
 #endif							/* DURABLE_EXTENSION_H */

@@ -29,6 +29,7 @@
 #define ENGINE_SEARCH_PATH "pg_catalog, pg_temp"
 
 static bool is_worker = false;
+static bool serves_hub = false;
 
 /* The client's subtransaction that a work item runs in. */
 static MemoryContext outer_context;
@@ -56,6 +57,22 @@ session_init_worker(void)
 	set_session("jit", "off");	/* the engine's statements are short */
 	for (int i = 0; i < lengthof(timeouts); i++)
 		set_session(timeouts[i], "0");	/* the engine waits for clients */
+}
+
+void
+session_serve_hub(void)
+{
+	serves_hub = true;
+}
+
+/*
+ * Asked before each work item: after revoke_usage() code of the owner could
+ * not call durable any more and would fail, instead of waiting for better times.
+ */
+static bool
+owner_may_run(void)
+{
+	return extension_may_be_used_by(GetUserId()) && setting_lets_hubs_run_of(GetUserId());
 }
 
 /* The settings a worker's transactions commit with; read again each time for SIGHUP. */
@@ -127,7 +144,7 @@ work_item_begin(const char *activity)
 	}
 	else
 		begin_subtransaction();
-	if (!extension_lock())
+	if (!extension_lock() || (serves_hub && !owner_may_run()))
 	{
 		work_item_abort();
 		return false;

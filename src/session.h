@@ -18,13 +18,17 @@
  */
 extern void session_init_worker(void);
 
+/* Called after it by one that runs the code of the user it is connected as, which it does only while that user may. */
+extern void session_serve_hub(void);
+
 /* Are we a background process of durable? */
 extern bool session_is_worker(void);
 
 /*
  * Starts the (sub)transaction of a work item, READ COMMITTED and read-write,
  * with an active snapshot, and locks the extension. False, with nothing
- * started, when the extension is not there any more. "activity" is what
+ * started, when the extension is not there any more, or in a worker when the
+ * owner of its hub may not use it any more. "activity" is what
  * pg_stat_activity shows (may be NULL).
  */
 extern bool work_item_begin(const char *activity);

@@ -7,6 +7,7 @@
 #include <limits.h>
 
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 
@@ -32,6 +33,21 @@ int			setting_max_history_events = 100000;
 int			setting_max_messages_per_turn = 0;
 int			setting_max_dispatch_attempts = 5;
 int			setting_retention = -1;
+int			setting_allow_superuser_hubs = SUPERUSER_HUBS_BOOTSTRAP;
+
+/* A boolean with a third value. */
+static const struct config_enum_entry allow_superuser_hubs_options[] = {
+	{"off", SUPERUSER_HUBS_OFF, false},
+	{"bootstrap", SUPERUSER_HUBS_BOOTSTRAP, false},
+	{"on", SUPERUSER_HUBS_ON, false},
+	{"false", SUPERUSER_HUBS_OFF, true},
+	{"no", SUPERUSER_HUBS_OFF, true},
+	{"0", SUPERUSER_HUBS_OFF, true},
+	{"true", SUPERUSER_HUBS_ON, true},
+	{"yes", SUPERUSER_HUBS_ON, true},
+	{"1", SUPERUSER_HUBS_ON, true},
+	{NULL, 0, false}
+};
 
 /* As synchronous_commit of the server. */
 static const struct config_enum_entry synchronous_commit_options[] = {
@@ -83,6 +99,14 @@ setting_task_hub_of_current_user(void)
 	return setting_task_hub;
 }
 
+bool
+setting_lets_hubs_run_of(Oid owner)
+{
+	if (!superuser_arg(owner) || setting_allow_superuser_hubs == SUPERUSER_HUBS_ON)
+		return true;
+	return setting_allow_superuser_hubs == SUPERUSER_HUBS_BOOTSTRAP && owner == BOOTSTRAP_SUPERUSERID;
+}
+
 static void
 define_session_settings(void)
 {
@@ -117,6 +141,11 @@ define_session_settings(void)
 							"It is then cancelled and fails with 57014; 0 turns the limit off.",
 							&setting_activity_timeout, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
+	DefineCustomEnumVariable("durable.allow_superuser_hubs",
+							 "Do task hubs run whose owner is a superuser?",
+							 "bootstrap: only those of the role that initdb made. What runs there has all rights; docs/security.md says why that is better avoided.",
+							 &setting_allow_superuser_hubs, SUPERUSER_HUBS_BOOTSTRAP, allow_superuser_hubs_options, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
 }
 
 static void

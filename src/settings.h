@@ -27,6 +27,14 @@ extern int	setting_max_history_events;
 extern int	setting_max_messages_per_turn;	/* 0 = no limit */
 extern int	setting_max_dispatch_attempts;
 extern int	setting_retention;		/* s, -1 = keep for ever */
+extern int	setting_allow_superuser_hubs;	/* a SuperuserHubs */
+
+typedef enum SuperuserHubs
+{
+	SUPERUSER_HUBS_OFF,
+	SUPERUSER_HUBS_BOOTSTRAP,	/* only those of the role that initdb made */
+	SUPERUSER_HUBS_ON
+} SuperuserHubs;
 
 /* Defines all settings; the ones that need preloading only when preloaded. */
 extern void settings_init(void);
@@ -36,5 +44,8 @@ extern void settings_init(void);
  * NULL: a caller cannot redirect a SECURITY DEFINER function with it.
  */
 extern const char *setting_task_hub_of_current_user(void);
+
+/* May task hubs of this owner run, as far as durable.allow_superuser_hubs is concerned? */
+extern bool setting_lets_hubs_run_of(Oid owner);
 
 #endif							/* DURABLE_SETTINGS_H */

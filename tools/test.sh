@@ -172,7 +172,7 @@ build_modules() {
 [ $# -gt 0 ] || set -- regress isolation pgtap replay tap
 prepare
 build_modules "$@"
-make_work_dir Makefile README.md docs src/errors.h test expected tools
+make_work_dir Makefile README.md docs src/errors.h src/client src/core src/dispatch src/replay src/store src/worker test expected tools
 [ -d expected ] || as_server_user mkdir expected
 for suite in "$@"; do
 	run_suite "$suite"

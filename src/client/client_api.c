@@ -255,6 +255,7 @@ durable_start_instance(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("event_data is given without event_name")));
 	hub_for_call(fcinfo, S_TASK_HUB, &hub);
+	require_hub_may_run(&hub);
 	find_code(&hub, &instance);
 	if (start_or_replace(&hub, &instance, &policy) && event_name)
 		send_event(&hub, instance.instance_id, event_name, event_data);
@@ -453,6 +454,7 @@ durable_restart(PG_FUNCTION_ARGS)
 		require_instance_id(PG_GETARG_TEXT_PP(1));
 	hub_to_look_in(fcinfo, 2, &hub);
 	status = read_start_of(&hub, instance_id, &instance);
+	require_hub_may_run(&hub);
 	instance.instance_id = PG_ARGISNULL(1) ? instance_id : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	if (strcmp(instance.instance_id, instance_id) == 0)
 		require_finished(instance_id, status);

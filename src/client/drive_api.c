@@ -138,6 +138,7 @@ durable_run_until_idle(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 1, "advance_time");
 	hub_for_call(fcinfo, 2, &hub);
 	require_owner_session(&hub);
+	require_hub_may_run(&hub);
 	require_ours(&hub);
 	while (GetCurrentTimestamp() < deadline)
 	{
@@ -197,6 +198,7 @@ durable_run(PG_FUNCTION_ARGS)
 	until_idle = PG_GETARG_BOOL(1);
 	hub_for_call(fcinfo, 2, &hub);
 	require_owner_session(&hub);
+	require_hub_may_run(&hub);
 	require_ours(&hub);
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	run_loop(&hub, deadline, until_idle);

@@ -12,6 +12,7 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -23,15 +24,37 @@
 #include "replay/orchestration_context.h"
 #include "settings.h"
 #include "shmem.h"
+#include "store/purge_store.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(durable_create_hub);
 PG_FUNCTION_INFO_V1(durable_pause_hub);
 PG_FUNCTION_INFO_V1(durable_resume_hub);
 PG_FUNCTION_INFO_V1(durable_adopt_hub);
+PG_FUNCTION_INFO_V1(durable_reassign_hub);
+PG_FUNCTION_INFO_V1(durable_discard_hub);
 PG_FUNCTION_INFO_V1(durable_set_hub_versioning);
 PG_FUNCTION_INFO_V1(durable_is_here);
+PG_FUNCTION_INFO_V1(durable_may_use);
 PG_FUNCTION_INFO_V1(durable_installed);
+
+/*
+ * The right to use durable is the USAGE of its schema. The parser asks for it
+ * where durable is named; this asks again at each call, so that revoke_usage()
+ * holds at once for what was parsed before: prepared statements, views, SQL
+ * functions with a parsed body.
+ */
+static void
+require_usage(void)
+{
+	extension_require();
+	if (!extension_may_be_used_by(GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for schema durable"),
+				 errhint("SELECT durable.grant_usage(%s), as a superuser.",
+						 quote_literal_cstr(GetUserNameFromId(GetUserId(), false)))));
+}
 
 void
 client_call_begin(FunctionCallInfo fcinfo)
@@ -43,8 +66,29 @@ client_call_begin(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
 				 errmsg("%s cannot be called in an orchestrator", name),
 				 errhint("Use durable.call_suborchestrator(), durable.start_detached() or durable.send_event(), or call it in an activity.")));
+	require_usage();
 	PreventCommandIfReadOnly(name);
 	pfree(name);
+}
+
+/* A superuser's hub runs code with all rights: it is asked for, not stumbled into. */
+static void
+require_superuser_hubs(Oid owner)
+{
+	if (setting_lets_hubs_run_of(owner))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" is a superuser: its task hubs do not run", GetUserNameFromId(owner, true)),
+			 errdetail("durable.allow_superuser_hubs is \"%s\".", GetConfigOption("durable.allow_superuser_hubs", false, false)),
+			 errhint("Orchestrate as an ordinary role: create one, SELECT durable.grant_usage(...) for it and connect as it. "
+					 "Or set durable.allow_superuser_hubs to \"on\", if all code that runs there may do everything.")));
+}
+
+void
+require_hub_may_run(const Hub *hub)
+{
+	require_superuser_hubs(hub->owner);
 }
 
 /* A hub runs code as its owner: only who could do so anyway may use it. */
@@ -99,6 +143,17 @@ warn_if_no_login(Oid owner)
 				 errhint("ALTER ROLE ... LOGIN, or give the hub to a role that may.")));
 }
 
+/* Said once, when the hub is made. */
+static void
+warn_if_superuser(Oid owner)
+{
+	if (superuser_arg(owner))
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("role \"%s\" is a superuser: what runs in its task hub has all rights", GetUserNameFromId(owner, true)),
+				 errhint("Good for a first look. For work, create an ordinary role and SELECT durable.grant_usage(...) for it.")));
+}
+
 static void
 default_hub(Oid owner, Hub *hub)
 {
@@ -106,6 +161,7 @@ default_hub(Oid owner, Hub *hub)
 
 	if (store_find_default_hub(owner, hub))
 		return;
+	require_superuser_hubs(owner);
 	name = GetUserNameFromId(owner, false);
 	if (!store_create_hub(name, owner, true))
 		(void) store_make_default(name, owner);
@@ -115,6 +171,7 @@ default_hub(Oid owner, Hub *hub)
 				 errmsg("the default task hub of role \"%s\" cannot be made: a hub of that name belongs to another role", name),
 				 errhint("Make one of another name with durable.create_hub() and set durable.task_hub to it.")));
 	warn_if_no_login(owner);
+	warn_if_superuser(owner);
 	wake_hub_at_commit(name, 1);
 }
 
@@ -125,7 +182,7 @@ named_hub(FunctionCallInfo fcinfo, int arg, Hub *hub)
 	const char *name = PG_ARGISNULL(arg) ? setting_task_hub_of_current_user() :
 	text_to_cstring(PG_GETARG_TEXT_PP(arg));
 
-	extension_require();
+	require_usage();
 	if (name == NULL)
 		return false;
 	hub_by_name(name, hub);
@@ -159,6 +216,18 @@ no_such_instance(const Hub *hub, const char *instance_id)
 			 errhint("If it was started, the transaction that did may not have committed yet, or it belongs to another hub: see task_hub => ... and durable.task_hub.")));
 }
 
+/* Who makes a role the owner of a hub lets code run as that role. */
+static void
+require_rights_of_owner(Oid owner)
+{
+	const char *name = GetUserNameFromId(owner, false);
+
+	if (!durable_can_act_for(GetUserId(), owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", name)));
+}
+
 Datum
 durable_create_hub(PG_FUNCTION_ARGS)
 {
@@ -166,19 +235,17 @@ durable_create_hub(PG_FUNCTION_ARGS)
 	char	   *name;
 
 	client_call_begin(fcinfo);
-	extension_require();
 	require_argument(fcinfo, 0, "name");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	check_hub_name(name);
-	if (!durable_can_act_for(GetUserId(), owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be able to act for role \"%s\" to make it the owner of a task hub", GetUserNameFromId(owner, false))));
+	require_rights_of_owner(owner);
+	require_superuser_hubs(owner);
 	if (!store_create_hub(name, owner, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("task hub \"%s\" already exists", name)));
 	warn_if_no_login(owner);
+	warn_if_superuser(owner);
 	wake_hub_at_commit(name, 1);
 	PG_RETURN_VOID();
 }
@@ -188,7 +255,6 @@ static void
 hub_to_change(FunctionCallInfo fcinfo, Hub *hub)
 {
 	client_call_begin(fcinfo);
-	extension_require();
 	require_argument(fcinfo, 0, "name");
 	hub_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), hub);
 	wake_hub_at_commit(hub->name, 1);
@@ -278,10 +344,49 @@ durable_set_hub_versioning(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Its processes of the old owner stop at once: who takes work looks whether the hub is still its own. */
+Datum
+durable_reassign_hub(PG_FUNCTION_ARGS)
+{
+	Hub			hub;
+	Oid			owner;
+
+	hub_to_change(fcinfo, &hub);
+	require_argument(fcinfo, 1, "owner");
+	owner = PG_GETARG_OID(1);
+	require_rights_of_owner(owner);
+	store_reassign_hub(hub.name, owner);
+	warn_if_no_login(owner);
+	PG_RETURN_VOID();
+}
+
+/* A hub that may run must be paused first: nothing shall be started in it while it is deleted. */
+Datum
+durable_discard_hub(PG_FUNCTION_ARGS)
+{
+	Hub			hub;
+
+	hub_to_change(fcinfo, &hub);
+	if (hub.is_ours && !hub.paused)
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_WRONG_STATE),
+				 errmsg("task hub \"%s\" is in use", hub.name),
+				 errdetail("All its instances, running ones too, would be deleted."),
+				 errhint("SELECT durable.pause_hub(%s) first, if that is what you want.", quote_literal_cstr(hub.name))));
+	PG_RETURN_INT64(store_discard_hub(hub.name));
+}
+
 Datum
 durable_is_here(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL((uint64) PG_GETARG_INT64(0) == GetSystemIdentifier() && PG_GETARG_OID(1) == MyDatabaseId);
+}
+
+Datum
+durable_may_use(PG_FUNCTION_ARGS)
+{
+	require_usage();
+	PG_RETURN_BOOL(true);
 }
 
 Datum

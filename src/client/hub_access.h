@@ -12,8 +12,8 @@
 
 /*
  * To be called first by what clients call to change something. Refuses it in
- * an orchestrator (UD008), which would do it again at every replay, and in a
- * read-only transaction (25006).
+ * an orchestrator (UD008), which would do it again at every replay, to who may
+ * not use durable (42501), and in a read-only transaction (25006).
  */
 extern void client_call_begin(FunctionCallInfo fcinfo);
 
@@ -30,6 +30,9 @@ extern void hub_to_look_in(FunctionCallInfo fcinfo, int arg, Hub *hub);
 
 /* Raises UD004. */
 DURABLE_NORETURN extern void no_such_instance(const Hub *hub, const char *instance_id);
+
+/* To be called before something is started or run in a hub: error 42501 if durable.allow_superuser_hubs forbids it. */
+extern void require_hub_may_run(const Hub *hub);
 
 /* An existing hub the caller may administer, by name. */
 extern void hub_by_name(const char *name, Hub *hub);

@@ -166,11 +166,12 @@ static void
 terminate_instance(RuntimeState *state, const HistoryEvent *termination, Outbox *outbox, TimestampTz now)
 {
 	TurnResult	result = {0};
+	const HistoryEvent *recursive = find_termination(state->new_events, true);
 
 	result.completion = COMPLETED_TERMINATED;
 	result.output = termination->payload;
-	result.terminate_children = termination->recurse;
-	result.termination_reason = termination->payload;
+	result.terminate_children = recursive != NULL;
+	result.termination_reason = recursive ? recursive->payload : NULL;
 	result.completion_id = list_length(state->past_events) + list_length(state->new_events);
 	(void) decisions_apply(state, &result, outbox, 0, now);
 }
@@ -179,7 +180,7 @@ terminate_instance(RuntimeState *state, const HistoryEvent *termination, Outbox 
 static void
 refuse_version(RuntimeState *state, const char *mismatch, Outbox *outbox, TimestampTz now)
 {
-	const HistoryEvent *termination = find_termination(state->new_events);
+	const HistoryEvent *termination = find_termination(state->new_events, false);
 
 	if (termination != NULL)
 		terminate_instance(state, termination, outbox, now);

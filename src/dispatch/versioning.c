@@ -12,13 +12,17 @@
 #define CHANGE_INTERVAL USECS_PER_SEC
 
 const HistoryEvent *
-find_termination(List *events)
+find_termination(List *events, bool recursive)
 {
 	ListCell   *lc;
 
 	foreach(lc, events)
-		if (((HistoryEvent *) lfirst(lc))->type == EVENT_EXECUTION_TERMINATED)
-			return lfirst(lc);
+	{
+		const HistoryEvent *event = lfirst(lc);
+
+		if (event->type == EVENT_EXECUTION_TERMINATED && (event->recurse || !recursive))
+			return event;
+	}
 	return NULL;
 }
 
@@ -30,7 +34,7 @@ versioning_keeps_waiting(const FetchedInstance *fetched)
 
 	return !runtime_status_is_finished(state->status) && !versioning->fails &&
 		version_mismatch(versioning, state->version) != NULL &&
-		find_termination(fetched->messages) == NULL;
+		find_termination(fetched->messages, false) == NULL;
 }
 
 Jsonb *

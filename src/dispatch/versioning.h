@@ -10,8 +10,8 @@
 /* Shall the instance wait, with all its messages? A termination is let through. */
 extern bool versioning_keeps_waiting(const FetchedInstance *fetched);
 
-/* The termination among the new events of a turn; NULL if there is none. */
-extern const HistoryEvent *find_termination(List *events);
+/* The first termination among some events, or the first that is recursive; NULL if there is none. */
+extern const HistoryEvent *find_termination(List *events, bool recursive);
 
 /* What an instance of a wrong version fails with. */
 extern Jsonb *version_mismatch_failure(const char *message);

@@ -5,11 +5,9 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
@@ -46,6 +44,19 @@ static StoreStatement pause_hub = {
 static StoreStatement adopt_hub = {
 	"UPDATE durable_store.hubs h SET system_identifier = $2, database_oid = $3 WHERE h.task_hub = $1",
 	3, {TEXTOID, INT8OID, OIDOID}
+};
+
+static StoreStatement reassign_hub = {
+	"UPDATE durable_store.hubs h SET owner = $2, is_default = h.is_default"
+	" AND NOT EXISTS (SELECT FROM durable_store.hubs o WHERE o.owner = $2 AND o.is_default AND o.task_hub <> $1)"
+	" WHERE h.task_hub = $1",
+	2, {TEXTOID, OIDOID}
+};
+
+static StoreStatement note_obstacle = {
+	"UPDATE durable_store.hubs h SET obstacle = $2, obstacle_since = $3 WHERE h.task_hub = $1"
+	" AND h.obstacle IS DISTINCT FROM $2",
+	3, {TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };
 
 #define VERSIONING_COLUMNS "h.version, h.match_strategy, h.failure_strategy, h.default_version"
@@ -93,7 +104,7 @@ static StoreStatement release_rejected = {
 	" ORDER BY a.name, coalesce(a.version, ''), a.visible_at LIMIT 1))"
 
 static StoreStatement hub_loads = {
-	"SELECT " HUB_COLUMNS ", " NEXT_TURN("h.task_hub") ", " NEXT_ACTIVITY("h.task_hub")
+	"SELECT " HUB_COLUMNS ", " NEXT_TURN("h.task_hub") ", " NEXT_ACTIVITY("h.task_hub") ", h.obstacle IS NOT NULL"
 	" FROM durable_store.hubs h WHERE NOT h.paused AND h.system_identifier = $1 AND h.database_oid = $2",
 	2, {INT8OID, OIDOID}
 };
@@ -272,17 +283,31 @@ store_adopt_hub(const char *name)
 	store_execute_once(&adopt_hub, values);
 }
 
+void
+store_reassign_hub(const char *name, Oid owner)
+{
+	Datum		values[2] = {TEXT_DATUM(name), ObjectIdGetDatum(owner)};
+
+	store_execute_once(&reassign_hub, values);
+}
+
+void
+store_note_obstacle(const char *name, const char *obstacle)
+{
+	Datum		values[3] = {TEXT_DATUM(name), (Datum) 0, TimestampTzGetDatum(clock_now())};
+	StoreScope	scope;
+
+	if (obstacle)
+		values[1] = TEXT_DATUM(obstacle);
+	store_open(&scope);
+	(void) store_execute(&note_obstacle, values, obstacle ? NULL : " nn");
+	store_close(&scope);
+}
+
 static TimestampTz
 time_or_never(const Row *row, int column)
 {
 	return row_is_null(row, column) ? DT_NOEND : row_time(row, column);
-}
-
-/* A dropped owner leaves its hub asleep. */
-static bool
-role_exists(Oid role)
-{
-	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role));
 }
 
 List *
@@ -306,8 +331,8 @@ store_hub_loads(void)
 		load->owner = hub.owner;
 		load->next_turn = time_or_never(&row, 7);
 		load->next_activity = time_or_never(&row, 8);
-		if (role_exists(hub.owner))
-			loads = lappend(loads, load);
+		load->has_obstacle = row_bool(&row, 9);
+		loads = lappend(loads, load);
 		MemoryContextSwitchTo(old);
 	}
 	store_close(&scope);

@@ -45,6 +45,12 @@ extern void store_pause_hub(const char *name, bool paused);
 /* Binds a hub to this cluster and database. */
 extern void store_adopt_hub(const char *name);
 
+/* Gives a hub to another role; it stays a default hub only if that role has none. */
+extern void store_reassign_hub(const char *name, Oid owner);
+
+/* Notes for people to see why a hub is not being served; NULL: it is. */
+extern void store_note_obstacle(const char *name, const char *obstacle);
+
 /* What turns must know of a hub, in CurrentMemoryContext of the caller. */
 extern const HubRules *store_hub_rules(const char *task_hub);
 
@@ -61,13 +67,14 @@ extern void store_set_hub_versioning(const char *task_hub, const char *version, 
 /* Makes visible again what was put off, but for what was to be visible later anyway. READ COMMITTED only. */
 extern void store_release_rejected(const char *task_hub);
 
-/* What the coordinator needs to know of a hub that may run (not paused, ours by identity, owner exists). */
+/* What the coordinator needs to know of a hub that may run (not paused, ours by identity). */
 typedef struct HubLoad
 {
 	char		name[NAMEDATALEN];
 	Oid			owner;
 	TimestampTz next_turn;		/* when the next message becomes visible, DT_NOEND: none */
 	TimestampTz next_activity;	/* the same for activities */
+	bool		has_obstacle;	/* it is noted not to be served */
 } HubLoad;
 
 /* A list of HubLoad, in CurrentMemoryContext of the caller; inside a transaction with extension_lock(). */

@@ -65,6 +65,33 @@ static StoreStatement find_finished = {
 	6, {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTARRAYOID, INT8OID}
 };
 
+/*
+ * All of a hub. The first two wait for turns and activities in flight, which
+ * may leave more behind when they end.
+ */
+static StoreStatement discard_instances = {
+	"DELETE FROM durable_store.instances i WHERE i.task_hub = $1", 1, {TEXTOID}
+};
+
+static StoreStatement discard_activities = {
+	"DELETE FROM durable_store.activity_queue q WHERE q.task_hub = $1", 1, {TEXTOID}
+};
+
+static StoreStatement discard_messages = {
+	"DELETE FROM durable_store.inbox m WHERE m.task_hub = $1", 1, {TEXTOID}
+};
+
+static StoreStatement discard_history = {
+	"DELETE FROM durable_store.history h WHERE h.task_hub = $1", 1, {TEXTOID}
+};
+
+static StoreStatement discard_registrations = {
+	"WITH orchestrators AS (DELETE FROM durable_store.orchestrators o WHERE o.task_hub = $1),"
+	" activities AS (DELETE FROM durable_store.activities a WHERE a.task_hub = $1)"
+	" DELETE FROM durable_store.hubs h WHERE h.task_hub = $1",
+	1, {TEXTOID}
+};
+
 /* Deletes those of the instances that are finished. */
 static int64
 purge_instances(const StoreScope *scope, const char *task_hub, Datum ids)
@@ -163,4 +190,25 @@ store_purge_finished(const char *task_hub, const PurgeFilter *filter, int64 max_
 	while (purged < max_count && purge_portion(values, task_hub, Min(PORTION, max_count - purged), &purged))
 		CHECK_FOR_INTERRUPTS();
 	return purged;
+}
+
+int64
+store_discard_hub(const char *task_hub)
+{
+	Datum		hub[1] = {TEXT_DATUM(task_hub)};
+	int64		instances = 0;
+	uint64		deleted;
+
+	do
+	{
+		uint64		n = store_execute_once(&discard_instances, hub);
+
+		instances += n;
+		deleted = n + store_execute_once(&discard_activities, hub);
+		deleted += store_execute_once(&discard_messages, hub);
+		deleted += store_execute_once(&discard_history, hub);
+		CHECK_FOR_INTERRUPTS();
+	} while (deleted > 0);
+	(void) store_execute_once(&discard_registrations, hub);
+	return instances;
 }

@@ -21,4 +21,11 @@ typedef struct PurgeFilter
 /* Deletes up to max_count of them, those that finished first; returns how many. */
 extern int64 store_purge_finished(const char *task_hub, const PurgeFilter *filter, int64 max_count);
 
+/*
+ * Deletes a hub with all that is in it, and returns how many instances that
+ * were. Nothing new may be started in it meanwhile; waits for what is in
+ * flight.
+ */
+extern int64 store_discard_hub(const char *task_hub);
+
 #endif							/* DURABLE_PURGE_STORE_H */

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "extension.h"
 #include "session.h"
 #include "settings.h"
 #include "store/hub_store.h"
@@ -59,9 +60,12 @@ typedef struct HubState
 	TimestampTz next_turn;
 	TimestampTz next_activity;
 	bool		listed;			/* the last look has found it */
+	bool		has_obstacle;	/* the table says that it is not being served */
 	bool		overloaded;		/* at the last look work waited although its workers were busy */
 	const char *obstacle;		/* why no worker can connect as the owner, NULL: it can */
 	bool		complained;		/* the log says so already */
+	const char *note;			/* what is to be noted in the table; NULL: that nothing is in the way */
+	bool		note_is_due;
 	int			failures;		/* workers in a row that came to grief */
 	int			refusals;		/* starts in a row refused for want of a slot */
 	TimestampTz starving_since; /* it has no worker and gets none; 0: it does not starve */
@@ -134,6 +138,15 @@ has_ready_work(const HubState *hub)
 	return hub_due(hub) <= clock_now();
 }
 
+/* The table is written in a transaction of its own, after the pass; the text is a constant. */
+static void
+note_later(HubState *hub, const char *obstacle)
+{
+	hub->note = obstacle;
+	hub->note_is_due = true;
+	hub->has_obstacle = obstacle != NULL;
+}
+
 /* What held the hub up is over. */
 static void
 hub_is_well(HubState *hub)
@@ -144,6 +157,8 @@ hub_is_well(HubState *hub)
 						hub->name, database_name)));
 	hub->complained = false;
 	hub->failures = 0;
+	if (hub->has_obstacle)
+		note_later(hub, NULL);
 }
 
 /* Says once an episode why the hub stands still. */
@@ -153,6 +168,7 @@ complain(HubState *hub, const char *detail, const char *hint)
 	if (hub->complained)
 		return;
 	hub->complained = true;
+	note_later(hub, detail);
 	ereport(LOG,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("task hub \"%s\" of role \"%s\" in database \"%s\" is not being served",
@@ -180,7 +196,10 @@ find_obstacle(HubState *hub)
 	bool		can_login;
 
 	if (!HeapTupleIsValid(tuple))
+	{
+		snprintf(hub->owner_name, NAMEDATALEN, "%u", hub->owner);
 		return "The role does not exist any more.";
+	}
 	strlcpy(hub->owner_name, NameStr(((Form_pg_authid) GETSTRUCT(tuple))->rolname), NAMEDATALEN);
 	can_login = WORKERS_NEED_NO_LOGIN || ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
 	ReleaseSysCache(tuple);
@@ -188,6 +207,10 @@ find_obstacle(HubState *hub)
 		return "The role is not permitted to log in.";
 	if (!has_connect_privilege(hub->owner))
 		return "The role has no CONNECT privilege on the database.";
+	if (!extension_may_be_used_by(hub->owner))
+		return "The role may not use schema durable: its code could not call durable.";
+	if (!setting_lets_hubs_run_of(hub->owner))
+		return "The role is a superuser, and durable.allow_superuser_hubs does not let its task hubs run.";
 	return NULL;
 }
 
@@ -210,6 +233,7 @@ note_load(const HubLoad *load)
 	hub->next_activity = load->next_activity;
 	if (hub->next_activity <= clock_now())
 		hub->next_activity = Max(hub->next_activity, coordinator_hold_wish(hub->name));
+	hub->has_obstacle = load->has_obstacle;
 	hub->listed = true;
 	hub->obstacle = has_ready_work(hub) ? find_obstacle(hub) : NULL;
 }
@@ -518,7 +542,7 @@ start_first_worker(HubState *hub)
 		start_worker(hub);
 	else
 	{
-		complain(hub, hub->obstacle, "Workers connect as the owner of their task hub: allow it to connect.");
+		complain(hub, hub->obstacle, "Workers connect as the owner of their task hub and run its code: allow it to, or give the hub to another role.");
 		hub->failures++;
 		hub->retry_at = ms_from_now(process_backoff(hub->failures, FAILURE_BACKOFF_FIRST_MS,
 													FAILURE_BACKOFF_LAST_MS));
@@ -573,6 +597,27 @@ help_workers(HubState *hub)
 	else if (overloaded && hub->overloaded && !somebody_starves() && !is_last_worker())
 		start_worker(hub);
 	hub->overloaded = overloaded;
+}
+
+static void
+write_note(HubState *hub)
+{
+	hub->note_is_due = false;
+	if (!work_item_begin("noting why a task hub is not served"))
+		slot_leave(LEFT_GONE, DT_NOEND);
+	store_note_obstacle(hub->name, hub->note);
+	work_item_commit();
+	MemoryContextSwitchTo(loop_context);
+}
+
+static void
+write_notes(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, hubs)
+		if (((HubState *) lfirst(lc))->note_is_due)
+			write_note(lfirst(lc));
 }
 
 /* Answers what the look has found. */
@@ -737,6 +782,7 @@ durable_coordinator_main(Datum main_arg)
 			look_at_load();
 			count_workers();
 			staff_hubs();
+			write_notes();
 		}
 		if (clock_now() >= next_sweep)
 			sweep_hubs();

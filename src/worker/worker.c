@@ -43,6 +43,7 @@ worker_connect(WorkerState *worker)
 	worker->index = slot->index;
 	BackgroundWorkerInitializeConnectionByOid(slot->dboid, slot->owner, WORKER_CONNECT_FLAGS);
 	session_init_worker();
+	session_serve_hub();
 	worker->loop_context = process_enter_loop();
 	worker->idle_since = clock_now();
 }

@@ -1,6 +1,6 @@
 -- Versions: of instances, of what they call, and those a hub runs.
 \ir include/setup.psql
-SELECT plan(119);
+SELECT plan(120);
 
 CREATE FUNCTION tells_version(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(durable.instance_version()); END $$;
 CREATE FUNCTION waits(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
@@ -256,6 +256,7 @@ CREATE FUNCTION has_child(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$ BEGIN RETURN durable.call_suborchestrator('waits', instance_id => 'child of ' || durable.instance_id(), version => durable.instance_version()); END $$;
 SELECT start_version('has_child', '1.0', 'end running');
 SELECT start_version('has_child', '1.0', 'end child');
+SELECT start_version('has_child', '1.0', 'end twice');
 SELECT start_version('tells_version', '4.0', 'replaced');
 SELECT start_version('tells_version', '4.0', 'failed');
 :run
@@ -271,6 +272,10 @@ SELECT is(outcome('end running') || ', ' || outcome('child of end running'), 'te
 SELECT is(story('end running'),
 	'[OS ExecutionStarted SubOrchestrationInstanceCreated(0) OC] [OS EventRaised ExecutionTerminated ExecutionCompleted(4) OC]', 'without running its code');
 SELECT is((SELECT count(*) FROM durable.messages WHERE instance_id = 'child of end running'), 0::bigint, 'nothing of the child is left');
+SELECT durable.terminate('end twice', 'alone', recursive => false) \g /dev/null
+SELECT durable.terminate('end twice', 'all of it') \g /dev/null
+:run
+SELECT is(outcome('end twice') || ', ' || outcome('child of end twice'), 'terminated "alone", terminated "all of it"', 'a second termination, recursive, reaches the child');
 SELECT durable.terminate('child of end child', 'the child') \g /dev/null
 :run
 SELECT is(outcome('child of end child') || ', ' || status('end child'), 'terminated "the child", running', 'the answer of a child that is terminated waits with its parent');

@@ -62,11 +62,11 @@ SELECT c.relname FROM pg_class c
 WHERE c.relnamespace = 'durable'::regnamespace AND c.relkind = 'v'
 	AND NOT coalesce(c.reloptions @> '{security_barrier=true}', false)
 ORDER BY 1;
--- Nobody has rights from the start.
+-- Nobody has rights from the start: the schemas are closed, and in them only the views are readable, for who gets in.
 SELECT nspname, nspacl IS NULL AS owner_only FROM pg_namespace WHERE nspname LIKE 'durable%' ORDER BY 1;
-SELECT c.oid::regclass FROM pg_class c
-WHERE c.relnamespace IN ('durable'::regnamespace, 'durable_store'::regnamespace)
-	AND EXISTS (SELECT FROM aclexplode(c.relacl) a WHERE a.grantee = 0)
+SELECT c.oid::regclass, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
+WHERE c.relnamespace IN ('durable'::regnamespace, 'durable_store'::regnamespace) AND a.grantee = 0
+	AND NOT (c.relnamespace = 'durable'::regnamespace AND c.relkind = 'v' AND a.privilege_type = 'SELECT')
 ORDER BY 1;
 
 -- Settings.
