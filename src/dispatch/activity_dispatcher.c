@@ -147,6 +147,8 @@ conclude_error(const ActivityCall *call, const ErrorData *error, ActivityOutcome
 static void
 fill_call(const char *task_hub, const ClaimedActivity *activity, ActivityCall *call)
 {
+	call->task_hub = task_hub;
+	call->max_payload_size = activity->max_payload_size;
 	call->name = activity->name;
 	call->version = activity->version;
 	call->input = activity->input;

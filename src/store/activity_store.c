@@ -26,7 +26,8 @@
 	" CASE WHEN coalesce(q.tags, h.tags) IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || coalesce(q.tags, h.tags) END," \
 	" q.seq IS NOT NULL AND (h.seq IS NULL OR (i.generation = q.generation AND i.execution_id <> q.execution_id))," \
 	" r.version, r.function, r.timeout_ms, r.max_concurrency, r.external, q.xmin," \
-	" EXISTS (SELECT FROM durable_store.activity_queue p WHERE p.task_hub = $1 AND p.parked)" \
+	" EXISTS (SELECT FROM durable_store.activity_queue p WHERE p.task_hub = $1 AND p.parked)," \
+	" (SELECT h.max_payload_size FROM durable_store.hubs h WHERE h.task_hub = $1)" \
 	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input, a.tags," \
 	"        CASE WHEN a.visible_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN a.xmin END AS xmin" \
 	"       FROM durable_store.activity_queue a WHERE " candidates " AND (" RUNNABLE_HUB("$1", "$3") ")" \
@@ -181,6 +182,7 @@ claimed_from_row(const Row *row)
 	registration_from_row(row, activity);
 	activity->writer = (TransactionId) row_oid(row, 20);
 	activity->others_parked = row_bool(row, 21);
+	activity->max_payload_size = row_int32(row, 22);
 	MemoryContextSwitchTo(old);
 	return activity;
 }

@@ -31,6 +31,7 @@ typedef struct ClaimedActivity
 	InstanceSettings settings;
 
 	bool		others_parked;	/* there are parked ones in the hub */
+	int			max_payload_size;	/* of the hub, in kB; 0: no limit of its own */
 	RegistryMatch match;
 	ActivityRegistration registration;	/* if match is REGISTERED */
 } ClaimedActivity;

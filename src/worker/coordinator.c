@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
@@ -59,6 +61,7 @@ typedef struct HubState
 	char		owner_name[NAMEDATALEN];
 	TimestampTz next_turn;
 	TimestampTz next_activity;
+	int			max_workers;	/* of its own; 0: no limit */
 	bool		listed;			/* the last look has found it */
 	bool		has_obstacle;	/* the table says that it is not being served */
 	bool		overloaded;		/* at the last look work waited although its workers were busy */
@@ -229,6 +232,7 @@ note_load(const HubLoad *load)
 		hub->complained = false;
 		hub->retry_at = 0;
 	}
+	hub->max_workers = load->max_workers;
 	hub->next_turn = load->next_turn;
 	hub->next_activity = load->next_activity;
 	if (hub->next_activity <= clock_now())
@@ -295,6 +299,12 @@ look_at_load(void)
 
 /* ---- workers that are there and that have gone ---- */
 
+static int
+most_workers(const HubState *hub)
+{
+	return hub->max_workers > 0 ? hub->max_workers : INT_MAX;
+}
+
 static void
 reset_worker_counts(void)
 {
@@ -309,7 +319,7 @@ reset_worker_counts(void)
 	}
 }
 
-/* A worker connected as somebody who is not the owner any more must go. */
+/* A worker connected as somebody who is not the owner any more must go, and one too many. */
 static void
 count_worker(const SlotInfo *slot)
 {
@@ -317,7 +327,7 @@ count_worker(const SlotInfo *slot)
 
 	if (hub == NULL)
 		return;
-	if (slot->owner != hub->owner && !slot->retire)
+	if ((slot->owner != hub->owner || slot->index >= most_workers(hub)) && !slot->retire)
 		slot_retire(&slot->ref);
 	hub->numbers = bms_add_member(hub->numbers, slot->index);
 	if (slot->state == SLOT_IDLE)
@@ -441,7 +451,7 @@ number_limit(const HubState *hub)
 		limit = setting_orchestrator_workers;
 	if (hub->next_activity <= clock_now())
 		limit = Max(limit, setting_activity_workers);
-	return limit;
+	return Min(limit, most_workers(hub));
 }
 
 /* The lowest free number for such a worker; -1: none. */
