@@ -289,11 +289,13 @@ COMMENT ON FUNCTION durable.retry_policy(integer, interval, numeric, interval, i
 /*
  * The views can be asked for equality and ranges of these, and sorted by time
  * of creation. Nothing that every turn changes is indexed, so that turns stay
- * HOT; status changes twice or so in a life.
+ * HOT; status changes twice or so in a life. None begins with task_hub: in an
+ * empty table they would seem as good as the primary key to the plans of the
+ * engine, which are made then, and find a row by all rows of its hub.
  */
-CREATE INDEX instances_status ON durable_store.instances (task_hub, status, created_at);
-CREATE INDEX instances_name ON durable_store.instances (task_hub, name, created_at);
-CREATE INDEX instances_created ON durable_store.instances (task_hub, created_at);
+CREATE INDEX instances_status ON durable_store.instances (status, task_hub, created_at);
+CREATE INDEX instances_name ON durable_store.instances (name, task_hub, created_at);
+CREATE INDEX instances_created ON durable_store.instances (created_at, task_hub);
 
 -- ---------------------------------------------------------------------------
 -- Views: what a reader may see is what belongs to roles it is a member of
@@ -382,8 +384,8 @@ SELECT i.task_hub, i.instance_id,
 				AND m.execution_id = i.execution_id AND m.task_id >= 0),
 			'events', CASE WHEN h.readable THEN pg_catalog.to_jsonb(i.waiting_events) END,
 			'start', CASE WHEN i.status = 'pending' THEN i.scheduled_start_at END,
-			'version', CASE WHEN h.match_strategy <> 'none' AND EXISTS (SELECT FROM durable_store.inbox m
-				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.visible_at = 'infinity')
+			'version', CASE WHEN h.match_strategy <> 'none' AND (SELECT true FROM durable_store.inbox m
+				WHERE m.task_hub = i.task_hub AND m.instance_id = i.instance_id AND m.visible_at = 'infinity' LIMIT 1)
 				THEN pg_catalog.jsonb_build_object('hub', coalesce(h.version, ''), 'match', h.match_strategy) END,
 			'children', (SELECT pg_catalog.jsonb_agg(c.instance_id ORDER BY c.parent_task_id)
 				FROM durable_store.instances c
@@ -575,6 +577,10 @@ SELECT o.task_hub, o.name, o.version, o.function, o.registered_at
 FROM durable_store.orchestrators o
 JOIN durable_store.visible_hubs hub ON hub.task_hub = o.task_hub;
 COMMENT ON VIEW durable.orchestrators IS 'The orchestrators that are registered (register_orchestrator); others are found by the name of their function.';
+COMMENT ON COLUMN durable.orchestrators.task_hub IS 'The hub it is registered in.';
+COMMENT ON COLUMN durable.orchestrators.name IS 'What starts name it by.';
+COMMENT ON COLUMN durable.orchestrators.function IS 'The function, with its schema and argument types.';
+COMMENT ON COLUMN durable.orchestrators.registered_at IS 'When it was.';
 COMMENT ON COLUMN durable.orchestrators.version IS 'Empty: for every version of the name, unless it has others.';
 
 CREATE VIEW durable.registered_activities WITH (security_barrier) AS
@@ -583,6 +589,12 @@ SELECT a.task_hub, a.name, a.version, a.function, a.retry,
 FROM durable_store.activities a
 JOIN durable_store.visible_hubs hub ON hub.task_hub = a.task_hub;
 COMMENT ON VIEW durable.registered_activities IS 'The activities that are registered (register_activity); others are found by the name of their function.';
+COMMENT ON COLUMN durable.registered_activities.task_hub IS 'The hub it is registered in.';
+COMMENT ON COLUMN durable.registered_activities.name IS 'What calls name it by.';
+COMMENT ON COLUMN durable.registered_activities.timeout IS 'Its time limit instead of durable.activity_timeout; NULL: that one.';
+COMMENT ON COLUMN durable.registered_activities.max_concurrency IS 'How many may run at once in the hub; NULL: any number.';
+COMMENT ON COLUMN durable.registered_activities.external IS 'Does its effect leave the database?';
+COMMENT ON COLUMN durable.registered_activities.registered_at IS 'When it was, last.';
 COMMENT ON COLUMN durable.registered_activities.version IS 'Empty: for every version of the name, unless it has others.';
 COMMENT ON COLUMN durable.registered_activities.function IS 'NULL: found by name at each call.';
 COMMENT ON COLUMN durable.registered_activities.retry IS 'The retry policy of calls that give none; intervals in seconds.';
@@ -603,12 +615,13 @@ COMMENT ON COLUMN durable.workers.pid IS 'Its process id, as in pg_stat_activity
 COMMENT ON COLUMN durable.workers.kind IS 'Either launcher, coordinator or worker.';
 COMMENT ON COLUMN durable.workers.database IS 'The database it works in; NULL for the launcher.';
 COMMENT ON COLUMN durable.workers.task_hub IS 'The hub a worker serves; NULL in another database.';
-COMMENT ON COLUMN durable.workers.state IS 'Either starting, idle, busy or leaving.';
+COMMENT ON COLUMN durable.workers.state IS 'Either starting, idle, busy or leaving; not served: a hub that has none, because of what item says.';
 COMMENT ON COLUMN durable.workers.item IS 'What a busy one has in hand.';
 COMMENT ON COLUMN durable.workers.since IS 'When it came into this state.';
 COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it started.';
 
-GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues, durable.hubs, durable.workers TO PUBLIC;
+GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues, durable.hubs,
+	durable.orchestrators, durable.registered_activities, durable.workers TO PUBLIC;
 
 -- ---------------------------------------------------------------------------
 -- For clients: any session, transactional

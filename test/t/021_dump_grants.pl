@@ -97,7 +97,7 @@ is($server->sql('postgres', 'root', 'SELECT DISTINCT session_user_was FROM effec
 $server->configure('durable.allow_superuser_hubs' => 'off');
 $server->wait_until('postgres', q{current_setting('durable.allow_superuser_hubs') = 'off'});
 $server->sql('postgres', 'root', q{SET durable.allow_superuser_hubs = on; SELECT durable.start_instance('walk', '{"steps": 1}', instance_id => 'too late')});
-$server->comes_true('postgres', q{NOT EXISTS (SELECT FROM durable.workers WHERE task_hub = 'root')}, 'its workers leave when it is not allowed any more');
+$server->comes_true('postgres', q{NOT EXISTS (SELECT FROM durable.workers WHERE task_hub = 'root' AND pid IS NOT NULL)}, 'its workers leave when it is not allowed any more');
 is($server->safe_psql('postgres', q{SELECT status FROM durable.instances WHERE instance_id = 'too late'}), 'pending', 'with work undone');
 $server->runs('postgres', 'app', 'last', 'ordinary roles are not concerned');
 
@@ -106,7 +106,10 @@ $server->runs('postgres', 'app', 'last', 'ordinary roles are not concerned');
 $server->add_role('postgres', 'team');
 $server->runs('postgres', 'team', 'theirs', 'another hub has a worker');
 is($server->sql('postgres', 'app', q{SELECT DISTINCT task_hub FROM durable.workers WHERE kind = 'worker'}), 'app', 'a role sees the workers of its own hubs');
-is($server->sql('postgres', 'monitor', q{SELECT string_agg(DISTINCT task_hub, ' ' ORDER BY task_hub) FROM durable.workers WHERE kind = 'worker'}), 'app team', 'a monitor those of all');
+is($server->sql('postgres', 'monitor', q{SELECT string_agg(DISTINCT task_hub, ' ' ORDER BY task_hub) FROM durable.workers WHERE kind = 'worker' AND pid IS NOT NULL}), 'app team', 'a monitor those of all');
+$server->comes_true('postgres', q{(SELECT state || ': ' || item FROM durable.workers WHERE task_hub = 'root') LIKE 'not served: The role is a superuser%'},
+	'and why one has none');
+is($server->sql('postgres', 'monitor', q{SELECT state FROM durable.queues WHERE task_hub = 'root'}), 'not served', 'as its queue says');
 is($server->sql('copy', 'app', q{SELECT count(*) FROM durable.workers WHERE kind = 'worker'}), '0', 'and nobody else those of a hub of that name in another database');
 
 $server->stop;

@@ -135,7 +135,7 @@ sub expand
 
 sub is_sql
 {
-	return 0 if $_[0] =~ /^SELECT durable\.\w+\(/ || $_[0] =~ /\.\.\./;    # hints: the engine does not call what clients call
+	return 0 if $_[0] =~ /^SELECT durable\.[\w%]+\(/ || $_[0] =~ /\.\.\./;    # hints: the engine does not call what clients call
 	return $_[0] =~ /^\s*\(?(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|MERGE|TRUNCATE|LOCK|CREATE|ALTER|DROP|COPY|CALL|GRANT|REVOKE|NOTIFY|LISTEN)\s/;
 }
 
