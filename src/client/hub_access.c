@@ -392,7 +392,7 @@ durable_set_hub_limits(PG_FUNCTION_ARGS)
 	limits.max_history_events = (int) limit_argument(fcinfo, L_MAX_HISTORY_EVENTS, "max_history_events", 10, PG_INT32_MAX / 2);
 	find_hub(text_to_cstring(PG_GETARG_TEXT_PP(L_NAME)), &hub);
 	store_set_hub_limits(hub.name, &limits);
-	wake_hub_at_commit(hub.name, 1);
+	wake_database_at_commit();	/* the coordinator looks whether there are too many workers now */
 	PG_RETURN_VOID();
 }
 

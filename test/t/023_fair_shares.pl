@@ -96,77 +96,235 @@ $server->ends('postgres', 'ann', 'ann: crowd', 'what slept completes');
 $open{$_}->quit foreach 'bob', 'cid';
 $server->ends('postgres', $_, "$_: crowd", "what slept in $_ completes") foreach 'bob', 'cid';
 
-# --- one hub has 100,000 ready work items --------------------------------------------------
+# --- hubs with 100,000 ready work items ---------------------------------------------------
 
-# The best of a few runs of an instance, in seconds.
+# How long an instance of one activity takes, in seconds: the best of a few.
 sub best_time
 {
 	my ($hub, $prefix) = @_;
 	my $best = 1000;
 
-	foreach my $n (1 .. 5)
+	foreach my $n (1 .. 3)
 	{
 		my $begin = time;
+		my $took;
+
 		$server->start_instance('postgres', $hub, 'calls', "$prefix $n", '{"activity": "quick"}');
 		$server->sql('postgres', $hub, "SELECT durable.wait_for_completion('$prefix $n')");
-		my $took = time - $begin;
+		$took = time - $begin;
 		$best = $took if $took < $best;
 	}
 	return $best;
 }
 
-# A row of a table again, 100,000 times, changed.
-sub multiply
+# Nothing of this hub is left but its history of what was done.
+sub clear
 {
-	my ($table, $where, $change) = @_;
+	my ($hub) = @_;
 
 	$server->safe_psql('postgres', <<"SQL");
-INSERT INTO durable_store.$table SELECT (jsonb_populate_record(t, $change)).* FROM durable_store.$table t, generate_series(1, 100000) n WHERE $where
+SELECT durable.pause_hub('$hub');
+DELETE FROM durable_store.activity_queue WHERE task_hub = '$hub';
+DELETE FROM durable_store.inbox WHERE task_hub = '$hub';
+DELETE FROM durable_store.instances WHERE task_hub = '$hub' AND completed_at IS NULL;
 SQL
 }
 
-my $idle = best_time('bob', 'bob: idle');
-diag("idle: $idle");
+sub busy_workers { return "(SELECT count(*) FROM durable.workers WHERE task_hub = '$_[0]' AND state = 'busy')"; }
 
-$server->safe_psql('postgres', q{SELECT durable.pause_hub('ann')});
-$server->start_instance('postgres', 'ann', 'turn_only', 'ann: many');
-my $t = time;
+my $idle = best_time('cid', 'idle');
+my $patience = 20 * $idle + 3;		# a second is what a busy worker has before it makes room
+
+# Each of the rows is one as the engine makes it; only they are made in one statement.
+$server->safe_psql('postgres', q{SELECT durable.pause_hub('ann'), durable.pause_hub('bob')});
+$server->start_instance('postgres', 'ann', 'turn_only', 'many');
 $server->safe_psql('postgres', <<'SQL');
 INSERT INTO durable_store.instances (task_hub, instance_id, execution_id, created_at, updated_at, name, function, settings)
-SELECT i.task_hub, 'ann: many ' || n, md5(n::text)::uuid, i.created_at, i.updated_at, i.name, i.function, i.settings
-FROM durable_store.instances i, generate_series(1, 100000) n WHERE i.instance_id = 'ann: many';
+SELECT i.task_hub, 'many ' || n, md5(n::text)::uuid, i.created_at, i.updated_at, i.name, i.function, i.settings
+FROM durable_store.instances i, generate_series(1, 100000) n WHERE i.task_hub = 'ann' AND i.instance_id = 'many';
 INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, "timestamp", execution_id, event_type, name)
-SELECT m.task_hub, 'ann: many ' || n, m.visible_at, m."timestamp", md5(n::text)::uuid, m.event_type, m.name
-FROM durable_store.inbox m, generate_series(1, 100000) n WHERE m.instance_id = 'ann: many';
-SQL
-diag("insert turns ", time - $t);
-$server->safe_psql('postgres', q{SELECT durable.resume_hub('ann')});
-$server->wait_until('postgres', q{(SELECT count(*) FROM durable.workers WHERE task_hub = 'ann' AND state = 'busy') = 3});
-my $busy = best_time('bob', 'bob: turns');
-diag("turns: $busy");
-$busy = best_time('bob', 'bob: turns again');
-diag("turns: $busy");
-diag($server->safe_psql('postgres', q{SELECT count(*) FROM durable.instances WHERE task_hub='ann' AND status = 'pending'}));
-diag($server->safe_psql('postgres', q{TABLE durable.workers}));
-$server->safe_psql('postgres', q{SELECT durable.pause_hub('ann')});
-$t = time;
-$server->safe_psql('postgres', q{DELETE FROM durable_store.inbox WHERE task_hub = 'ann'; DELETE FROM durable_store.instances WHERE task_hub = 'ann'});
-diag("delete turns ", time - $t);
-
-$t = time;
-$server->safe_psql('postgres', <<'SQL');
+SELECT m.task_hub, 'many ' || n, m.visible_at, m."timestamp", md5(n::text)::uuid, m.event_type, m.name
+FROM durable_store.inbox m, generate_series(1, 100000) n WHERE m.task_hub = 'ann' AND m.instance_id = 'many';
 INSERT INTO durable_store.activity_queue (task_hub, instance_id, execution_id, generation, task_id, visible_at, name, input)
-SELECT 'ann', 'ann: many', '00000000000000000000000000000000', 1, n, now(), 'ann.quick', '{"step": 1}' FROM generate_series(1, 100000) n
+SELECT 'bob', 'gone', '00000000000000000000000000000000', 1, n, now(), 'bob.quick', '{"step": 1}' FROM generate_series(1, 100000) n
 SQL
-diag("insert acts ", time - $t);
-$server->safe_psql('postgres', q{SELECT durable.resume_hub('ann')});
-$server->wait_until('postgres', q{(SELECT count(*) FROM durable.workers WHERE task_hub = 'ann' AND state = 'busy') = 3});
-$busy = best_time('bob', 'bob: acts');
-diag("acts: $busy");
-$busy = best_time('bob', 'bob: acts again');
-diag("acts: $busy");
-diag($server->safe_psql('postgres', q{SELECT count(*) FROM durable.activities WHERE task_hub='ann'}));
-diag($server->safe_psql('postgres', q{TABLE durable.workers}));
 
+# Each of the two alone has all slots but the last.
+foreach my $hub ('ann', 'bob')
+{
+	my $what = $hub eq 'ann' ? 'turns' : 'activities';
+
+	$server->safe_psql('postgres', "SELECT durable.resume_hub('$hub')");
+	$server->wait_until('postgres', busy_workers($hub) . ' = 3');
+	cmp_ok(best_time('cid', "beside $what"), '<', $patience, "an instance beside 100,000 ready $what of another hub completes promptly");
+	is($server->safe_psql('postgres', 'SELECT ' . busy_workers($hub)), '3', 'which has three workers all the time');
+	$server->safe_psql('postgres', "SELECT durable.pause_hub('$hub')");
+	$server->wait_until('postgres', busy_workers($hub) . ' = 0');
+}
+
+# Both together have all slots: the others take turns.
+$server->safe_psql('postgres', q{SELECT durable.resume_hub('ann'), durable.resume_hub('bob')});
+$server->wait_until('postgres', busy_workers('ann') . ' + ' . busy_workers('bob') . ' = 4');
+cmp_ok(best_time('cid', 'beside both'), '<', $patience, 'beside two such hubs, which have all slots, as well');
+cmp_ok(best_time('dan', 'beside both'), '<', $patience, 'and that of a fourth hub');
+is($server->safe_psql('postgres', q{SELECT EXISTS (SELECT FROM durable_store.inbox WHERE task_hub = 'ann')
+	AND EXISTS (SELECT FROM durable_store.activity_queue WHERE task_hub = 'bob')}), 't', 'long before they are through');
+clear($_) foreach 'ann', 'bob';
+
+# --- slow turns --------------------------------------------------------------------------------
+
+# Twenty turns that last until they are cut off after a second, in the only slot: a
+# hub that wants it does not wait for the end of their batch.
+$server->wait_until('postgres', q{NOT EXISTS (SELECT FROM durable.workers WHERE kind = 'worker' AND state = 'busy')});
+$server->configure('durable.max_workers' => 1, 'durable.orchestrator_timeout' => '1s');
+$server->sql('postgres', 'ann', <<'SQL');
+CREATE FUNCTION turn_at_gate(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN input; END $$;
+SQL
+$open{ann} = $server->close_gate('postgres', 1);
+$server->sql('postgres', 'ann', q{SELECT durable.start_instance('turn_at_gate', instance_id => 'slow ' || n) FROM generate_series(1, 20) n});
+$server->safe_psql('postgres', q{SELECT durable.resume_hub('ann')});
+$server->wait_until('postgres', at_gate('ann', 1));
+run_turn('dan', 'beside slow turns', 'the only slot is in the hands of slow turns: another hub gets it between two of them');
+cmp_ok($server->safe_psql('postgres', q{SELECT count(*) FROM durable.instances WHERE task_hub = 'ann' AND instance_id LIKE 'slow %' AND completed_at IS NULL}),
+	'>', 10, 'most of which are still to come');
+$server->sql('postgres', 'ann', q{SELECT durable.terminate('slow ' || n) FROM generate_series(1, 20) n});
+$open{ann}->quit;
+clear('ann');
+$server->wait_until('postgres', q{NOT EXISTS (SELECT FROM durable.workers WHERE kind = 'worker' AND state = 'busy')});
+$server->configure('durable.max_workers' => 4, 'durable.orchestrator_timeout' => '10s');
+$server->safe_psql('postgres', q{SELECT durable.resume_hub('ann'), durable.resume_hub('bob')});
+
+# --- limits of a hub ------------------------------------------------------------------------------
+
+sub limits_of
+{
+	my ($hub, $limits) = @_;
+
+	$server->safe_psql('postgres', "SELECT durable.set_hub_limits('$hub', $limits)");
+}
+
+# max_workers, with more work than it may have workers for, and slots that are free
+limits_of('ann', 'max_workers => 1');
+$open{ann} = crowd('ann', 3);
+$open{bob} = crowd('bob', 3);
+$server->comes_true('postgres', join(' AND ', at_gate('ann', 1), at_gate('bob', 2)), 'a hub has no more workers than it may, another one has');
+run_turn('dan', 'dan: beside the limited', 'a third hub is served');
+is($server->safe_psql('postgres', q{SELECT count(*) FROM durable.workers WHERE task_hub = 'ann'}), '1', 'there is one worker of the limited hub');
+$server->start_instance('postgres', 'ann', 'turn_only', 'ann: has to wait');
+limits_of('ann', 'max_workers => 2');
+$server->ends('postgres', 'ann', 'ann: has to wait', 'one more may come, and does what had to wait');
+$open{$_}->quit foreach 'ann', 'bob';
+$server->ends('postgres', $_, "$_: crowd", "what slept in $_ completes") foreach 'ann', 'bob';
+
+# a limit that is lowered: those that are too many leave
+limits_of('bob', 'max_workers => 1');
+$server->comes_true('postgres', q{(SELECT count(*) FROM durable.workers WHERE task_hub = 'bob') = 1}, 'workers beyond a new limit leave');
+
+# A test: an error as the user sees it.
+sub fails
+{
+	my ($hub, $sql, $error, $what) = @_;
+	my (undef, undef, $stderr) = $server->try_sql('postgres', $hub, "\\set VERBOSITY verbose\n$sql");
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return like($stderr, $error, $what);
+}
+
+# max_pending_instances, while others hold what they can get
+$open{$_} = crowd($_, 1) foreach 'bob', 'cid';
+$server->comes_true('postgres', join(' AND ', map { at_gate($_, 1) } 'bob', 'cid'), 'two hubs hold a slot each');
+limits_of('ann', 'max_pending_instances => 3');
+$server->start_instance('postgres', 'ann', 'wait_for_go', "pending $_") foreach 1 .. 2;
+fails('ann', q{BEGIN; SELECT durable.start_instance('wait_for_go', instance_id => 'pending 3');
+	SELECT durable.start_instance('wait_for_go', instance_id => 'pending 4');},
+	qr/UD007: task hub "ann" has as many unfinished instances as it may have\nDETAIL:  Its max_pending_instances is 3\.\nHINT: .*set_hub_limits/,
+	'a hub has as many unfinished instances as it may: no more are started');
+$server->start_instance('postgres', 'ann', 'wait_for_go', 'pending 3');
+fails('ann', q{SELECT durable.restart('ann: turn', 'pending 4')}, qr/UD007/, 'nor by restart()');
+is($server->sql('postgres', 'ann', q{SELECT durable.start_instance('wait_for_go', instance_id => 'pending 3', if_exists => 'skip')}), 'pending 3',
+	'one that is there already is no other');
+fails('ann', q{SELECT durable.start_instance('wait_for_go', instance_id => 'ann: turn')}, qr/UD007/, 'one that is replaced after its end is');
+$server->sql('postgres', 'ann', q{SELECT durable.start_instance('wait_for_go', instance_id => 'pending 3', replace_statuses => '{pending,running,terminated}')});
+$server->start_instance('postgres', 'bob', 'wait_for_go', "bob: pending $_") foreach 1 .. 4;
+pass('one that is replaced before is not, and the limit is that of one hub');
+$server->sql('postgres', 'ann', q{SELECT durable.raise_event('pending 1', 'go')});
+$server->ends('postgres', 'ann', 'pending 1', 'one of them completes');
+$server->start_instance('postgres', 'ann', 'wait_for_go', 'pending 4');
+fails('ann', q{SELECT durable.start_instance('wait_for_go')}, qr/UD007/, 'that made room for another one only');
+
+# What runs is not refused: its children, its next generation.
+$server->sql('postgres', 'ann', <<'SQL');
+CREATE FUNCTION family(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM durable.await_all((SELECT array_agg(durable.schedule_suborchestrator('turn_only')) FROM generate_series(1, 5)));
+	PERFORM durable.start_detached('turn_only', instance_id => 'detached');
+	IF input = '1' THEN
+		PERFORM durable.continue_as_new('2');
+	END IF;
+	RETURN '"all"';
+END $$;
+SELECT durable.terminate('pending 4');
+SQL
+$server->ends('postgres', 'ann', 'pending 4', 'there is room for one', 'terminated');
+$server->start_instance('postgres', 'ann', 'family', 'family', '1');
+$server->ends('postgres', 'ann', 'family', 'sub-orchestrations, detached ones and continue-as-new are not refused');
+is($server->sql('postgres', 'ann', q{SELECT output || ' ' || generation FROM durable.instances WHERE instance_id = 'family'}), '"all" 2', 'in both generations');
+
+# sizes, in a worker and in a session, the smaller limit of hub and server
+limits_of('ann', 'max_payload_size => 1');
+fails('ann', q{SELECT durable.start_instance('turn_only', to_jsonb(repeat('x', 1100)))},
+	qr/UD007: payload too large: input of the instance\nDETAIL: .*; max_payload_size of task hub "ann" is 1 kB/, 'an input larger than the hub allows');
+fails('ann', q{SELECT durable.start_instance('turn_only', event_name => 'e', event_data => to_jsonb(repeat('x', 1100)))}, qr/UD007: .*event/, 'an event with a start');
+fails('ann', q{SELECT durable.start_instance('turn_only', tags => jsonb_build_object('t', repeat('x', 1100)))}, qr/UD007: .*tags/, 'tags');
+fails('ann', q{SELECT durable.raise_event('pending 2', 'e', to_jsonb(repeat('x', 1100)))}, qr/UD007: .*event/, 'an event');
+fails('ann', q{SELECT durable.terminate('pending 2', repeat('x', 1100))}, qr/UD007: .*reason/, 'a reason');
+$server->sql('postgres', 'ann', <<'SQL');
+CREATE FUNCTION large(size int) RETURNS text LANGUAGE sql AS $$ SELECT repeat('x', size) $$;
+CREATE FUNCTION sizes(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	seen text[];
+BEGIN
+	BEGIN
+		PERFORM durable.call_activity('large', '{"size": 1100}');
+	EXCEPTION WHEN SQLSTATE 'UD007' THEN seen := seen || 'result'::text;
+	END;
+	BEGIN
+		PERFORM durable.schedule_activity('large', to_jsonb(repeat('x', 1100)));
+	EXCEPTION WHEN SQLSTATE 'UD007' THEN seen := seen || 'input'::text;
+	END;
+	BEGIN
+		PERFORM durable.call_sql('SELECT 1', repeat('x', 1100));
+	EXCEPTION WHEN SQLSTATE 'UD007' THEN seen := seen || 'statement'::text;
+	END;
+	PERFORM durable.call_activity('large', '{"size": 900}');
+	PERFORM durable.set_custom_status(to_jsonb(seen));
+	RETURN to_jsonb(repeat('x', 1100));
+END $$;
+SQL
+$server->start_instance('postgres', 'ann', 'sizes', 'sizes');
+$server->ends('postgres', 'ann', 'sizes', 'an output larger than the hub allows', 'failed');
+is($server->sql('postgres', 'ann', q{SELECT failure->>'sqlstate' || custom_status FROM durable.instances WHERE instance_id = 'sizes'}),
+	'UD007["result", "input", "statement"]', 'results, inputs and statements as well');
+
+limits_of('ann', 'max_history_events => 20');
+$server->start_instance('postgres', 'ann', 'walk', 'long', '{"steps": 100}');
+$server->ends('postgres', 'ann', 'long', 'a history longer than the hub allows', 'failed');
+like($server->sql('postgres', 'ann', q{SELECT failure->>'sqlstate' || ' ' || (failure->>'errorMessage') FROM durable.instances WHERE instance_id = 'long'}),
+	qr/UD007 the history of the instance has \d+ events, max_history_events of task hub "ann" is 20/, 'fails with UD007');
+
+is($server->safe_psql('postgres', 'SELECT ' . join(' AND ', map { at_gate($_, 1) } 'bob', 'cid')), 't', 'all the time the slots were held');
+
+# who may set them
+fails('ann', q{SELECT durable.set_hub_limits('ann')}, qr/42501: permission denied for function set_hub_limits/, 'the owner of a hub cannot raise its limits');
+$server->safe_psql('postgres', q{CREATE ROLE operator LOGIN; SELECT durable.grant_usage('operator');
+	GRANT EXECUTE ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer) TO operator});
+$server->sql('postgres', 'operator', q{SELECT durable.set_hub_limits('ann', 2, 3, 4, 50)});
+is($server->sql('postgres', 'ann', q{SELECT max_workers, max_pending_instances, max_payload_size, max_history_events FROM durable.hubs}), '2|3|4|50', 'who is granted it may');
+limits_of('ann', 'NULL');
+is($server->sql('postgres', 'ann', q{SELECT max_workers, max_pending_instances, max_payload_size, max_history_events FROM durable.hubs}), '|||', 'what is not given is no limit');
+
+$_->quit foreach values %open;
+$server->ends('postgres', $_, "$_: crowd", "what slept in $_ completes") foreach 'bob', 'cid';
 $server->stop;
 done_testing();
