@@ -25,22 +25,35 @@ foreach my $hub (@hubs)
 {
 	$server->sql('postgres', $hub, <<'SQL');
 CREATE FUNCTION turn_only(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN input; END $$;
+CREATE FUNCTION crowd_at_gates(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM durable.await_all((SELECT array_agg(durable.schedule_activity('pass_gate', jsonb_build_object('step', n, 'gate', 100 * (input->>'gate')::int + n)))
+		FROM generate_series(1, (input->>'width')::int) n));
+	RETURN input;
+END $$;
 CREATE FUNCTION quick(step int) RETURNS int LANGUAGE sql AS 'SELECT step';
 CREATE FUNCTION calls(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$ BEGIN RETURN durable.call_activity(input->>'activity', '{"step": 1}'); END $$;
 SQL
 }
 
-# So many activities of a hub stand at its gate.
-sub at_gate { return DurableServer::at_gate($gate{ $_[0] }, $_[1]); }
+# So many activities of a hub stand at its gates.
+sub at_gate
+{
+	my ($hub, $count) = @_;
 
-# Many activities of a hub that end only when its gate is opened. Returns the gate.
+	return "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint / 100 = $gate{$hub} AND NOT granted) = $count";
+}
+
+# Many activities of a hub that end only when their gates are opened, one for
+# each (101, 102 ...). Returns the session that holds them.
 sub crowd
 {
 	my ($hub, $width) = @_;
-	my $session = $server->close_gate('postgres', $gate{$hub});
+	my $session = $server->session('postgres');
 
-	$server->start_instance('postgres', $hub, 'crowd_at_gate', "$hub: crowd", qq({"gate": $gate{$hub}, "width": $width}));
+	$session->query_safe("SELECT pg_advisory_lock(100 * $gate{$hub} + n) FROM generate_series(1, 99) n");
+	$server->start_instance('postgres', $hub, 'crowd_at_gates', "$hub: crowd", qq({"gate": $gate{$hub}, "width": $width}));
 	return $session;
 }
 
@@ -89,32 +102,36 @@ foreach my $n (1 .. 3)
 is($server->safe_psql('postgres', 'SELECT ' . join(' AND ', at_gate('ann', 2), at_gate('bob', 1), at_gate('cid', 0))),
 	't', 'three slots are held, none by the third hub');
 
-# What becomes free goes to who has none, though others have waited for longer.
-$open{ann}->quit;
+# What becomes free goes to who has none, though others have waited for longer. The
+# first activity of the crowd ends and leaves 48 behind.
+$open{ann}->query_safe('SELECT pg_advisory_unlock(101)');
 $server->comes_true('postgres', at_gate('cid', 1), 'a slot that becomes free is held by the third hub next');
+is($server->safe_psql('postgres', 'SELECT ' . join(' AND ', at_gate('ann', 1), at_gate('bob', 1))), 't', 'now each of the three holds one');
+$open{ann}->query_safe('SELECT pg_advisory_unlock(102)');
+$server->comes_true('postgres', at_gate('ann', 1), 'the next one that becomes free goes round again');
+is($server->safe_psql('postgres', 'SELECT ' . join(' AND ', at_gate('bob', 1), at_gate('cid', 1))), 't', 'each of the three still holds one');
+$open{ann}->quit;
 $server->ends('postgres', 'ann', 'ann: crowd', 'what slept completes');
 $open{$_}->quit foreach 'bob', 'cid';
 $server->ends('postgres', $_, "$_: crowd", "what slept in $_ completes") foreach 'bob', 'cid';
 
 # --- hubs with 100,000 ready work items ---------------------------------------------------
 
-# How long an instance of one activity takes, in seconds: the best of a few.
-sub best_time
+# How long instances of one activity take, in seconds: a few, the shortest first.
+sub durations
 {
 	my ($hub, $prefix) = @_;
-	my $best = 1000;
+	my @times;
 
 	foreach my $n (1 .. 3)
 	{
 		my $begin = time;
-		my $took;
 
 		$server->start_instance('postgres', $hub, 'calls', "$prefix $n", '{"activity": "quick"}');
 		$server->sql('postgres', $hub, "SELECT durable.wait_for_completion('$prefix $n')");
-		$took = time - $begin;
-		$best = $took if $took < $best;
+		push @times, time - $begin;
 	}
-	return $best;
+	return sort { $a <=> $b } @times;
 }
 
 # Nothing of this hub is left but its history of what was done.
@@ -132,8 +149,17 @@ SQL
 
 sub busy_workers { return "(SELECT count(*) FROM durable.workers WHERE task_hub = '$_[0]' AND state = 'busy')"; }
 
-my $idle = best_time('cid', 'idle');
+my ($idle) = durations('cid', 'idle');
 my $patience = 20 * $idle + 3;		# a second is what a busy worker has before it makes room
+
+# A test: each of a few instances takes a while at most.
+sub is_prompt
+{
+	my ($hub, $prefix, $what) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return cmp_ok((durations($hub, $prefix))[-1], '<', $patience, $what);
+}
 
 # Each of the rows is one as the engine makes it; only they are made in one statement.
 $server->safe_psql('postgres', q{SELECT durable.pause_hub('ann'), durable.pause_hub('bob')});
@@ -156,8 +182,8 @@ foreach my $hub ('ann', 'bob')
 
 	$server->safe_psql('postgres', "SELECT durable.resume_hub('$hub')");
 	$server->wait_until('postgres', busy_workers($hub) . ' = 3');
-	cmp_ok(best_time('cid', "beside $what"), '<', $patience, "an instance beside 100,000 ready $what of another hub completes promptly");
-	is($server->safe_psql('postgres', 'SELECT ' . busy_workers($hub)), '3', 'which has three workers all the time');
+	is_prompt('cid', "beside $what", "an instance beside 100,000 ready $what of another hub completes promptly");
+	$server->comes_true('postgres', busy_workers($hub) . ' = 3', 'which has three workers all the time');
 	$server->safe_psql('postgres', "SELECT durable.pause_hub('$hub')");
 	$server->wait_until('postgres', busy_workers($hub) . ' = 0');
 }
@@ -165,8 +191,8 @@ foreach my $hub ('ann', 'bob')
 # Both together have all slots: the others take turns.
 $server->safe_psql('postgres', q{SELECT durable.resume_hub('ann'), durable.resume_hub('bob')});
 $server->wait_until('postgres', busy_workers('ann') . ' + ' . busy_workers('bob') . ' = 4');
-cmp_ok(best_time('cid', 'beside both'), '<', $patience, 'beside two such hubs, which have all slots, as well');
-cmp_ok(best_time('dan', 'beside both'), '<', $patience, 'and that of a fourth hub');
+is_prompt('cid', 'beside both', 'beside two such hubs, which have all slots, as well');
+is_prompt('dan', 'beside both', 'and that of a fourth hub');
 is($server->safe_psql('postgres', q{SELECT EXISTS (SELECT FROM durable_store.inbox WHERE task_hub = 'ann')
 	AND EXISTS (SELECT FROM durable_store.activity_queue WHERE task_hub = 'bob')}), 't', 'long before they are through');
 clear($_) foreach 'ann', 'bob';
@@ -175,13 +201,14 @@ clear($_) foreach 'ann', 'bob';
 
 # Twenty turns that last until they are cut off after a second, in the only slot: a
 # hub that wants it does not wait for the end of their batch.
-$server->wait_until('postgres', q{NOT EXISTS (SELECT FROM durable.workers WHERE kind = 'worker' AND state = 'busy')});
-$server->configure('durable.max_workers' => 1, 'durable.orchestrator_timeout' => '1s');
+$server->configure('durable.worker_idle_timeout' => 0);
+$server->wait_until('postgres', DurableServer::count_is('worker', 0));
+$server->configure('durable.worker_idle_timeout' => '1h', 'durable.max_workers' => 1, 'durable.orchestrator_timeout' => '1s');
 $server->sql('postgres', 'ann', <<'SQL');
 CREATE FUNCTION turn_at_gate(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
-$$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN input; END $$;
+$$ BEGIN PERFORM pg_advisory_xact_lock_shared(101); RETURN input; END $$;
 SQL
-$open{ann} = $server->close_gate('postgres', 1);
+$open{ann} = $server->close_gate('postgres', 101);
 $server->sql('postgres', 'ann', q{SELECT durable.start_instance('turn_at_gate', instance_id => 'slow ' || n) FROM generate_series(1, 20) n});
 $server->safe_psql('postgres', q{SELECT durable.resume_hub('ann')});
 $server->wait_until('postgres', at_gate('ann', 1));
@@ -191,7 +218,6 @@ cmp_ok($server->safe_psql('postgres', q{SELECT count(*) FROM durable.instances W
 $server->sql('postgres', 'ann', q{SELECT durable.terminate('slow ' || n) FROM generate_series(1, 20) n});
 $open{ann}->quit;
 clear('ann');
-$server->wait_until('postgres', q{NOT EXISTS (SELECT FROM durable.workers WHERE kind = 'worker' AND state = 'busy')});
 $server->configure('durable.max_workers' => 4, 'durable.orchestrator_timeout' => '10s');
 $server->safe_psql('postgres', q{SELECT durable.resume_hub('ann'), durable.resume_hub('bob')});
 
@@ -269,7 +295,7 @@ SQL
 $server->ends('postgres', 'ann', 'pending 4', 'there is room for one', 'terminated');
 $server->start_instance('postgres', 'ann', 'family', 'family', '1');
 $server->ends('postgres', 'ann', 'family', 'sub-orchestrations, detached ones and continue-as-new are not refused');
-is($server->sql('postgres', 'ann', q{SELECT output || ' ' || generation FROM durable.instances WHERE instance_id = 'family'}), '"all" 2', 'in both generations');
+is($server->sql('postgres', 'ann', q{SELECT output::text || ' ' || generation FROM durable.instances WHERE instance_id = 'family'}), '"all" 2', 'in both generations');
 
 # sizes, in a worker and in a session, the smaller limit of hub and server
 limits_of('ann', 'max_payload_size => 1');
@@ -304,7 +330,7 @@ END $$;
 SQL
 $server->start_instance('postgres', 'ann', 'sizes', 'sizes');
 $server->ends('postgres', 'ann', 'sizes', 'an output larger than the hub allows', 'failed');
-is($server->sql('postgres', 'ann', q{SELECT failure->>'sqlstate' || custom_status FROM durable.instances WHERE instance_id = 'sizes'}),
+is($server->sql('postgres', 'ann', q{SELECT failure->>'sqlstate' || custom_status::text FROM durable.instances WHERE instance_id = 'sizes'}),
 	'UD007["result", "input", "statement"]', 'results, inputs and statements as well');
 
 limits_of('ann', 'max_history_events => 20');
