@@ -31,7 +31,11 @@ CREATE TABLE durable_store.hubs (
 	match_strategy		text NOT NULL DEFAULT 'none' CHECK (match_strategy IN ('none', 'strict', 'current_or_older')),
 	failure_strategy	text NOT NULL DEFAULT 'reject' CHECK (failure_strategy IN ('reject', 'fail')),
 	version				text,
-	default_version		text
+	default_version		text,
+	max_workers			integer CHECK (max_workers > 0),
+	max_pending_instances	bigint CHECK (max_pending_instances > 0),
+	max_payload_size	integer CHECK (max_payload_size > 0),
+	max_history_events	integer CHECK (max_history_events > 0)
 );
 CREATE UNIQUE INDEX hubs_default_of_owner ON durable_store.hubs (owner) WHERE is_default;
 COMMENT ON TABLE durable_store.hubs IS 'A row is a task hub: a set of instances that belong to one role and run as it.';
@@ -45,6 +49,11 @@ COMMENT ON COLUMN durable_store.hubs.database_oid IS 'The database the hub is bo
 COMMENT ON COLUMN durable_store.hubs.match_strategy IS 'Which versions of instances run: all, the hub''s own, or those that are not newer (set_hub_versioning).';
 COMMENT ON COLUMN durable_store.hubs.failure_strategy IS 'What becomes of an instance whose version does not: it waits, or fails.';
 COMMENT ON COLUMN durable_store.hubs.default_version IS 'The version of new instances and sub-orchestrations that name none.';
+
+COMMENT ON COLUMN durable_store.hubs.max_workers IS 'Most background workers it has at a time; NULL, as for the other limits (set_hub_limits): only the server''s limit.';
+COMMENT ON COLUMN durable_store.hubs.max_pending_instances IS 'Clients can start no more instances while so many have not finished.';
+COMMENT ON COLUMN durable_store.hubs.max_payload_size IS 'In kB.';
+COMMENT ON COLUMN durable_store.hubs.max_history_events IS 'Most events in the history of an execution.';
 
 CREATE TABLE durable_store.orchestrators (
 	task_hub			text COLLATE "C" NOT NULL,
@@ -280,11 +289,13 @@ COMMENT ON FUNCTION durable.retry_policy(integer, interval, numeric, interval, i
 /*
  * The views can be asked for equality and ranges of these, and sorted by time
  * of creation. Nothing that every turn changes is indexed, so that turns stay
- * HOT; status changes twice or so in a life.
+ * HOT; status changes twice or so in a life. None begins with task_hub: in an
+ * empty table they would seem as good as the primary key to the plans of the
+ * engine, which are made then, and find a row by all rows of its hub.
  */
-CREATE INDEX instances_status ON durable_store.instances (task_hub, status, created_at);
-CREATE INDEX instances_name ON durable_store.instances (task_hub, name, created_at);
-CREATE INDEX instances_created ON durable_store.instances (task_hub, created_at);
+CREATE INDEX instances_status ON durable_store.instances (status, task_hub, created_at);
+CREATE INDEX instances_name ON durable_store.instances (name, task_hub, created_at);
+CREATE INDEX instances_created ON durable_store.instances (created_at, task_hub);
 
 -- ---------------------------------------------------------------------------
 -- Views: what a reader may see is what belongs to roles it is a member of
@@ -306,6 +317,7 @@ COMMENT ON FUNCTION durable_store.may_use() IS 'True if the current user may use
 CREATE VIEW durable_store.visible_hubs AS
 SELECT h.task_hub, h.owner, h.paused, h.system_identifier, h.database_oid, h.obstacle, h.obstacle_since,
 	h.version, h.match_strategy, h.failure_strategy, h.default_version,
+	h.max_workers, h.max_pending_instances, h.max_payload_size, h.max_history_events, h.is_default, h.created_at,
 	pg_catalog.pg_has_role(h.owner, 'USAGE') AS readable
 FROM durable_store.hubs h
 WHERE (SELECT durable_store.may_use())
@@ -540,6 +552,28 @@ COMMENT ON COLUMN durable.queues.next_due IS 'When the next message becomes due.
 COMMENT ON COLUMN durable.queues.running IS 'Work items that background workers have in hand.';
 COMMENT ON COLUMN durable.queues.finished_per_minute IS 'Instances that finished in the last minute.';
 
+CREATE VIEW durable.hubs WITH (security_barrier) AS
+SELECT hub.task_hub, hub.owner, hub.is_default,
+	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid) THEN 'elsewhere'
+		WHEN hub.paused THEN 'paused' WHEN hub.obstacle IS NOT NULL THEN 'not served' ELSE 'open' END AS state,
+	hub.max_workers, hub.max_pending_instances, hub.max_payload_size, hub.max_history_events,
+	hub.version, hub.match_strategy, hub.failure_strategy, hub.default_version, hub.created_at
+FROM durable_store.visible_hubs hub;
+COMMENT ON VIEW durable.hubs IS 'The task hubs of the roles you are a member of, with their limits and versioning; cheap, durable.queues counts.';
+COMMENT ON COLUMN durable.hubs.task_hub IS 'The name of the hub.';
+COMMENT ON COLUMN durable.hubs.owner IS 'The role that its code runs as.';
+COMMENT ON COLUMN durable.hubs.is_default IS 'Is it the hub its owner uses when no other is named?';
+COMMENT ON COLUMN durable.hubs.state IS 'As durable.queues.state.';
+COMMENT ON COLUMN durable.hubs.max_workers IS 'Most background workers it has at a time; NULL, as for the other limits: none of its own (set_hub_limits).';
+COMMENT ON COLUMN durable.hubs.max_pending_instances IS 'Clients can start no more instances while so many have not finished.';
+COMMENT ON COLUMN durable.hubs.max_payload_size IS 'Largest input, result, event or status, in kB.';
+COMMENT ON COLUMN durable.hubs.max_history_events IS 'Most events in the history of an execution.';
+COMMENT ON COLUMN durable.hubs.version IS 'The version it runs; this and what follows is set by set_hub_versioning().';
+COMMENT ON COLUMN durable.hubs.match_strategy IS 'Which versions of instances run: none (all), strict or current_or_older.';
+COMMENT ON COLUMN durable.hubs.failure_strategy IS 'What becomes of an instance whose version does not: reject (it waits) or fail.';
+COMMENT ON COLUMN durable.hubs.default_version IS 'The version of new instances and sub-orchestrations that name none.';
+COMMENT ON COLUMN durable.hubs.created_at IS 'When it was made.';
+
 CREATE VIEW durable.orchestrators WITH (security_barrier) AS
 SELECT o.task_hub, o.name, o.version, o.function, o.registered_at
 FROM durable_store.orchestrators o
@@ -588,7 +622,7 @@ COMMENT ON COLUMN durable.workers.item IS 'What a busy one has in hand.';
 COMMENT ON COLUMN durable.workers.since IS 'When it came into this state.';
 COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it started.';
 
-GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues,
+GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues, durable.hubs,
 	durable.orchestrators, durable.registered_activities, durable.workers TO PUBLIC;
 
 -- ---------------------------------------------------------------------------
@@ -716,6 +750,17 @@ CREATE FUNCTION durable.set_hub_versioning(
 RETURNS void AS 'MODULE_PATHNAME', 'durable_set_hub_versioning' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.set_hub_versioning(text, text, text, text, text) IS
 'Says which versions of instances a hub runs, from its next turns on. match_strategy: none (all), strict (only its own version), current_or_older. failure_strategy: an instance whose version does not match waits until the next set_hub_versioning() lets it run (reject) or fails with UD009 (fail). Versions such as 1.2 are compared as numbers, others as text without case; no version is the oldest. default_version is that of new instances and sub-orchestrations that name none. What is not given is reset. Errors: 42704 no such hub, 22023 no such strategy, 55000 above READ COMMITTED.';
+
+CREATE FUNCTION durable.set_hub_limits(
+	name text,
+	max_workers integer DEFAULT NULL,
+	max_pending_instances bigint DEFAULT NULL,
+	max_payload_size integer DEFAULT NULL,
+	max_history_events integer DEFAULT NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'durable_set_hub_limits' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer) IS
+'Limits what a hub takes of the server, beside the limits that all have: background workers at a time; unfinished instances, beyond which start_instance() and restart() fail (UD007); size of a payload in kB; events in a history. NULL and what is not given is no limit of its own; the smaller of the hub''s and the server''s counts. Sub-orchestrations, start_detached() and continue-as-new are counted, but not refused: what runs would fail by what else there is. Transactions do not see each other''s starts before they commit, so those that run at the same time can go beyond max_pending_instances together. For superusers, and whom they GRANT EXECUTE: the owner of a hub cannot raise its limits. Errors: 42704 no such hub, 22023 limits that make no sense, 42501.';
 
 CREATE FUNCTION durable.register_orchestrator(name text, function regprocedure, version text DEFAULT '', task_hub text DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_register_orchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;

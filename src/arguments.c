@@ -142,6 +142,19 @@ require_tags(Jsonb *tags)
 }
 
 void
+check_payload_size_of_hub(Jsonb *payload, const char *what, const char *task_hub, int hub_limit)
+{
+	if (payload != NULL && hub_limit > 0 && VARSIZE(payload) > (Size) hub_limit * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_LIMIT_EXCEEDED),
+				 errmsg("payload too large: %s", what),
+				 errdetail("It takes %zu bytes; max_payload_size of task hub \"%s\" is %d kB.",
+						   (Size) VARSIZE(payload), task_hub, hub_limit),
+				 errhint("Keep large data in tables of your own and pass keys; durable.set_hub_limits() sets the limit.")));
+	check_payload_size(payload, what);
+}
+
+void
 check_payload_size(Jsonb *payload, const char *what)
 {
 	if (payload == NULL || VARSIZE(payload) <= (Size) setting_max_payload_size * 1024)

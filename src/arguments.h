@@ -30,6 +30,9 @@ extern void require_tags(Jsonb *tags);
 /* Raises UD007 if a payload is larger than durable.max_payload_size. */
 extern void check_payload_size(Jsonb *payload, const char *what);
 
+/* Raises UD007 if a payload is larger than its hub allows, in kB (0: no limit of its own), or the server. */
+extern void check_payload_size_of_hub(Jsonb *payload, const char *what, const char *task_hub, int hub_limit);
+
 /* From now until a timeout argument is over; DT_NOEND: never. */
 extern TimestampTz deadline_argument(FunctionCallInfo fcinfo, int arg);
 

@@ -73,18 +73,6 @@ session_close_cursors(void)
 	PortalHashTableDeleteAll();
 }
 
-bool
-session_is_assumed(void)
-{
-	return MyProc->roleId != GetSessionUserId();
-}
-
-void
-session_close_cursors(void)
-{
-	PortalHashTableDeleteAll();
-}
-
 static void
 set_session(const char *name, const char *value)
 {

@@ -38,12 +38,6 @@ extern bool session_is_assumed(void);
 /* Closes the cursors that user code left open, so that none of them runs at commit, with other rights. */
 extern void session_close_cursors(void);
 
-/* A client's session that a superuser turned into another role's with SET SESSION AUTHORIZATION? */
-extern bool session_is_assumed(void);
-
-/* Closes the cursors that user code left open, so that none of them runs at commit, with other rights. */
-extern void session_close_cursors(void);
-
 /*
  * Starts the (sub)transaction of a work item, READ COMMITTED and read-write,
  * with an active snapshot, and locks the extension. False, with nothing

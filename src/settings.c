@@ -193,7 +193,7 @@ define_process_settings(void)
 							   NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.max_workers",
 							"Most durable workers in the server, launcher and coordinators not counted.",
-							"They are taken from max_worker_processes; the last one is kept for a hub that has none.",
+							"They are taken from max_worker_processes; the last one is kept for a hub that has none, and for what is known to be short.",
 							&setting_max_workers, 4, 1, 256, PGC_SIGHUP, 0,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.orchestrator_workers",

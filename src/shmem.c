@@ -27,6 +27,7 @@
 
 #include "clock.h"
 #include "compat.h"
+#include "durations.h"
 #include "settings.h"
 #include "shmem.h"
 #include "suspects.h"
@@ -39,6 +40,15 @@
 
 #define REFUSAL_EPISODE_MS (5 * 60 * 1000)
 
+/* Hubs that may wait for a slot they can hold, at a time; more than that wait without being known. */
+#define MAX_WISHES 32
+
+/* A wish is forgotten if nobody has renewed it for so long, which is longer than a worker sleeps. */
+#define WISH_MS 6000
+
+/* What has become free is kept for so long for the one it was offered to. */
+#define OFFER_MS 2000
+
 typedef struct ProcessSlot
 {
 	SlotInfo	info;
@@ -48,6 +58,16 @@ typedef struct ProcessSlot
 	uint64		cancellable;	/* the instance whose activity it runs, as a hash; 0: none. Under the lock */
 	bool		cancelled;		/* it has been sent a SIGINT for that */
 } ProcessSlot;
+
+/* A hub has an activity to run that needs a slot to hold, and was refused one. */
+typedef struct HoldWish
+{
+	Oid			dboid;			/* InvalidOid: free */
+	char		hub[NAMEDATALEN];
+	TimestampTz since;
+	TimestampTz renewed_at;
+	TimestampTz offered_at;		/* when a slot became free after that; 0: not yet */
+} HoldWish;
 
 /* What any backend may have here, by the number of its PGPROC. */
 typedef struct BackendEntry
@@ -64,6 +84,7 @@ typedef struct SharedState
 	Tellings	tellings;
 	TimestampTz last_refusal;	/* for want of a slot or under durable.max_workers, 0: never */
 	pg_atomic_uint32 n_waiters; /* lets committers skip the search when nobody waits */
+	HoldWish	wishes[MAX_WISHES];
 	int			n_slots;
 	int			n_backends;
 	/* n_slots of ProcessSlot, then n_backends of BackendEntry follow */
@@ -84,6 +105,7 @@ static TimestampTz my_next_due = DT_NOEND;
 static bool exit_callback_registered = false;
 
 static void forget_backend(int code, Datum arg);
+static void offer_slot(TimestampTz now);
 
 PG_FUNCTION_INFO_V1(durable_workers);
 PG_FUNCTION_INFO_V1(durable_preloaded);
@@ -131,7 +153,8 @@ request_shmem(void)
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
 	RequestAddinShmemSpace(shared_size());
-	RequestNamedLWLockTranche("durable", 1);
+	RequestAddinShmemSpace(durations_shared_size());
+	RequestNamedLWLockTranche("durable", 2);
 }
 
 static void
@@ -166,6 +189,7 @@ startup_shmem(void)
 	lock = &GetNamedLWLockTranche("durable")->lock;
 	if (!found)
 		initialize_shared_state();
+	durations_attach(&GetNamedLWLockTranche("durable")[1].lock);
 	LWLockRelease(AddinShmemInitLock);
 
 	if (!IsUnderPostmaster)
@@ -212,6 +236,13 @@ is_worker_of(const SlotInfo *info, Oid dboid, const char *hub)
 {
 	return info->kind == PROCESS_WORKER && info->dboid == dboid &&
 		(hub == NULL || strcmp(info->hub, hub) == 0);
+}
+
+bool
+slot_is_held(const SlotInfo *info, TimestampTz now)
+{
+	return info->holds ||
+		(info->activity != 0 && TimestampDifferenceExceeds(info->activity_since, now, SHORT_ACTIVITY_MS));
 }
 
 static ProcessSlot *
@@ -448,6 +479,8 @@ leave_slot(int code, Datum arg)
 		info->state_since = GetCurrentTimestamp();
 		info->starving = false;
 		info->pid = 0;
+		if (slot_is_held(info, info->state_since))
+			offer_slot(info->state_since);
 		wake_who_buries(info);
 	}
 	LWLockRelease(lock);
@@ -644,6 +677,255 @@ shmem_cancel_activities(uint64 instance_hash)
 }
 
 /* ----------------------------------------------------------------
+ * Held slots: see shmem.h
+ * ----------------------------------------------------------------
+ */
+
+/* Workers there can be: the server may have room for fewer than durable.max_workers. */
+static int
+possible_workers(void)
+{
+	int			others = 1;		/* the launcher */
+
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		SlotInfo   *info = &slot_at(i)->info;
+
+		if (info->kind == PROCESS_COORDINATOR && is_taken(info))
+			others++;
+	}
+	return Min(setting_max_workers, max_worker_processes - others);
+}
+
+/* Slots that are held by a hub, or by all (hub NULL). */
+static int
+count_held(Oid dboid, const char *hub, TimestampTz now)
+{
+	int			n = 0;
+
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		SlotInfo   *info = &slot_at(i)->info;
+
+		if (info->kind == PROCESS_WORKER && is_present(info) && slot_is_held(info, now) &&
+			(hub == NULL || is_worker_of(info, dboid, hub)))
+			n++;
+	}
+	return n;
+}
+
+/* The hub's wish; without one a free or forgotten entry, NULL if there is none. */
+static HoldWish *
+wish_entry(Oid dboid, const char *hub, TimestampTz now)
+{
+	HoldWish   *entry = NULL;
+
+	for (int i = 0; i < MAX_WISHES; i++)
+	{
+		HoldWish   *wish = &shared->wishes[i];
+
+		if (OidIsValid(wish->dboid) && TimestampDifferenceExceeds(wish->renewed_at, now, WISH_MS))
+			wish->dboid = InvalidOid;
+		if (wish->dboid == dboid && strcmp(wish->hub, hub) == 0)
+			return wish;
+		if (!OidIsValid(wish->dboid))
+			entry = wish;
+	}
+	return entry;
+}
+
+static void
+note_wish(Oid dboid, const char *hub, TimestampTz now)
+{
+	HoldWish   *wish = wish_entry(dboid, hub, now);
+
+	if (wish == NULL)
+		return;
+	if (!OidIsValid(wish->dboid))
+	{
+		strlcpy(wish->hub, hub, NAMEDATALEN);
+		wish->since = now;
+	}
+	wish->dboid = dboid;
+	wish->renewed_at = now;
+	wish->offered_at = 0;
+}
+
+static void
+forget_wish(Oid dboid, const char *hub, TimestampTz now)
+{
+	HoldWish   *wish = wish_entry(dboid, hub, now);
+
+	if (wish != NULL)
+		wish->dboid = InvalidOid;
+}
+
+/* Is the wish one that a hub with so many slots, which waits since then, lets go first? */
+static bool
+goes_first(const HoldWish *wish, int held, TimestampTz since, TimestampTz now)
+{
+	int			held_there;
+
+	if (TimestampDifferenceExceeds(wish->renewed_at, now, WISH_MS) ||
+		(wish->offered_at != 0 && TimestampDifferenceExceeds(wish->offered_at, now, OFFER_MS)))
+		return false;
+	held_there = count_held(wish->dboid, wish->hub, now);
+	return held_there < held || (held_there == held && wish->since < since);
+}
+
+/*
+ * One slot is never held, and a hub holds at most all but two: so there is
+ * one for the turns and short activities of all hubs, and one for what
+ * another hub wants to hold. Of those who want one the hub that holds
+ * fewest is next, then the one that waits for longest.
+ */
+static bool
+may_hold(Oid dboid, const char *hub, TimestampTz now)
+{
+	int			possible = possible_workers();
+	int			held = count_held(dboid, hub, now);
+	TimestampTz since = now;
+
+	if (count_held(InvalidOid, NULL, now) >= Max(1, possible - 1) || held >= Max(1, possible - 2))
+		return false;
+	for (int i = 0; i < MAX_WISHES; i++)
+	{
+		HoldWish   *wish = &shared->wishes[i];
+
+		if (wish->dboid == dboid && strcmp(wish->hub, hub) == 0)
+			since = wish->since;
+	}
+	for (int i = 0; i < MAX_WISHES; i++)
+	{
+		HoldWish   *wish = &shared->wishes[i];
+
+		if (OidIsValid(wish->dboid) && (wish->dboid != dboid || strcmp(wish->hub, hub) != 0) &&
+			goes_first(wish, held, since, now))
+			return false;
+	}
+	return true;
+}
+
+/* Does a worker run an activity now that was thought to be short? */
+static bool
+overruns_somewhere(uint64 activity, TimestampTz now)
+{
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		SlotInfo   *info = &slot_at(i)->info;
+
+		if (is_present(info) && info->activity == activity && slot_is_held(info, now))
+			return true;
+	}
+	return false;
+}
+
+bool
+worker_begin_activity(const char *name)
+{
+	SlotInfo   *info;
+	uint64		activity;
+	bool		known_short;
+	bool		granted;
+	TimestampTz now;
+
+	if (my_slot == NULL)
+		return true;
+	info = &my_slot->info;
+	activity = duration_key(info->hub, name);
+	known_short = duration_is_short(info->hub, name);
+	now = GetCurrentTimestamp();
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	known_short = known_short && !overruns_somewhere(activity, now);
+	granted = known_short || may_hold(info->dboid, info->hub, now);
+	if (granted)
+	{
+		info->activity = activity;
+		info->activity_since = now;
+		info->holds = !known_short;
+	}
+	if (info->holds)
+		forget_wish(info->dboid, info->hub, now);
+	else if (!granted)
+		note_wish(info->dboid, info->hub, now);
+	LWLockRelease(lock);
+	return granted;
+}
+
+/* Those who want to hold a slot look again; a hub without a worker gets one for it. */
+static void
+offer_slot(TimestampTz now)
+{
+	for (int i = 0; i < MAX_WISHES; i++)
+	{
+		HoldWish   *wish = &shared->wishes[i];
+		ProcessSlot *coordinator;
+
+		if (!OidIsValid(wish->dboid))
+			continue;
+		if (wish->offered_at == 0)
+			wish->offered_at = now;
+		for (int j = 0; j < shared->n_slots; j++)
+		{
+			if (slot_at(j) != my_slot && is_worker_of(&slot_at(j)->info, wish->dboid, wish->hub))
+				wake_slot(slot_at(j));
+		}
+		coordinator = find_coordinator(wish->dboid);
+		if (coordinator == NULL)
+			continue;
+		coordinator->info.look_now = true;
+		wake_slot(coordinator);
+	}
+}
+
+void
+worker_end_activity(void)
+{
+	TimestampTz now;
+
+	if (my_slot == NULL || my_slot->info.activity == 0)
+		return;
+	now = GetCurrentTimestamp();
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (slot_is_held(&my_slot->info, now))
+		offer_slot(now);
+	my_slot->info.activity = 0;
+	my_slot->info.holds = false;
+	LWLockRelease(lock);
+}
+
+void
+worker_wants_no_hold(void)
+{
+	if (my_slot == NULL)
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	forget_wish(my_slot->info.dboid, my_slot->info.hub, GetCurrentTimestamp());
+	LWLockRelease(lock);
+}
+
+bool
+worker_is_asked_to_leave(void)
+{
+	return my_slot != NULL && my_slot->info.retire;
+}
+
+TimestampTz
+coordinator_hold_wish(const char *hub)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz until = 0;
+	HoldWish   *wish;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	wish = wish_entry(MyDatabaseId, hub, now);
+	if (wish != NULL && OidIsValid(wish->dboid) && !may_hold(MyDatabaseId, hub, now))
+		until = TimestampTzPlusMilliseconds(wish->renewed_at, WISH_MS);
+	LWLockRelease(lock);
+	return until;
+}
+
+/* ----------------------------------------------------------------
  * Coordinators
  * ----------------------------------------------------------------
  */
@@ -702,8 +984,9 @@ coordinator_others_starve(void)
 }
 
 /*
- * How well can this process be spared? 0: not at all. Idle ones before busy
- * ones, then a hub's second worker before its only one.
+ * How well can this process be spared? 0: not at all, as one in an activity
+ * that may take long. Idle ones before busy ones, then a hub's second worker
+ * before its only one.
  */
 static int
 spare_rank(const SlotInfo *info, bool busy_ones_too, TimestampTz now)
@@ -712,7 +995,7 @@ spare_rank(const SlotInfo *info, bool busy_ones_too, TimestampTz now)
 		return 0;
 	if (info->state == SLOT_IDLE)
 		return 3;
-	if (!busy_ones_too || info->state != SLOT_BUSY ||
+	if (!busy_ones_too || info->state != SLOT_BUSY || slot_is_held(info, now) ||
 		!TimestampDifferenceExceeds(info->started_at, now, FAIR_TENURE_MS))
 		return 0;
 	return (info->kind == PROCESS_WORKER && info->index > 0) ? 2 : 1;
@@ -936,11 +1219,12 @@ find_idle_worker(const char *hub)
 
 /*
  * Sets the latches of all the hub's workers; a busy one will look again before
- * it sleeps. Returns how many there are that take all kinds of work.
+ * it sleeps. Returns how many there are that take all kinds of work, and soon.
  */
 static int
 wake_workers(const char *hub)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	int			n = 0;
 
 	for (int i = 0; i < shared->n_slots; i++)
@@ -949,7 +1233,7 @@ wake_workers(const char *hub)
 
 		if (!is_worker_of(info, MyDatabaseId, hub) || !is_taken(info))
 			continue;
-		if (hosts_both(info))
+		if (hosts_both(info) && !slot_is_held(info, now))
 			n++;
 		if (slot_at(i) != my_slot)
 			wake_slot(slot_at(i));

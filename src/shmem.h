@@ -41,6 +41,21 @@ extern void worker_end_cancellable(void);
 /* Cancels the activities of an instance that workers of this database run now. Neither allocates nor raises. */
 extern void shmem_cancel_activities(uint64 instance_hash);
 
+/*
+ * A slot is held by a worker that runs an activity which is not known to be
+ * short (durations.h), or one that was thought to be and takes longer. So that
+ * they never have all slots, a worker asks before it runs an activity of its
+ * hub; false: another one must be looked for, or none. The hub is then known
+ * to want a slot, until it gets one, or until worker_wants_no_hold(). Outside a
+ * worker everything may run.
+ */
+extern bool worker_begin_activity(const char *name);
+extern void worker_end_activity(void);
+extern void worker_wants_no_hold(void);
+
+/* Does somebody else need this worker's slot? To be looked at between two work items. */
+extern bool worker_is_asked_to_leave(void);
+
 /* ---- slots of background processes ---- */
 
 typedef enum ProcessKind
@@ -93,6 +108,9 @@ typedef struct SlotInfo
 	bool		look_now;		/* coordinator: a hub without a worker has work */
 	bool		watching;		/* coordinator: looks again soon by itself */
 	bool		starving;		/* coordinator: a hub gets no process for want of slots */
+	bool		holds;			/* worker: it runs an activity that is not known to be short */
+	uint64		activity;		/* worker: the activity it runs, as a hash; 0: none */
+	TimestampTz activity_since;
 	TimestampTz started_at;
 	TimestampTz state_since;
 	TimestampTz next_due;		/* when SLOT_LEFT: when there is work again, DT_NOEND: unknown */
@@ -128,6 +146,9 @@ extern const SlotInfo *slot_mine(void);
 /* Ends this process with exit code 0, giving the reason and when there is work again. */
 DURABLE_NORETURN extern void slot_leave(LeaveReason reason, TimestampTz next_due);
 
+/* Can the process not be expected to come to an end of its work item soon? */
+extern bool slot_is_held(const SlotInfo *info, TimestampTz now);
+
 /* Copies all slots in use into CurrentMemoryContext. */
 extern int	slots_read(SlotInfo **slots);
 extern int	slots_count(void);
@@ -142,6 +163,12 @@ extern bool coordinator_watch_workers(void);
 
 /* Takes the note that a hub without worker has work. */
 extern bool coordinator_take_look_now(void);
+
+/*
+ * Does a hub of this database wait for a slot to hold, and may not yet? Until
+ * when to believe it, unless told before (look_now); 0: it does not.
+ */
+extern TimestampTz coordinator_hold_wish(const char *hub);
 
 extern void coordinator_set_starving(bool starving);
 extern bool coordinator_others_starve(void);

@@ -193,6 +193,44 @@ read_new_instance(FunctionCallInfo fcinfo, NewInstance *instance)
 	read_start_time(fcinfo, instance);
 }
 
+static void
+check_for_hub(const Hub *hub, Jsonb *payload, const char *what)
+{
+	check_payload_size_of_hub(payload, what, hub->name, hub->limits.max_payload_size);
+}
+
+/*
+ * Has the hub room for one more? It has been inserted, so it counts itself.
+ * Within a transaction they are not counted again before as many were started
+ * as there was room for. What others have not committed does not count.
+ */
+static void
+check_pending_instances(const Hub *hub)
+{
+	static char counted_hub[NAMEDATALEN];
+	static FullTransactionId counted_by;
+	static int64 room;
+	int64		limit = hub->limits.max_pending_instances;
+	FullTransactionId transaction = GetTopFullTransactionId();
+
+	if (limit == 0)
+		return;
+	if (FullTransactionIdEquals(counted_by, transaction) && strcmp(counted_hub, hub->name) == 0 && room > 0)
+	{
+		room--;
+		return;
+	}
+	room = limit - store_count_unfinished(hub->name, limit + 1);
+	counted_by = transaction;
+	strlcpy(counted_hub, hub->name, NAMEDATALEN);
+	if (room < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_LIMIT_EXCEEDED),
+				 errmsg("task hub \"%s\" has as many unfinished instances as it may have", hub->name),
+				 errdetail("Its max_pending_instances is %lld.", (long long) limit),
+				 errhint("Start more when some have finished or were terminated; durable.set_hub_limits() sets the limit.")));
+}
+
 /* What depends on the hub. */
 static void
 find_code(const Hub *hub, NewInstance *instance)
@@ -222,12 +260,17 @@ start_or_replace(const Hub *hub, NewInstance *instance, const ReusePolicy *polic
 
 		store_insert_instances(hub->name, list_make1(instance));
 		if (instance->created)
+		{
+			check_pending_instances(hub);
 			return true;
+		}
 		if (!store_lock_existing(hub->name, instance->instance_id, &existing))
 			continue;			/* it was purged in between */
 		if (policy->replace[existing.status])
 		{
 			store_replace_instance(hub->name, instance, &existing);
+			if (runtime_status_is_finished(existing.status))
+				check_pending_instances(hub);
 			return true;
 		}
 		if (!policy->skip)
@@ -280,6 +323,9 @@ durable_start_instance(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("event_data is given without event_name")));
 	hub_for_call(fcinfo, S_TASK_HUB, &hub);
+	check_for_hub(&hub, instance.input, "input of the instance");
+	check_for_hub(&hub, instance.tags, "tags of the instance");
+	check_for_hub(&hub, event_data, "data of the event");
 	require_hub_may_run(&hub);
 	find_code(&hub, &instance);
 	if (start_or_replace(&hub, &instance, &policy) && event_name)
@@ -313,17 +359,18 @@ durable_raise_event(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 1, "event_name");
 	require_not_empty(PG_GETARG_TEXT_PP(1), "event_name");
 	instance_id = recipient(fcinfo, 3, &hub, &status);
+	check_for_hub(&hub, data, "data of the event");
 	if (!runtime_status_is_finished(status))
 		send_event(&hub, instance_id, text_to_cstring(PG_GETARG_TEXT_PP(1)), data);
 	PG_RETURN_VOID();
 }
 
 static Jsonb *
-reason_argument(FunctionCallInfo fcinfo, int arg)
+reason_argument(FunctionCallInfo fcinfo, int arg, const Hub *hub)
 {
 	Jsonb	   *reason = PG_ARGISNULL(arg) ? NULL : json_string(text_to_cstring(PG_GETARG_TEXT_PP(arg)));
 
-	check_payload_size(reason, "reason");
+	check_for_hub(hub, reason, "reason");
 	return reason;
 }
 
@@ -379,7 +426,7 @@ durable_terminate(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 2, "recursive");
 	require_argument(fcinfo, 3, "cancel_running");
 	instance_id = recipient(fcinfo, 4, &hub, &status);
-	reason = reason_argument(fcinfo, 1);
+	reason = reason_argument(fcinfo, 1, &hub);
 	if (PG_GETARG_BOOL(3))
 		cancel_activities(&hub, instance_id, PG_GETARG_BOOL(2) && !runtime_status_is_finished(status), reason);
 	if (runtime_status_is_finished(status))
@@ -399,7 +446,7 @@ send_control(FunctionCallInfo fcinfo, EventType type)
 	char	   *instance_id = recipient(fcinfo, 2, &hub, &status);
 	HistoryEvent *event = history_event_make(type, clock_now());
 
-	event->payload = reason_argument(fcinfo, 1);
+	event->payload = reason_argument(fcinfo, 1, &hub);
 	if (!runtime_status_is_finished(status))
 		send_message(&hub, instance_id, event);
 	PG_RETURN_VOID();
@@ -519,7 +566,7 @@ durable_rewind(PG_FUNCTION_ARGS)
 	require_instance_id(PG_GETARG_TEXT_PP(0));
 	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	hub_to_look_in(fcinfo, 2, &hub);
-	if (!store_begin_rewind(hub.name, instance_id, reason_argument(fcinfo, 1), clock_now(), &refusal))
+	if (!store_begin_rewind(hub.name, instance_id, reason_argument(fcinfo, 1, &hub), clock_now(), &refusal))
 		refuse_rewind(&hub, instance_id, &refusal);
 	PG_RETURN_VOID();
 }

@@ -114,7 +114,7 @@ require_read_committed(void)
 static bool
 advance_to_next_due(const Hub *hub, TimestampTz *last_due)
 {
-	TimestampTz due = dispatch_next_due(hub->name);
+	TimestampTz due = dispatch_next_due(hub->name, DT_NOBEGIN);
 
 	if (TIMESTAMP_IS_NOEND(due) || due == *last_due)
 		return false;			/* what is due and was not taken is not ours to take */
@@ -154,7 +154,7 @@ durable_run_until_idle(PG_FUNCTION_ARGS)
 static void
 wait_for_work(const char *task_hub, TimestampTz deadline)
 {
-	TimestampTz until = Min(dispatch_next_due(task_hub), clock_now() + LOOK_INTERVAL);
+	TimestampTz until = Min(dispatch_next_due(task_hub, DT_NOBEGIN), clock_now() + LOOK_INTERVAL);
 
 	SPI_commit();
 	(void) clock_wait_until(Min(until, deadline));

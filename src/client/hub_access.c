@@ -35,6 +35,7 @@ PG_FUNCTION_INFO_V1(durable_adopt_hub);
 PG_FUNCTION_INFO_V1(durable_reassign_hub);
 PG_FUNCTION_INFO_V1(durable_discard_hub);
 PG_FUNCTION_INFO_V1(durable_set_hub_versioning);
+PG_FUNCTION_INFO_V1(durable_set_hub_limits);
 PG_FUNCTION_INFO_V1(durable_is_here);
 PG_FUNCTION_INFO_V1(durable_may_use);
 PG_FUNCTION_INFO_V1(durable_installed);
@@ -129,8 +130,8 @@ check_hub_name(const char *name)
 				 errmsg("the name of a task hub has at most %d bytes", NAMEDATALEN - 1)));
 }
 
-void
-hub_by_name(const char *name, Hub *hub)
+static void
+find_hub(const char *name, Hub *hub)
 {
 	check_hub_name(name);
 	if (!store_find_hub(name, hub))
@@ -138,6 +139,12 @@ hub_by_name(const char *name, Hub *hub)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("task hub \"%s\" does not exist", name),
 				 errhint("durable.queues shows the hubs there are; SELECT durable.create_hub(%s) makes this one.", quote_literal_cstr(name))));
+}
+
+void
+hub_by_name(const char *name, Hub *hub)
+{
+	find_hub(name, hub);
 	require_rights(hub);
 }
 
@@ -370,6 +377,51 @@ durable_set_hub_versioning(PG_FUNCTION_ARGS)
 							 match, failure,
 							 PG_ARGISNULL(V_DEFAULT_VERSION) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(V_DEFAULT_VERSION)));
 	store_release_rejected(hub.name);
+	PG_RETURN_VOID();
+}
+
+/* The arguments of set_hub_limits(). */
+enum
+{
+	L_NAME, L_MAX_WORKERS, L_MAX_PENDING_INSTANCES, L_MAX_PAYLOAD_SIZE, L_MAX_HISTORY_EVENTS
+};
+
+/* A limit; 0: none is given. */
+static int64
+limit_argument(FunctionCallInfo fcinfo, int arg, const char *name, int64 least, int64 most)
+{
+	int64		value;
+
+	if (PG_ARGISNULL(arg))
+		return 0;
+	value = arg == L_MAX_PENDING_INSTANCES ? PG_GETARG_INT64(arg) : PG_GETARG_INT32(arg);
+	if (value < least || value > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be between %lld and %lld", name, (long long) least, (long long) most),
+				 errhint("NULL is no limit but the server's; durable.pause_hub() stops a hub.")));
+	return value;
+}
+
+/*
+ * Limits protect others from a hub, so it is not its owner who sets them: the
+ * right to is EXECUTE on the function, which PUBLIC does not have.
+ */
+Datum
+durable_set_hub_limits(PG_FUNCTION_ARGS)
+{
+	Hub			hub;
+	HubLimits	limits;
+
+	client_call_begin(fcinfo);
+	require_argument(fcinfo, L_NAME, "name");
+	limits.max_workers = (int) limit_argument(fcinfo, L_MAX_WORKERS, "max_workers", 1, 256);
+	limits.max_pending_instances = limit_argument(fcinfo, L_MAX_PENDING_INSTANCES, "max_pending_instances", 1, PG_INT64_MAX / 2);
+	limits.max_payload_size = (int) limit_argument(fcinfo, L_MAX_PAYLOAD_SIZE, "max_payload_size", 1, 262143);
+	limits.max_history_events = (int) limit_argument(fcinfo, L_MAX_HISTORY_EVENTS, "max_history_events", 10, PG_INT32_MAX / 2);
+	find_hub(text_to_cstring(PG_GETARG_TEXT_PP(L_NAME)), &hub);
+	store_set_hub_limits(hub.name, &limits);
+	wake_database_at_commit();	/* the coordinator looks whether there are too many workers now */
 	PG_RETURN_VOID();
 }
 

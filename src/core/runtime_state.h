@@ -34,9 +34,19 @@ typedef struct InstanceSettings
 /* Reads them from {"search_path": ..., "TimeZone": ...}; NULL: none. */
 extern void instance_settings_read(Jsonb *json, InstanceSettings *settings);
 
+/* The limits a hub has of its own; 0: none, only the server's. */
+typedef struct HubLimits
+{
+	int			max_workers;
+	int64		max_pending_instances;
+	int			max_payload_size;	/* kB */
+	int			max_history_events;
+} HubLimits;
+
 /* What a hub says that a turn must know. */
 typedef struct HubRules
 {
+	HubLimits	limits;
 	HubVersioning versioning;
 	bool		has_default_retries;	/* a retry policy is registered for some activity */
 } HubRules;

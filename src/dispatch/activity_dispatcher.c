@@ -20,6 +20,7 @@
 #include "dispatch/activity_function.h"
 #include "dispatch/concurrency.h"
 #include "dispatch/dispatchers.h"
+#include "durations.h"
 #include "errors.h"
 #include "replay/sandbox.h"
 #include "session.h"
@@ -79,16 +80,30 @@ try_deferred_triggers(void)
 }
 
 /*
+ * Shall everything that is deferred be fired for good, as the commit would? In
+ * an assumed session, too: at commit it would run with the rights of who turned
+ * it. (A server built with assertions insists that no query runs then.)
+ */
+static bool
+fires_to_the_end(void)
+{
+#ifdef USE_ASSERT_CHECKING
+	return session_is_worker();
+#else
+	return session_is_worker() || session_is_assumed();
+#endif
+}
+
+/*
  * Deferred constraints are checked before the activity counts as done: at
  * commit its failure could not be recorded with it. A worker fires all to the
- * end, as the commit would, also what triggers defer anew: at commit nothing
- * would undo what they SET. In a client's session nothing must stay: the
- * transaction is the client's.
+ * end, also what triggers defer anew: at commit nothing would undo what they
+ * SET. In a client's session nothing must stay: the transaction is the client's.
  */
 static void
 check_deferred_constraints(void)
 {
-	if (session_is_worker() || session_is_assumed())
+	if (fires_to_the_end())
 		AfterTriggerFireDeferred();
 	else
 		try_deferred_triggers();
@@ -99,6 +114,8 @@ call_and_check(void *arg)
 {
 	activity_call(arg);
 	check_deferred_constraints();
+	if (session_is_assumed())
+		session_close_cursors();
 }
 
 static int
@@ -148,6 +165,8 @@ conclude_error(const ActivityCall *call, const ErrorData *error, ActivityOutcome
 static void
 fill_call(const char *task_hub, const ClaimedActivity *activity, ActivityCall *call)
 {
+	call->task_hub = task_hub;
+	call->max_payload_size = activity->max_payload_size;
 	call->name = activity->name;
 	call->version = activity->version;
 	call->input = activity->input;
@@ -169,6 +188,17 @@ flush_what_led_here(const ClaimedActivity *activity)
 
 	if (!XLogRecPtrIsInvalid(lsn))
 		XLogFlush(lsn);
+}
+
+/* Who asks for slots next shall know how long it takes. */
+static SandboxOutcome
+run_timed(const Sandbox *sandbox, ActivityCall *call, const char *task_hub, ErrorData **error)
+{
+	TimestampTz begin = GetCurrentTimestamp();
+	SandboxOutcome result = sandbox_run(sandbox, call_and_check, call, error);
+
+	duration_note(task_hub, call->name, (GetCurrentTimestamp() - begin) / 1000.0);
+	return result;
 }
 
 static void
@@ -194,7 +224,7 @@ execute_activity(const char *task_hub, const ClaimedActivity *activity, Activity
 	if (activity->registration.external)
 		flush_what_led_here(activity);
 	activity_begins(task_hub, activity->instance_id);
-	result = sandbox_run(&sandbox, call_and_check, &call, &error);
+	result = run_timed(&sandbox, &call, task_hub, &error);
 	activity_ends();
 	switch (result)
 	{
@@ -276,6 +306,7 @@ typedef struct Attempt
 {
 	const char *task_hub;
 	List	   *full;			/* of ActivityKey: as many as may run are running */
+	bool		short_only;		/* this worker may not hold its slot */
 	ClaimedActivity *activity;
 } Attempt;
 
@@ -321,6 +352,31 @@ pass_over(Attempt *attempt)
 	work_item_abort();			/* a lock on it would hide it from others */
 }
 
+/* May this process run the claimed activity, however long it takes? */
+static bool
+may_begin(const Attempt *attempt)
+{
+	return attempt->activity->is_lost || worker_begin_activity(attempt->activity->name);
+}
+
+/* The next one of the queue; of a worker that may not hold its slot the next one known to be short. */
+static ClaimedActivity *
+next_of_queue(Attempt *attempt)
+{
+	ClaimedActivity *activity;
+	List	   *names;
+
+	if (attempt->short_only)
+	{
+		names = duration_short_names(attempt->task_hub);
+		return names == NIL ? NULL : store_claim_activity_of(attempt->task_hub, clock_now(), names);
+	}
+	activity = store_claim_activity(attempt->task_hub, clock_now(), attempt->full);
+	if (activity == NULL)
+		worker_wants_no_hold();
+	return activity;
+}
+
 /* The next one of the queue that may run, claimed; in a transaction. */
 static bool
 claim_queued(Attempt *attempt)
@@ -329,11 +385,22 @@ claim_queued(Attempt *attempt)
 	{
 		if (!work_item_begin(NULL))
 			return false;
-		attempt->activity = store_claim_activity(attempt->task_hub, clock_now(), attempt->full);
-		if (!is_limited(attempt->activity) ||
-			concurrency_slot_take(attempt->task_hub, &attempt->activity->registration))
+		attempt->activity = next_of_queue(attempt);
+		if (attempt->activity == NULL)
 			return true;
-		pass_over(attempt);
+		if (is_limited(attempt->activity) &&
+			!concurrency_slot_take(attempt->task_hub, &attempt->activity->registration))
+		{
+			pass_over(attempt);
+			continue;
+		}
+		if (may_begin(attempt))
+			return true;
+		attempt->activity = NULL;
+		if (attempt->short_only)
+			return true;		/* it has ceased to be short: enough for now */
+		attempt->short_only = true;
+		work_item_abort();
 	}
 }
 
@@ -346,6 +413,8 @@ claim_if_place(Attempt *attempt, const ParkedActivity *parked)
 	if (parked->registration.max_concurrency == 0 ||
 		concurrency_slot_take(attempt->task_hub, &parked->registration))
 		attempt->activity = store_claim_parked_activity(attempt->task_hub, clock_now(), &parked->key);
+	if (attempt->activity != NULL && !may_begin(attempt))
+		attempt->activity = NULL;
 	if (attempt->activity == NULL)
 		work_item_abort();
 	return attempt->activity != NULL;
@@ -417,6 +486,7 @@ try_activity(Attempt *attempt)
 	}
 	work_item_commit();
 	suspect_release();
+	worker_end_activity();
 	offer_slot(attempt);
 	return attempt->activity ? DISPATCH_DONE : DISPATCH_IDLE;
 }
@@ -443,6 +513,7 @@ run_one(const char *task_hub)
 		work_item_abort();
 		sandbox_reset();
 		suspect_release();
+		worker_end_activity();
 		MemoryContextSwitchTo(context);
 	}
 	PG_END_TRY();

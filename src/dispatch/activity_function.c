@@ -721,5 +721,5 @@ activity_call(void *arg)
 		run_statement(call);
 	else
 		call_function(call);
-	check_payload_size(call->result, "result of the activity");
+	check_payload_size_of_hub(call->result, "result of the activity", call->task_hub, call->max_payload_size);
 }

@@ -11,6 +11,8 @@
 /* A call of an activity; prepared and result are set as it proceeds. */
 typedef struct ActivityCall
 {
+	const char *task_hub;
+	int			max_payload_size;	/* of the hub, in kB; 0: no limit of its own */
 	const char *name;
 	const char *version;
 	const char *function;		/* the registered one, by its signature; NULL: by name */

@@ -31,8 +31,9 @@ extern DispatchResult dispatch_one(const char *task_hub, bool turns, bool activi
 
 /*
  * When the next message or activity of the hub becomes visible (DT_NOEND:
- * none). In a transaction of its own.
+ * none), of those that do after a time (DT_NOBEGIN: of all). In a transaction
+ * of its own.
  */
-extern TimestampTz dispatch_next_due(const char *task_hub);
+extern TimestampTz dispatch_next_due(const char *task_hub, TimestampTz after);
 
 #endif							/* DURABLE_DISPATCHERS_H */

@@ -75,14 +75,28 @@ static Jsonb *
 history_limit_failure(const RuntimeState *state)
 {
 	Failure		failure = {0};
+	int			hub_limit = state->rules->limits.max_history_events;
 
 	failure.sqlstate = "UD007";
 	failure.error_type = "HistoryLimitExceeded";
-	failure.message = psprintf("the history of the instance has %d events, durable.max_history_events is %d",
-							   list_length(state->past_events), setting_max_history_events);
+	if (hub_limit > 0 && hub_limit < setting_max_history_events)
+		failure.message = psprintf("the history of the instance has %d events, max_history_events of task hub \"%s\" is %d",
+								   list_length(state->past_events), state->task_hub, hub_limit);
+	else
+		failure.message = psprintf("the history of the instance has %d events, durable.max_history_events is %d",
+								   list_length(state->past_events), setting_max_history_events);
 	failure.hint = "Use durable.continue_as_new() in endless orchestrators, and sub-orchestrations for large fan-outs.";
 	failure.non_retriable = true;
 	return failure_make(&failure);
+}
+
+/* The smaller of the hub's and the server's. */
+static int
+max_history_events(const RuntimeState *state)
+{
+	int			hub_limit = state->rules->limits.max_history_events;
+
+	return hub_limit > 0 ? Min(hub_limit, setting_max_history_events) : setting_max_history_events;
 }
 
 /* The first turn of the next generation: its start and the events carried over. */
@@ -331,7 +345,7 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 	begin_turn(state, accepted, now);
 	if (is_poisoned)
 		fail_instance(state, poisoned_failure(deaths), &checkpoint->outbox, now);
-	else if (list_length(state->past_events) > setting_max_history_events)
+	else if (list_length(state->past_events) > max_history_events(state))
 		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, now);
 	else
 		state = run_generations(state, patience_ms, &checkpoint->outbox);
@@ -403,6 +417,8 @@ run_turns(Batch *batch, List *instances)
 
 		if (checkpoints != NIL && GetCurrentTimestamp() > until)
 			break;				/* the others are free again after this commit */
+		if ((checkpoints != NIL || batch->slow_ids != NIL) && worker_is_asked_to_leave())
+			break;
 		CHECK_FOR_INTERRUPTS();
 		fetched = lfirst(lc);
 		if (versioning_keeps_waiting(fetched))
@@ -607,6 +623,8 @@ run_each_alone(Batch *batch, List *instance_ids)
 	{
 		run_alone(batch->task_hub, lfirst(lc));
 		batch->n_turns++;
+		if (worker_is_asked_to_leave())
+			break;				/* they are free for another worker */
 	}
 }
 

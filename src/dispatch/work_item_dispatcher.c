@@ -12,13 +12,13 @@
 #include "store/hub_store.h"
 
 TimestampTz
-dispatch_next_due(const char *task_hub)
+dispatch_next_due(const char *task_hub, TimestampTz after)
 {
 	TimestampTz due;
 
 	if (!work_item_begin(NULL))
 		return DT_NOEND;
-	due = store_next_due(task_hub);
+	due = store_next_due(task_hub, after);
 	work_item_commit();
 	return due;
 }

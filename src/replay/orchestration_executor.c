@@ -114,7 +114,8 @@ call_orchestrator(void *arg)
 	if (fcinfo->isnull || get_func_rettype(flinfo.fn_oid) == VOIDOID)
 		return;
 	call->output = (Jsonb *) PG_DETOAST_DATUM_COPY(output);
-	check_payload_size(call->output, "output of the orchestrator");
+	check_payload_size_of_hub(call->output, "output of the orchestrator", call->context->state->task_hub,
+							  call->context->state->rules->limits.max_payload_size);
 }
 
 /* A seed for random(), between -1 and 1, from 64 bits. */

@@ -149,6 +149,12 @@ turn_text(OrchestrationContext *context, FunctionCallInfo fcinfo, int arg)
 	return copy;
 }
 
+static void
+check_turn_payload(const OrchestrationContext *context, Jsonb *payload, const char *what)
+{
+	check_payload_size_of_hub(payload, what, context->state->task_hub, context->state->rules->limits.max_payload_size);
+}
+
 static Jsonb *
 turn_jsonb(OrchestrationContext *context, FunctionCallInfo fcinfo, int arg, const char *what)
 {
@@ -160,7 +166,7 @@ turn_jsonb(OrchestrationContext *context, FunctionCallInfo fcinfo, int arg, cons
 	old = MemoryContextSwitchTo(context->memory);
 	json = (Jsonb *) PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(arg));
 	MemoryContextSwitchTo(old);
-	check_payload_size(json, what);
+	check_turn_payload(context, json, what);
 	return json;
 }
 
@@ -398,7 +404,7 @@ schedule_sql(OrchestrationContext *context, FunctionCallInfo fcinfo, int query_a
 	request.name = SQL_ACTIVITY_NAME;
 	request.input = statement_input(fcinfo, query_arg);
 	MemoryContextSwitchTo(old);
-	check_payload_size(request.input, "statement and arguments");
+	check_turn_payload(context, request.input, "statement and arguments");
 	return orchestration_schedule(context, &request, retry);
 }
 

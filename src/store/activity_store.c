@@ -19,16 +19,18 @@
  * the instance was purged or replaced while it ran, and then its process died.
  * The nearest registration comes with it: see registry_store.h.
  */
-#define CLAIM_ACTIVITY(condition) \
+#define CLAIM_ACTIVITY(condition) CLAIM_ACTIVITY_OF("a.task_hub = $1 AND a.visible_at <= $2", condition)
+#define CLAIM_ACTIVITY_OF(candidates, condition) \
 	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version," \
 	" coalesce(q.input, h.payload), i.settings, i.version, i.parent_instance_id," \
 	" CASE WHEN coalesce(q.tags, h.tags) IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || coalesce(q.tags, h.tags) END," \
 	" q.seq IS NOT NULL AND (h.seq IS NULL OR (i.generation = q.generation AND i.execution_id <> q.execution_id))," \
 	" r.version, r.function, r.timeout_ms, r.max_concurrency, r.external, q.xmin," \
-	" EXISTS (SELECT FROM durable_store.activity_queue p WHERE p.task_hub = $1 AND p.parked)" \
+	" EXISTS (SELECT FROM durable_store.activity_queue p WHERE p.task_hub = $1 AND p.parked)," \
+	" (SELECT h.max_payload_size FROM durable_store.hubs h WHERE h.task_hub = $1)" \
 	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input, a.tags," \
 	"        CASE WHEN a.visible_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN a.xmin END AS xmin" \
-	"       FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$3") ")" \
+	"       FROM durable_store.activity_queue a WHERE " candidates " AND (" RUNNABLE_HUB("$1", "$3") ")" \
 	condition \
 	"       ORDER BY a.visible_at LIMIT 1 FOR UPDATE OF a SKIP LOCKED) q" \
 	" LEFT JOIN LATERAL (SELECT h.seq, h.payload, h.tags FROM durable_store.history h WHERE h.task_hub = $1" \
@@ -57,6 +59,18 @@ static StoreStatement claim_activity_but_some = {
 static StoreStatement claim_parked_activity = {
 	CLAIM_ACTIVITY(" AND a.parked AND a.name = $4 AND coalesce(a.version, '') = $5"),
 	5, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTOID, TEXTOID}
+};
+
+/*
+ * Of some names only. They may be rare, and what is before them in the queue
+ * is neither run nor parked: so it is looked for among the first ones, which are
+ * found by ctid and looked at again (no condition for an index).
+ */
+static StoreStatement claim_activity_of_some = {
+	CLAIM_ACTIVITY_OF("a.ctid = ANY (ARRAY(SELECT f.ctid FROM (SELECT b.ctid, b.name FROM durable_store.activity_queue b"
+					  "  WHERE b.task_hub = $1 AND b.visible_at <= $2 AND NOT b.parked ORDER BY b.visible_at LIMIT 1000) f"
+					  "  WHERE f.name = ANY ($4))) AND a.visible_at + interval '0' <= $2 AND " OF_HUB("a", "$1"), ""),
+	4, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID}
 };
 
 /* Each name and version that is parked, from one index entry to the next, with what is registered for it. */
@@ -190,6 +204,7 @@ claimed_from_row(const Row *row)
 	registration_from_row(row, activity);
 	activity->writer = (TransactionId) row_oid(row, 20);
 	activity->others_parked = row_bool(row, 21);
+	activity->max_payload_size = row_int32(row, 22);
 	MemoryContextSwitchTo(old);
 	return activity;
 }
@@ -252,6 +267,32 @@ store_claim_activity(const char *task_hub, TimestampTz now, List *full)
 	Datum		values[5] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
 
 	return run_claim(choose_claim(full, values + 3), values);
+}
+
+/* C strings as an array of text. */
+static Datum
+text_array(List *strings)
+{
+	static const Oid types[] = {TEXTOID};
+	RowBuffer  *rows = row_buffer_make(1, types);
+	Datum		array;
+	ListCell   *lc;
+
+	foreach(lc, strings)
+	{
+		row_buffer_add(rows);
+		row_buffer_set_text(rows, 0, lfirst(lc));
+	}
+	row_buffer_arrays(rows, &array);
+	return array;
+}
+
+ClaimedActivity *
+store_claim_activity_of(const char *task_hub, TimestampTz now, List *names)
+{
+	Datum		values[4] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId()), text_array(names)};
+
+	return run_claim(&claim_activity_of_some, values);
 }
 
 ClaimedActivity *

@@ -31,6 +31,7 @@ typedef struct ClaimedActivity
 	InstanceSettings settings;
 
 	bool		others_parked;	/* there are parked ones in the hub */
+	int			max_payload_size;	/* of the hub, in kB; 0: no limit of its own */
 	RegistryMatch match;
 	ActivityRegistration registration;	/* if match is REGISTERED */
 } ClaimedActivity;
@@ -48,6 +49,9 @@ typedef struct ActivityKey
  * are not wanted.
  */
 extern ClaimedActivity *store_claim_activity(const char *task_hub, TimestampTz now, List *full);
+
+/* The same for activities of these names (char *) only, of which not those far behind in a long queue are found. */
+extern ClaimedActivity *store_claim_activity_of(const char *task_hub, TimestampTz now, List *names);
 
 /*
  * Parked are activities that found as many of them running as may be. They

@@ -16,7 +16,9 @@
 #include "store/purge_store.h"
 #include "store/store.h"
 
-#define HUB_COLUMNS "h.task_hub, h.owner::pg_catalog.oid, h.paused, h.system_identifier, h.database_oid, h.default_version"
+#define LIMIT_COLUMNS "h.max_workers, h.max_pending_instances, h.max_payload_size, h.max_history_events"
+#define HUB_COLUMNS \
+	"h.task_hub, h.owner::pg_catalog.oid, h.paused, h.system_identifier, h.database_oid, h.default_version, " LIMIT_COLUMNS
 
 static StoreStatement find_hub = {
 	"SELECT " HUB_COLUMNS " FROM durable_store.hubs h WHERE h.task_hub = $1", 1, {TEXTOID}
@@ -62,7 +64,8 @@ static StoreStatement note_obstacle = {
 #define VERSIONING_COLUMNS "h.version, h.match_strategy, h.failure_strategy, h.default_version"
 
 static StoreStatement hub_rules = {
-	"SELECT " VERSIONING_COLUMNS ", EXISTS (SELECT FROM durable_store.activities a WHERE a.task_hub = $1 AND a.retry IS NOT NULL)"
+	"SELECT " VERSIONING_COLUMNS ", EXISTS (SELECT FROM durable_store.activities a WHERE a.task_hub = $1 AND a.retry IS NOT NULL), "
+	LIMIT_COLUMNS
 	" FROM durable_store.hubs h WHERE h.task_hub = $1",
 	1, {TEXTOID}
 };
@@ -76,6 +79,12 @@ static StoreStatement set_versioning = {
 	"UPDATE durable_store.hubs h SET version = $2, match_strategy = $3, failure_strategy = $4, default_version = $5"
 	" WHERE h.task_hub = $1",
 	5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+};
+
+static StoreStatement set_limits = {
+	"UPDATE durable_store.hubs h SET max_workers = nullif($2, 0), max_pending_instances = nullif($3, 0),"
+	" max_payload_size = nullif($4, 0), max_history_events = nullif($5, 0) WHERE h.task_hub = $1",
+	5, {TEXTOID, INT4OID, INT8OID, INT4OID, INT4OID}
 };
 
 /*
@@ -110,6 +119,14 @@ static StoreStatement hub_loads = {
 	2, {INT8OID, OIDOID}
 };
 
+static StoreStatement next_due_after = {
+	"SELECT least((SELECT m.visible_at FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.visible_at > $2"
+	" ORDER BY m.visible_at LIMIT 1),"
+	" (SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND NOT a.parked AND a.visible_at > $2"
+	" ORDER BY a.visible_at LIMIT 1))",
+	2, {TEXTOID, TIMESTAMPTZOID}
+};
+
 static StoreStatement next_due = {
 	"SELECT least(" NEXT_TURN("$1") ", " NEXT_ACTIVITY("$1") ")", 1, {TEXTOID}
 };
@@ -124,6 +141,16 @@ static StoreStatement drop_orphans = {
 /* Finished instances that one sweep purges at most, so that the coordinator's transactions stay short. */
 #define PURGED_PER_SWEEP 1000
 
+/* LIMIT_COLUMNS, from a column on. */
+static void
+read_limits(const Row *row, int column, HubLimits *limits)
+{
+	limits->max_workers = row_int32(row, column);
+	limits->max_pending_instances = row_int64(row, column + 1);
+	limits->max_payload_size = row_int32(row, column + 2);
+	limits->max_history_events = row_int32(row, column + 3);
+}
+
 static Hub
 hub_from_row(const Row *row)
 {
@@ -134,6 +161,7 @@ hub_from_row(const Row *row)
 	hub.paused = row_bool(row, 3);
 	hub.is_ours = (uint64) row_int64(row, 4) == GetSystemIdentifier() && row_oid(row, 5) == MyDatabaseId;
 	hub.default_version = row_text(row, 6);
+	read_limits(row, 7, &hub.limits);
 	return hub;
 }
 
@@ -216,6 +244,7 @@ store_hub_rules(const char *task_hub)
 
 		read_versioning(&row, &rules->versioning);
 		rules->has_default_retries = row_bool(&row, 5);
+		read_limits(&row, 6, &rules->limits);
 	}
 	store_close(&scope);
 	return rules;
@@ -258,6 +287,16 @@ store_set_hub_versioning(const char *task_hub, const char *version, const char *
 	store_open(&scope);
 	store_execute(&set_versioning, values, nulls);
 	store_close(&scope);
+}
+
+void
+store_set_hub_limits(const char *task_hub, const HubLimits *limits)
+{
+	Datum		values[5] = {TEXT_DATUM(task_hub), Int32GetDatum(limits->max_workers),
+		Int64GetDatum(limits->max_pending_instances), Int32GetDatum(limits->max_payload_size),
+	Int32GetDatum(limits->max_history_events)};
+
+	store_execute_once(&set_limits, values);
 }
 
 void
@@ -322,9 +361,10 @@ store_hub_loads(void)
 
 		strlcpy(load->name, hub.name, NAMEDATALEN);
 		load->owner = hub.owner;
-		load->next_turn = time_or_never(&row, 7);
-		load->next_activity = time_or_never(&row, 8);
-		load->has_obstacle = row_bool(&row, 9);
+		load->max_workers = hub.limits.max_workers;
+		load->next_turn = time_or_never(&row, 11);
+		load->next_activity = time_or_never(&row, 12);
+		load->has_obstacle = row_bool(&row, 13);
 		loads = lappend(loads, load);
 		MemoryContextSwitchTo(old);
 	}
@@ -333,15 +373,15 @@ store_hub_loads(void)
 }
 
 TimestampTz
-store_next_due(const char *task_hub)
+store_next_due(const char *task_hub, TimestampTz after)
 {
-	Datum		values[1] = {TEXT_DATUM(task_hub)};
+	Datum		values[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(after)};
 	StoreScope	scope;
 	Row			row;
 	TimestampTz due;
 
 	store_open(&scope);
-	store_execute(&next_due, values, NULL);
+	store_execute(TIMESTAMP_IS_NOBEGIN(after) ? &next_due : &next_due_after, values, NULL);
 	row = store_row(&scope, 0);
 	due = time_or_never(&row, 1);
 	store_close(&scope);

@@ -26,6 +26,7 @@ typedef struct Hub
 	bool		paused;
 	bool		is_ours;		/* bound to this cluster and database */
 	const char *default_version;	/* of new instances; NULL: none */
+	HubLimits	limits;
 } Hub;
 
 /* The hub of a name; false if there is none. */
@@ -64,6 +65,9 @@ extern bool store_pin_hub_versioning(const char *task_hub, const HubVersioning *
 extern void store_set_hub_versioning(const char *task_hub, const char *version, const char *match_strategy,
 									 const char *failure_strategy, const char *default_version);
 
+/* 0: no limit. */
+extern void store_set_hub_limits(const char *task_hub, const HubLimits *limits);
+
 /* Makes visible again what was put off, but for what was to be visible later anyway. READ COMMITTED only. */
 extern void store_release_rejected(const char *task_hub);
 
@@ -74,14 +78,18 @@ typedef struct HubLoad
 	Oid			owner;
 	TimestampTz next_turn;		/* when the next message becomes visible, DT_NOEND: none */
 	TimestampTz next_activity;	/* the same for activities */
+	int			max_workers;	/* 0: no limit of its own */
 	bool		has_obstacle;	/* it is noted not to be served */
 } HubLoad;
 
 /* A list of HubLoad, in CurrentMemoryContext of the caller; inside a transaction with extension_lock(). */
 extern List *store_hub_loads(void);
 
-/* When the next message or activity of a hub becomes visible; DT_NOEND: none. */
-extern TimestampTz store_next_due(const char *task_hub);
+/*
+ * When the next message or activity of a hub becomes visible, of those that
+ * do after a time (DT_NOBEGIN: of all); DT_NOEND: none.
+ */
+extern TimestampTz store_next_due(const char *task_hub, TimestampTz after);
 
 /*
  * Housekeeping of one hub by the coordinator: purges what is older than

@@ -55,6 +55,14 @@ static StoreStatement insert_instances = {
 		TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
+/* Asking for them in the order of the index by status makes the planner use it. */
+static StoreStatement count_unfinished = {
+	"SELECT count(*) FROM (SELECT FROM (VALUES ('pending'), ('running'), ('suspended')) s (status)"
+	" CROSS JOIN LATERAL (SELECT FROM durable_store.instances i WHERE i.task_hub = $1 AND i.status = s.status"
+	"  ORDER BY i.created_at LIMIT $2) i LIMIT $2) u",
+	2, {TEXTOID, INT8OID}
+};
+
 static StoreStatement lock_existing = {
 	"SELECT i.status, i.execution_id, i.parent_instance_id, i.parent_execution_id, i.parent_task_id"
 	" FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = $2 FOR NO KEY UPDATE",
@@ -178,6 +186,22 @@ store_insert_instances(const char *task_hub, List *instances)
 		if (((NewInstance *) lfirst(lc))->created)
 			send_start(messages, lfirst(lc));
 	store_send_messages(task_hub, messages);
+}
+
+int64
+store_count_unfinished(const char *task_hub, int64 enough)
+{
+	Datum		values[2] = {TEXT_DATUM(task_hub), Int64GetDatum(enough)};
+	StoreScope	scope;
+	Row			row;
+	int64		count;
+
+	store_open(&scope);
+	(void) store_execute(&count_unfinished, values, NULL);
+	row = store_row(&scope, 0);
+	count = row_int64(&row, 1);
+	store_close(&scope);
+	return count;
 }
 
 bool

@@ -45,6 +45,9 @@ typedef struct ExistingInstance
  */
 extern void store_insert_instances(const char *task_hub, List *instances);
 
+/* How many instances of a hub have not finished, counted up to "enough". */
+extern int64 store_count_unfinished(const char *task_hub, int64 enough);
+
 /* How an instance was started: name, function, input and so on, not its ids and times. False: there is none. */
 extern bool store_read_start(const char *task_hub, const char *instance_id, NewInstance *instance, RuntimeStatus *status);
 

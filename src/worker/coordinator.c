@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
@@ -59,6 +61,7 @@ typedef struct HubState
 	char		owner_name[NAMEDATALEN];
 	TimestampTz next_turn;
 	TimestampTz next_activity;
+	int			max_workers;	/* of its own; 0: no limit */
 	bool		listed;			/* the last look has found it */
 	bool		has_obstacle;	/* the table says that it is not being served */
 	bool		overloaded;		/* at the last look work waited although its workers were busy */
@@ -71,7 +74,7 @@ typedef struct HubState
 	TimestampTz starving_since; /* it has no worker and gets none; 0: it does not starve */
 	TimestampTz retry_at;		/* no worker is started before */
 	/* of the last count */
-	bool		has_full_worker;	/* one that takes all kinds of work */
+	bool		has_full_worker;	/* one that takes all kinds of work, and soon */
 	bool		has_newcomer;	/* one that is still on its way */
 	Bitmapset  *numbers;		/* of all its workers; in the loop's context */
 	Bitmapset  *idle_numbers;
@@ -229,8 +232,11 @@ note_load(const HubLoad *load)
 		hub->complained = false;
 		hub->retry_at = 0;
 	}
+	hub->max_workers = load->max_workers;
 	hub->next_turn = load->next_turn;
 	hub->next_activity = load->next_activity;
+	if (hub->next_activity <= clock_now())
+		hub->next_activity = Max(hub->next_activity, coordinator_hold_wish(hub->name));
 	hub->has_obstacle = load->has_obstacle;
 	hub->listed = true;
 	hub->obstacle = has_ready_work(hub) ? find_obstacle(hub) : NULL;
@@ -293,6 +299,12 @@ look_at_load(void)
 
 /* ---- workers that are there and that have gone ---- */
 
+static int
+most_workers(const HubState *hub)
+{
+	return hub->max_workers > 0 ? hub->max_workers : INT_MAX;
+}
+
 static void
 reset_worker_counts(void)
 {
@@ -307,7 +319,7 @@ reset_worker_counts(void)
 	}
 }
 
-/* A worker connected as somebody who is not the owner any more must go. */
+/* A worker connected as somebody who is not the owner any more must go, and one too many. */
 static void
 count_worker(const SlotInfo *slot)
 {
@@ -315,14 +327,15 @@ count_worker(const SlotInfo *slot)
 
 	if (hub == NULL)
 		return;
-	if (slot->owner != hub->owner && !slot->retire)
+	if ((slot->owner != hub->owner || slot->index >= most_workers(hub)) && !slot->retire)
 		slot_retire(&slot->ref);
 	hub->numbers = bms_add_member(hub->numbers, slot->index);
 	if (slot->state == SLOT_IDLE)
 		hub->idle_numbers = bms_add_member(hub->idle_numbers, slot->index);
 	if (slot->state == SLOT_STARTING || slot->state == SLOT_CONNECTING)
 		hub->has_newcomer = true;
-	if (slot->index < Min(setting_orchestrator_workers, setting_activity_workers))
+	if (slot->index < Min(setting_orchestrator_workers, setting_activity_workers) &&
+		!slot_is_held(slot, clock_now()))
 		hub->has_full_worker = true;
 	if (slot->state == SLOT_IDLE || slot->items_done > 0)
 		hub_is_well(hub);
@@ -457,7 +470,7 @@ number_limit(const HubState *hub)
 		limit = setting_orchestrator_workers;
 	if (hub->next_activity <= clock_now())
 		limit = Max(limit, setting_activity_workers);
-	return limit;
+	return Min(limit, most_workers(hub));
 }
 
 /* The lowest free number for such a worker; -1: none. */
@@ -533,7 +546,10 @@ start_worker(HubState *hub)
 	strlcpy(like.hub, hub->name, NAMEDATALEN);
 	like.index = number_for_worker(hub);
 	if (like.index < 0)
+	{
+		hub->retry_at = ms_from_now(WATCH_MS);
 		return;
+	}
 	result = process_start(&like, database_name);
 	if (result == START_OK)
 		note_start(hub);

@@ -90,13 +90,14 @@ run_dispatchers(const WorkerState *worker)
 
 /*
  * When to look again without being woken. Work that is due although we got
- * none is in the hands of another: who releases it wakes the hub, so look
- * more and more seldom.
+ * none is in the hands of another, or needs a slot to hold: who releases it
+ * wakes the hub, so look more and more seldom, but when something else is due.
  */
 static TimestampTz
 next_look(WorkerState *worker, TimestampTz due)
 {
 	TimestampTz now = clock_now();
+	TimestampTz patience;
 
 	if (due > now)
 	{
@@ -104,15 +105,16 @@ next_look(WorkerState *worker, TimestampTz due)
 		return due;
 	}
 	worker->vain_looks++;
-	return TimestampTzPlusMilliseconds(now, process_backoff(worker->vain_looks,
-															PATIENCE_FIRST_MS, PATIENCE_LAST_MS));
+	patience = TimestampTzPlusMilliseconds(now, process_backoff(worker->vain_looks,
+																PATIENCE_FIRST_MS, PATIENCE_LAST_MS));
+	return Min(patience, dispatch_next_due(worker->hub, now));
 }
 
 /* Sleeps until something is due or woken; ends the process when that is too far away. */
 static void
 sleep_until_due(WorkerState *worker)
 {
-	TimestampTz due = dispatch_next_due(worker->hub);
+	TimestampTz due = dispatch_next_due(worker->hub, DT_NOBEGIN);
 	TimestampTz leave_at = TimestampTzPlusMilliseconds(worker->idle_since,
 													   setting_worker_idle_timeout);
 	TimestampTz until;

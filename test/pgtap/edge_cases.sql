@@ -2,7 +2,7 @@
 \ir include/setup.psql
 
 BEGIN;
-SELECT plan(32);
+SELECT plan(36);
 
 -- An activity whose instance was purged or replaced while it ran, and whose
 -- process then died, is dropped: its input is gone. Only a superuser can make
@@ -169,6 +169,23 @@ SELECT durable.terminate('spares', 'enough', recursive => false);
 :run
 SELECT is(outcome('spares'), 'completed "return"', 'one that is terminated alone');
 SELECT is(status('spares child'), 'running', 'leaves its child');
+
+-- In a session that a superuser turned into the owner's, as this one, nothing of the hub's code is left for the commit.
+CREATE TABLE who (what text, is_superuser text DEFAULT current_setting('is_superuser'), role name DEFAULT current_user);
+CREATE FUNCTION turn_back() RETURNS text LANGUAGE plpgsql AS
+$$ BEGIN EXECUTE 'RESET SESSION AUTHORIZATION'; INSERT INTO who VALUES ('turned'); RETURN 'turned'; EXCEPTION WHEN OTHERS THEN INSERT INTO who VALUES (SQLSTATE); RETURN 'not turned'; END $$;
+CREATE FUNCTION turn_back_later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM turn_back(); RETURN NULL; END $$;
+CREATE TABLE deferred (n int);
+CREATE CONSTRAINT TRIGGER later AFTER INSERT ON deferred DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION turn_back_later();
+CREATE FUNCTION defers() RETURNS void LANGUAGE sql AS 'INSERT INTO deferred VALUES (1)';
+CREATE FUNCTION holds() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DECLARE held CURSOR WITH HOLD FOR SELECT app.turn_back()'; END $$;
+SELECT start('call', '{"name": "defers"}', 'defers');
+SELECT start('call', '{"name": "holds"}', 'holds');
+:run
+SELECT is(outcome('defers'), 'completed', 'a trigger that was deferred by an activity');
+SELECT is((SELECT string_agg(concat_ws(' ', what, is_superuser, role), ', ') FROM who), '42501 off app', 'has fired with it, and could not turn the session back');
+SELECT is(outcome('holds'), 'completed', 'a cursor that was to be held');
+SELECT is_empty($$ SELECT * FROM pg_cursors WHERE name = 'held' $$, 'is closed');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,0 +1,190 @@
+/*
+ * durations.c
+ *		How long activities take: see durations.h.
+ *
+ * A table of fixed size, in sets of a few entries. Whose set is full takes the
+ * place of an entry of its own hub if that has several there, else of the one
+ * that was not used for longest: a hub with a great many names does not make
+ * the others' forgotten.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "durations.h"
+#include "session.h"
+
+#define N_SETS 128
+#define SET_SIZE 8
+
+/* So many entries of a set a hub may take from others. */
+#define FAIR_PART 2
+
+/* Activities with longer names are never known to be short. */
+#define MAX_NAME_LEN 127
+
+/* A new duration counts for one of so many; and the longest that counts. */
+#define DECAY 8
+#define LONGEST_MS 1000.0
+
+typedef struct Duration
+{
+	uint64		key;			/* 0: free */
+	uint64		hub;
+	double		mean;			/* ms */
+	TimestampTz used_at;
+	char		name[MAX_NAME_LEN + 1];
+} Duration;
+
+static Duration *durations = NULL;
+static LWLock *lock = NULL;
+
+Size
+durations_shared_size(void)
+{
+	return mul_size(N_SETS * SET_SIZE, sizeof(Duration));
+}
+
+void
+durations_attach(LWLock *durations_lock)
+{
+	bool		found;
+
+	durations = ShmemInitStruct("durable durations", durations_shared_size(), &found);
+	lock = durations_lock;
+	if (!found)
+		memset(durations, 0, durations_shared_size());
+}
+
+static uint64
+hash_text(const char *text, uint64 seed)
+{
+	return hash_bytes_extended((const unsigned char *) text, strlen(text), seed);
+}
+
+static uint64
+hub_key(const char *task_hub)
+{
+	return hash_text(task_hub, MyDatabaseId);
+}
+
+uint64
+duration_key(const char *task_hub, const char *name)
+{
+	uint64		key = hash_text(name, hub_key(task_hub));
+
+	return key == 0 ? 1 : key;
+}
+
+static Duration *
+set_of(uint64 key)
+{
+	return durations + (key % N_SETS) * SET_SIZE;
+}
+
+/* The entry of an activity, NULL if it has none. The name is compared: a hash can be forged. */
+static Duration *
+find_duration(uint64 key, uint64 hub, const char *name)
+{
+	Duration   *set = set_of(key);
+
+	for (int i = 0; i < SET_SIZE; i++)
+	{
+		if (set[i].key == key && set[i].hub == hub && strcmp(set[i].name, name) == 0)
+			return &set[i];
+	}
+	return NULL;
+}
+
+/* The entry of a set that a hub may use for another activity. */
+static Duration *
+replaceable_duration(Duration *set, uint64 hub)
+{
+	Duration   *oldest = NULL;
+	Duration   *oldest_of_hub = NULL;
+	int			n_of_hub = 0;
+
+	for (int i = 0; i < SET_SIZE; i++)
+	{
+		if (set[i].key == 0)
+			return &set[i];
+		if (oldest == NULL || set[i].used_at < oldest->used_at)
+			oldest = &set[i];
+		if (set[i].hub != hub)
+			continue;
+		n_of_hub++;
+		if (oldest_of_hub == NULL || set[i].used_at < oldest_of_hub->used_at)
+			oldest_of_hub = &set[i];
+	}
+	return n_of_hub >= FAIR_PART ? oldest_of_hub : oldest;
+}
+
+bool
+duration_is_short(const char *task_hub, const char *name)
+{
+	uint64		hub = hub_key(task_hub);
+	uint64		key = duration_key(task_hub, name);
+	Duration   *duration;
+	bool		is_short;
+
+	LWLockAcquire(lock, LW_SHARED);
+	duration = find_duration(key, hub, name);
+	is_short = duration != NULL && duration->mean < SHORT_ACTIVITY_MS;
+	LWLockRelease(lock);
+	return is_short;
+}
+
+List *
+duration_short_names(const char *task_hub)
+{
+	uint64		hub = hub_key(task_hub);
+	Duration   *copy = palloc(durations_shared_size());
+	List	   *names = NIL;
+
+	LWLockAcquire(lock, LW_SHARED);
+	memcpy(copy, durations, durations_shared_size());
+	LWLockRelease(lock);
+	for (int i = 0; i < N_SETS * SET_SIZE; i++)
+	{
+		if (copy[i].key != 0 && copy[i].hub == hub && copy[i].mean < SHORT_ACTIVITY_MS)
+			names = lappend(names, pstrdup(copy[i].name));
+	}
+	pfree(copy);
+	return names;
+}
+
+static void
+note(Duration *duration, double milliseconds)
+{
+	if (milliseconds >= SHORT_ACTIVITY_MS)
+		duration->mean = Max(duration->mean, Min(milliseconds * DECAY, LONGEST_MS));
+	else
+		duration->mean += (milliseconds - duration->mean) / DECAY;
+	duration->used_at = GetCurrentTimestamp();
+}
+
+void
+duration_note(const char *task_hub, const char *name, double milliseconds)
+{
+	uint64		hub = hub_key(task_hub);
+	uint64		key = duration_key(task_hub, name);
+	Duration   *duration;
+
+	if (!session_is_worker() || strlen(name) > MAX_NAME_LEN)
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	duration = find_duration(key, hub, name);
+	if (duration == NULL)
+	{
+		duration = replaceable_duration(set_of(key), hub);
+		duration->key = key;
+		duration->hub = hub;
+		duration->mean = Min(milliseconds, SHORT_ACTIVITY_MS);
+		strlcpy(duration->name, name, sizeof(duration->name));
+	}
+	note(duration, milliseconds);
+	LWLockRelease(lock);
+}
