@@ -195,7 +195,7 @@ SELECT ok((SELECT bool_and(substr(g, 15, 1) = '5' AND substr(g, 20, 1) IN ('8', 
 SELECT isnt((SELECT custom_status FROM first_turn WHERE instance_id = 'other guids'), (SELECT custom_status FROM first_turn WHERE instance_id = 'guids'), 'scenario 13: others in another instance');
 SELECT is(output('randoms'), (SELECT custom_status FROM first_turn WHERE instance_id = 'randoms'), 'random() repeats in a replay');
 SELECT isnt(output('randoms') -> 0, output('randoms') -> 1, 'and is random all the same');
-SELECT is(outcome('settings'), 'completed ["Asia/Tokyo", "Asia/Tokyo", "01.01.2024 21:00:00 JST", "P1DT2H", "\"$user\", public"]', 'the code runs with the settings of the session that started it');
+SELECT is(outcome('settings'), 'completed ["Asia/Tokyo", "Asia/Tokyo", "01.01.2024 21:00:00 JST", "P1DT2H", "app, public"]', 'the code runs with the settings of the session that started it');
 -- As uuid_generate_v5() of uuid-ossp would make it.
 RESET SESSION AUTHORIZATION;
 CREATE EXTENSION "uuid-ossp";

@@ -393,5 +393,5 @@ SELECT is(events('retries', 'TaskScheduled') || ' ' || (SELECT count(*) FROM dur
 SELECT cmp_ok((SELECT max(n) FROM (SELECT count(*) AS n FROM durable.history WHERE instance_id = 'retries' AND event_id >= 0 GROUP BY turn) t), '<=', 3::bigint, 'no turn sends more than three');
 SELECT go('waits suspended');
 :run
-SELECT is_empty($$ SELECT instance_id FROM durable.messages UNION ALL SELECT instance_id FROM durable.activities $$, 'nothing is left in the queues');
+SELECT is_empty($$ SELECT instance_id FROM durable.messages WHERE visible_at < 'infinity' UNION ALL SELECT instance_id FROM durable.activities $$, 'nothing is left in the queues');
 SELECT * FROM finish();

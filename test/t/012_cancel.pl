@@ -1,6 +1,7 @@
 # terminate(cancel_running => true) reaches what runs: the statement of an
 # activity is cancelled when the terminating transaction commits, and nothing
-# else is.
+# else is. So do time limits, which background workers keep themselves:
+# statement_timeout is not served there.
 
 use strict;
 use warnings;
@@ -106,6 +107,41 @@ $server->comes_true('postgres', q{NOT EXISTS (SELECT FROM durable.instances WHER
 is($server->safe_psql('postgres', q{SELECT string_agg(DISTINCT status, ' ') FROM durable.instances
 	WHERE instance_id LIKE 'quick %' AND split_part(instance_id, ' ', 2)::int % 2 = 1}), 'completed',
 	'none of the other half was hit');
+
+# --- time limits ------------------------------------------------------------------------------
+
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION loops(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN LOOP END LOOP; END $$;
+CREATE FUNCTION catches(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN durable.call_activity('pass_gate', '{"gate": 1, "step": 7}');
+EXCEPTION WHEN OTHERS THEN
+	RETURN to_jsonb(SQLSTATE || ' ' || SQLERRM);
+END $$;
+SQL
+sub how_it_ended
+{
+	return $server->sql('postgres', 'app', "SELECT concat_ws(' ', status, output::text, failure ->> 'sqlstate', failure ->> 'errorType') FROM durable.wait_for_completion('$_[0]', '60 s')");
+}
+
+$server->configure('durable.activity_timeout' => '200ms', 'durable.orchestrator_timeout' => '200ms');
+$server->safe_psql('postgres', 'ALTER ROLE app SET statement_timeout = 1');
+$gate = $server->close_gate('postgres', 1);
+$server->start_instance('postgres', 'app', 'walk_through_gate', 'limited', '{"gate": 1}');
+is(how_it_ended('limited'), 'failed 57014 ActivityTimeout', 'durable.activity_timeout ends an activity in a worker');
+$server->start_instance('postgres', 'app', 'catches', 'caught');
+is(how_it_ended('caught'), 'completed "UD001 activity pass_gate ran for more than 200 ms"', 'the orchestrator may catch that');
+$server->start_instance('postgres', 'app', 'loops', 'loops');
+is(how_it_ended('loops'), 'failed 57014 OrchestratorTimeout', 'durable.orchestrator_timeout ends an orchestrator');
+$server->configure('durable.activity_timeout' => '0', 'durable.orchestrator_timeout' => '10s');
+$server->sql('postgres', 'app', q{SELECT durable.register_activity('pass_gate', timeout => '150 ms')});
+$server->start_instance('postgres', 'app', 'walk_through_gate', 'registered', '{"gate": 1}');
+is(how_it_ended('registered'), 'failed 57014 ActivityTimeout', 'so does the limit an activity is registered with');
+$server->sql('postgres', 'app', q{SELECT durable.unregister_activity('pass_gate')});
+$gate->quit;
+is($server->safe_psql('postgres', q{SELECT count(*) FROM app.effects WHERE instance_id IN ('limited', 'caught', 'registered') AND step > 1}), '0',
+	'none of those had an effect');
+$server->runs('postgres', 'app', 'unlimited', 'a statement_timeout of the role does nothing');
 
 $server->stop;
 done_testing();
