@@ -74,7 +74,8 @@ typedef struct HubState
 	TimestampTz starving_since; /* it has no worker and gets none; 0: it does not starve */
 	TimestampTz retry_at;		/* no worker is started before */
 	/* of the last count */
-	bool		has_full_worker;	/* one that takes all kinds of work, and soon */
+	bool		has_full_worker;	/* one that takes all kinds of work */
+	bool		has_free_worker;	/* one of these that does not hold its slot */
 	bool		has_newcomer;	/* one that is still on its way */
 	Bitmapset  *numbers;		/* of all its workers; in the loop's context */
 	Bitmapset  *idle_numbers;
@@ -314,7 +315,7 @@ reset_worker_counts(void)
 	{
 		HubState   *hub = lfirst(lc);
 
-		hub->has_full_worker = hub->has_newcomer = false;
+		hub->has_full_worker = hub->has_free_worker = hub->has_newcomer = false;
 		hub->numbers = hub->idle_numbers = NULL;
 	}
 }
@@ -334,9 +335,11 @@ count_worker(const SlotInfo *slot)
 		hub->idle_numbers = bms_add_member(hub->idle_numbers, slot->index);
 	if (slot->state == SLOT_STARTING || slot->state == SLOT_CONNECTING)
 		hub->has_newcomer = true;
-	if (slot->index < Min(setting_orchestrator_workers, setting_activity_workers) &&
-		!slot_is_held(slot, clock_now()))
+	if (slot->index < Min(setting_orchestrator_workers, setting_activity_workers))
+	{
 		hub->has_full_worker = true;
+		hub->has_free_worker = hub->has_free_worker || !slot_is_held(slot, clock_now());
+	}
 	if (slot->state == SLOT_IDLE || slot->items_done > 0)
 		hub_is_well(hub);
 }
@@ -527,11 +530,22 @@ note_refusal(HubState *hub, bool max_workers_reached)
 static void
 note_start(HubState *hub)
 {
-	hub->has_full_worker = true;
+	hub->has_full_worker = hub->has_free_worker = true;
 	hub->has_newcomer = true;
 	hub->starving_since = 0;
 	hub->refusals = 0;
 	last_look_was_vain = false;
+}
+
+/*
+ * Is nobody there who could do what is ready? Turns do not wait for workers that
+ * hold their slot; activities that are due may be those that these run.
+ */
+static bool
+needs_worker(const HubState *hub)
+{
+	return has_ready_work(hub) &&
+		(!hub->has_full_worker || (!hub->has_free_worker && hub->next_turn <= clock_now()));
 }
 
 static void
@@ -555,7 +569,7 @@ start_worker(HubState *hub)
 		note_start(hub);
 	else if (result == START_NOT_NOW)
 		hub->retry_at = ms_from_now(WATCH_MS);
-	else if (!hub->has_full_worker)
+	else if (needs_worker(hub))
 		note_refusal(hub, result == START_MAX_WORKERS);
 	else
 		make_room_for_helper(MyDatabaseId, hub->name);
@@ -663,11 +677,11 @@ staff_hubs(void)
 
 		if (!has_ready_work(hub))
 			hub->overloaded = false;
-		else if (!hub->has_full_worker)
+		else if (needs_worker(hub))
 			start_first_worker(hub);
 		else
 			help_workers(hub);
-		if (!has_ready_work(hub) || hub->has_full_worker)
+		if (!needs_worker(hub))
 			hub->starving_since = 0;
 		starving = starving || hub->starving_since != 0;
 	}
@@ -714,6 +728,8 @@ next_due(void)
 
 		if (!hub->has_full_worker)
 			due = Min(due, Max(hub_due(hub), hub->retry_at));
+		else if (!hub->has_free_worker)
+			due = Min(due, Max(hub->next_turn, hub->retry_at));
 	}
 	return due;
 }

@@ -84,9 +84,9 @@ $server->start_instance('postgres', 'app2', 'walk', 'squeezed', '{"steps": 1}');
 $server->wait_for_log(qr/as many workers as durable.max_workers allows/, $offset);
 is($server->safe_psql('postgres', 'SELECT ' . DurableServer::count_is('worker', 1)), 't',
 	'durable.max_workers = 1: one worker, and the log says so');
-$server->configure('durable.max_workers' => 4);
-$server->ends('postgres', 'app2', 'squeezed', 'durable.max_workers = 4: another hub is served');
-$server->comes_true('postgres', DurableServer::at_gate(1, 2), 'and several activities of a hub run at a time');
+$server->configure('durable.max_workers' => 5);
+$server->ends('postgres', 'app2', 'squeezed', 'durable.max_workers = 5: another hub is served');
+$server->comes_true('postgres', DurableServer::at_gate(1, 3), 'and several activities of a hub run at a time');
 $gate->query_safe('SELECT pg_advisory_unlock(1)');
 $server->ends('postgres', 'app', 'crowd', 'they end');
 $server->effects_are_exact('postgres', 'app', 3, "instance_id IN ('crowd', 'disabled')", 'each with its effect once');
