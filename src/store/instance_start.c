@@ -57,7 +57,7 @@ static StoreStatement insert_instances = {
 
 /* Asking for them in the order of the index by status makes the planner use it. */
 static StoreStatement count_unfinished = {
-	"SELECT count(*) FROM (SELECT FROM (VALUES ('pending'), ('running'), ('suspended')) s (status)"
+	"SELECT pg_catalog.count(*) FROM (SELECT FROM (VALUES ('pending'), ('running'), ('suspended')) s (status)"
 	" CROSS JOIN LATERAL (SELECT FROM durable_store.instances i WHERE i.task_hub = $1 AND i.status = s.status"
 	"  ORDER BY i.created_at LIMIT $2) i LIMIT $2) u",
 	2, {TEXTOID, INT8OID}

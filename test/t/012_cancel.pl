@@ -30,14 +30,14 @@ CREATE FUNCTION stubborn(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 $$ BEGIN RETURN durable.call_activity('keeps_at_it', '{"gate": 1, "step": 2}'); END $$;
 SQL
 
-# An instance whose activity stands at the gate.
+# An instance whose activity stands at the gate, or so many of them.
 sub start_at_gate
 {
-	my ($function, $id) = @_;
+	my ($function, $id, $count) = @_;
 
 	$gate = $server->close_gate('postgres', 1);
 	$server->start_instance('postgres', 'app', $function, $id, '{"gate": 1, "width": 3}');
-	$server->wait_until('postgres', DurableServer::at_gate(1, 1));
+	$server->wait_until('postgres', DurableServer::at_gate(1, $count // 1));
 }
 
 sub nobody_at_gate
@@ -70,7 +70,7 @@ $server->comes_true('postgres',
 	'both are terminated');
 $gate->quit;
 
-start_at_gate('crowd_at_gate', 'crowd');
+start_at_gate('crowd_at_gate', 'crowd', 2);
 $server->sql('postgres', 'app', q{SELECT durable.terminate('crowd', cancel_running => true)});
 $server->comes_true('postgres', nobody_at_gate() . q{ AND NOT EXISTS (SELECT FROM durable.activities)}, 'all activities of a fan-out go, queued or running');
 is($server->safe_psql('postgres', q{SELECT count(*) FROM app.effects WHERE instance_id = 'crowd'}), '0', 'without effects');
