@@ -197,6 +197,7 @@ conclude_non_determinism(OrchestrationContext *context, TurnResult *result)
 	failure.sqlstate = "UD002";
 	failure.error_type = "NonDeterministicOrchestrationException";
 	failure.message = context->non_determinism;
+	failure.detail = context->divergence;
 	failure.hint = "If the code was changed, let running instances finish with the old one, for example by giving the new one another name or version; with the old code back, durable.rewind() lets this one go on. If not, it depends on something that changes: a clock, random values, a table.";
 	failure.non_retriable = true;
 	fail_with(result, &failure);
