@@ -720,6 +720,12 @@ RETURNS void AS 'MODULE_PATHNAME', 'durable_register_orchestrator' LANGUAGE C VO
 COMMENT ON FUNCTION durable.register_orchestrator(text, regprocedure, text, text) IS
 'Registers a function as a version of an orchestrator. Starts look for exactly their name and version; a registration without a version serves every version of a name that has no others; what is not registered is found by the name of its function. Registering the same again does nothing. Instances that run keep their function. Errors: 42710 registered with another function, 42P13 not an orchestrator, 42622 name or version of more than 255 bytes.';
 
+CREATE FUNCTION durable.check_orchestrator(function regprocedure, task_hub text DEFAULT NULL)
+RETURNS TABLE (line integer, severity text, sqlstate text, message text, hint text)
+AS 'MODULE_PATHNAME', 'durable_check_orchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.check_orchestrator(regprocedure, text) IS
+'Reports, without running it, what can be seen to be wrong in the body of an orchestrator in SQL or PL/pgSQL and in the SQL and PL/pgSQL functions it calls, one row each in the order of lines; no row: nothing was found. line: of the body, as in error contexts (NULL: of the whole, or of a body that was parsed when it was created); for a called function that of the call, and the message begins with its name and line. severity: error (it will fail, or go wrong) or warning (cannot be seen, or goes wrong at times). Found are errors of syntax and unknown names, activities and orchestrators with constant names that a call in the current search_path and the hub would not find, forbidden functions, reading and writing tables, commands, waits in blocks whose handlers catch their suspension, literals such as ''now'', a missing RETURN. Not seen are dynamic statements (a warning), computed names, domains and aggregates. Errors: 42704 no such hub, 22004 function is NULL.';
+
 CREATE FUNCTION durable.register_activity(
 	name text,
 	function regprocedure DEFAULT NULL,
