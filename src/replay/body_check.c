@@ -43,6 +43,10 @@ body_line_at(const BodyCheck *check, int location)
 {
 	int			line = check->line;
 
+	if (line == NO_LINE)
+		return NO_LINE;
+	if (location < 0)
+		location = check->location;
 	for (int i = 0; check->source != NULL && i < location && check->source[i] != '\0'; i++)
 		if (check->source[i] == '\n')
 			line++;
@@ -70,7 +74,7 @@ body_report(BodyCheck *check, int location, bool is_warning, int sqlstate, char 
 {
 	MemoryContext old = MemoryContextSwitchTo(check->memory);
 	Finding    *finding = palloc0(sizeof(Finding));
-	int			line = check->line == NO_LINE ? NO_LINE : body_line_at(check, location);
+	int			line = body_line_at(check, location);
 
 	finding->line = check->helper ? check->call_line : line;
 	finding->is_warning = is_warning;
@@ -112,6 +116,7 @@ body_check_part(BodyCheck *check, CheckPart part, void *arg, int location)
 {
 	MemoryContext old = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	ErrorContextCallback *callbacks = error_context_stack;
 	BodyCheck	before = *check;
 	ErrorData  *volatile error = NULL;
 
@@ -119,6 +124,7 @@ body_check_part(BodyCheck *check, CheckPart part, void *arg, int location)
 	MemoryContextSwitchTo(old);
 	PG_TRY();
 	{
+		error_context_stack = NULL; /* who called would take the place of an error for one in its own text */
 		part(check, arg);
 		ReleaseCurrentSubTransaction();
 	}
@@ -132,6 +138,7 @@ body_check_part(BodyCheck *check, CheckPart part, void *arg, int location)
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
 	CurrentResourceOwner = owner;
+	error_context_stack = callbacks;
 	if (error == NULL)
 		return true;
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
@@ -182,14 +189,16 @@ check_sql_text(BodyCheck *check, HeapTuple tuple, const char *text)
 
 	check->line = 1;
 	check->source = text;
-	if (!body_check_part(check, parse_sql_text, &statements, 0))
+	if (!body_check_part(check, parse_sql_text, &statements, -1))
 		return;
 	statement.source = text;
 	statement.parameters = prepare_sql_fn_parse_info(tuple, NULL, DEFAULT_COLLATION_OID);
 	foreach(lc, statements)
 	{
 		statement.raw = lfirst(lc);
-		(void) body_check_part(check, check_sql_statement, &statement, statement.raw->stmt_location);
+		check->location = Max(statement.raw->stmt_location, 0);
+		check->location += strspn(text + check->location, " \t\r\n");
+		(void) body_check_part(check, check_sql_statement, &statement, -1);
 	}
 }
 
@@ -293,6 +302,7 @@ body_check_function(BodyCheck *check, Oid function)
 	before = *check;
 	check->line = NO_LINE;
 	check->source = NULL;
+	check->location = 0;
 	(void) body_check_part(check, check_body, &function, -1);
 	before.findings = check->findings;
 	before.visited = check->visited;

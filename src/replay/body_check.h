@@ -52,7 +52,8 @@ typedef struct BodyCheck
 	const char *helper;			/* NULL: the function itself */
 	int			call_line;		/* of the helper, in the function itself */
 	int			line;			/* of the statement */
-	const char *source;			/* text that locations refer to; NULL: unknown */
+	const char *source;			/* text that locations refer to, and begins in this line; NULL: unknown */
+	int			location;		/* in it, of what has no location of its own */
 	bool		catches_waits;	/* a handler around it names assert_failure */
 	bool		catches_cancels;	/* a handler around it names query_canceled */
 } BodyCheck;
@@ -60,7 +61,7 @@ typedef struct BodyCheck
 /* Finds what is to be found in a function's body. */
 extern void body_check_function(BodyCheck *check, Oid function);
 
-/* Adds a finding at a location of the source, or at the statement if it is -1. */
+/* Adds a finding at a location of the source, or at check->location if it is -1. */
 extern void body_report(BodyCheck *check, int location, bool is_warning, int sqlstate, char *message, const char *hint);
 
 /* The line of a location of the source, in the body that is looked at. */

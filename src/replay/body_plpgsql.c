@@ -111,14 +111,15 @@ static void
 read_into(Reader *reader, PLpgSQL_expr *expr, PLpgSQL_variable *target)
 {
 	BodyCheck  *check = reader->check;
-	const char *source = check->source;
 	ReadExpression read = {reader, expr, target};
 
 	if (expr == NULL)
 		return;
 	check->source = expr->query;
-	(void) body_check_part(check, analyse_expression, &read, 0);
-	check->source = source;
+	check->location = strspn(expr->query, " \t\r\n");
+	(void) body_check_part(check, analyse_expression, &read, -1);
+	check->source = NULL;		/* what is said of a statement itself is in its first line */
+	check->location = 0;
 }
 
 static void

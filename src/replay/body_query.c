@@ -92,7 +92,7 @@ follow_call(const Call *call, Oid function, const char *signature)
 	BodyCheck	before = *check;
 
 	if (check->helper == NULL)
-		check->call_line = check->line == NO_LINE ? NO_LINE : body_line_at(check, call->location);
+		check->call_line = body_line_at(check, call->location);
 	check->helper = signature;
 	body_check_function(check, function);
 	before.findings = check->findings;
