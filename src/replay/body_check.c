@@ -192,7 +192,7 @@ check_sql_text(BodyCheck *check, HeapTuple tuple, const char *text)
 	if (!body_check_part(check, parse_sql_text, &statements, -1))
 		return;
 	statement.source = text;
-	statement.parameters = prepare_sql_fn_parse_info(tuple, NULL, DEFAULT_COLLATION_OID);
+	statement.parameters = prepare_sql_fn_parse_info(tuple, check->call, DEFAULT_COLLATION_OID);
 	foreach(lc, statements)
 	{
 		statement.raw = lfirst(lc);

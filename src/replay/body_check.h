@@ -51,6 +51,7 @@ typedef struct BodyCheck
 	/* where */
 	const char *helper;			/* NULL: the function itself */
 	int			call_line;		/* of the helper, in the function itself */
+	Node	   *call;			/* of the helper, where the types of polymorphic arguments are */
 	int			line;			/* of the statement */
 	const char *source;			/* text that locations refer to, and begins in this line; NULL: unknown */
 	int			location;		/* in it, of what has no location of its own */
@@ -58,7 +59,7 @@ typedef struct BodyCheck
 	bool		catches_cancels;	/* a handler around it names query_canceled */
 } BodyCheck;
 
-/* Finds what is to be found in a function's body. */
+/* Finds what is to be found in a function's body; check->call is its call, NULL for the function itself. */
 extern void body_check_function(BodyCheck *check, Oid function);
 
 /* Adds a finding at a location of the source, or at check->location if it is -1. */

@@ -56,21 +56,34 @@ typedef struct ReadExpression
 	PLpgSQL_variable *target;	/* NULL: none, or no record */
 } ReadExpression;
 
-/* The columns of a query's rows; of the fields, if it has one column that is a row. */
+/* The fields of a record variable that has some; NULL if it is none. */
 static TupleDesc
-row_columns(Query *query, bool is_assignment)
+fields_of_variable(const Reader *reader, const Node *value)
 {
-	TargetEntry *first = query->targetList ? linitial(query->targetList) : NULL;
-	TupleDesc	columns;
+	const PLpgSQL_rec *record;
+
+	if (!IsA(value, Param) || ((const Param *) value)->paramkind != PARAM_EXTERN)
+		return NULL;
+	record = (const PLpgSQL_rec *) reader->state.datums[((const Param *) value)->paramid - 1];
+	if (record->dtype != PLPGSQL_DTYPE_REC || record->erh == NULL)
+		return NULL;
+	return CreateTupleDescCopy(expanded_record_get_tupdesc(record->erh));
+}
+
+/* The fields of a value that is a row; NULL if they are not known. */
+static TupleDesc
+fields_of_value(const Reader *reader, Node *value)
+{
+	TupleDesc	fields;
 	TupleDesc	copy;
 
-	if (!is_assignment)
-		return ExecCleanTypeFromTL(query->targetList);
-	if (first == NULL || exprType((Node *) first->expr) == RECORDOID || !type_is_rowtype(exprType((Node *) first->expr)))
+	if (exprType(value) == RECORDOID)
+		return fields_of_variable(reader, value);
+	if (!type_is_rowtype(exprType(value)))
 		return NULL;
-	columns = lookup_rowtype_tupdesc_domain(exprType((Node *) first->expr), exprTypmod((Node *) first->expr), false);
-	copy = CreateTupleDescCopy(columns);
-	ReleaseTupleDesc(columns);
+	fields = lookup_rowtype_tupdesc_domain(exprType(value), exprTypmod(value), false);
+	copy = CreateTupleDescCopy(fields);
+	ReleaseTupleDesc(fields);
 	return copy;
 }
 
@@ -81,9 +94,10 @@ assign_record(ReadExpression *read, Query *query, bool is_assignment)
 	PLpgSQL_rec *record = (PLpgSQL_rec *) read->reader->state.datums[read->target->dno];
 	TupleDesc	columns;
 
-	if (record->rectypeid != RECORDOID || query->commandType == CMD_UTILITY)
+	if (record->rectypeid != RECORDOID || query->commandType == CMD_UTILITY || query->targetList == NIL)
 		return;
-	columns = row_columns(query, is_assignment);
+	columns = is_assignment ? fields_of_value(read->reader, (Node *) linitial_node(TargetEntry, query->targetList)->expr) :
+		ExecCleanTypeFromTL(query->targetList);
 	if (columns != NULL)
 		record->erh = make_expanded_record_from_tupdesc(BlessTupleDesc(columns), CurrentMemoryContext);
 }
@@ -534,8 +548,9 @@ check_return(Reader *reader)
  * ------------------------------------------------------------------------
  */
 
+/* Polymorphic arguments have the types of the call; without one those that the language's validator takes. */
 static PLpgSQL_function *
-compile(Oid oid)
+compile(Oid oid, Node *call)
 {
 	CompileFunction plpgsql_compile_function = (CompileFunction) plpgsql_symbol("plpgsql_compile");
 	FmgrInfo	flinfo = {0};
@@ -543,9 +558,10 @@ compile(Oid oid)
 
 	flinfo.fn_oid = oid;
 	flinfo.fn_mcxt = CurrentMemoryContext;
+	flinfo.fn_expr = call;
 	MemSet(fcinfo, 0, SizeForFunctionCallInfo(0));
 	fcinfo->flinfo = &flinfo;
-	return plpgsql_compile_function(fcinfo, true);
+	return plpgsql_compile_function(fcinfo, call == NULL);
 }
 
 /* Copies what gets a type as the check goes on: the compiled function is shared. */
@@ -583,7 +599,7 @@ body_check_plpgsql(BodyCheck *check, Oid oid)
 	PLpgSQL_execstate *running;
 
 	reader.check = check;
-	reader.function = compile(oid);
+	reader.function = compile(oid, check->call);
 	make_state(&reader);
 	running = reader.function->cur_estate;
 	reader.function->cur_estate = &reader.state;

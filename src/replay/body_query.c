@@ -73,6 +73,7 @@ is_listed(const char *name, const char *const *list, int n)
 typedef struct Call
 {
 	BodyCheck  *check;
+	Node	   *node;
 	int			location;
 } Call;
 
@@ -94,6 +95,7 @@ follow_call(const Call *call, Oid function, const char *signature)
 	if (check->helper == NULL)
 		check->call_line = body_line_at(check, call->location);
 	check->helper = signature;
+	check->call = call->node;
 	body_check_function(check, function);
 	before.findings = check->findings;
 	before.visited = check->visited;
@@ -326,6 +328,7 @@ walk_expression(Node *node, void *arg)
 		return false;
 	}
 	call.check = check;
+	call.node = node;
 	call.location = exprLocation(node);
 	(void) check_functions_in_node(node, visit_function, &call);
 	if (IsA(node, FuncExpr))
