@@ -4,11 +4,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/regproc.h"
 #include "utils/tuplestore.h"
 
@@ -71,14 +71,26 @@ check_activity_name(const Hub *hub, const char *name, const char *version, bool 
 		activity_function_check(oid, name);
 }
 
-/* Raises what a call of the name would, in the hub of the check. */
-static void
-check_name(void *hub, NameKind kind, const char *name, const char *version, bool version_known)
+/* Where names are looked up: not in what the function SETs, since the engine runs what is called without it. */
+typedef struct NameScope
 {
+	Hub			hub;
+	const char *search_path;
+} NameScope;
+
+/* Raises what a call of the name would. */
+static void
+check_name(void *arg, NameKind kind, const char *name, const char *version, bool version_known)
+{
+	const NameScope *scope = arg;
+	int			nest_level = NewGUCNestLevel();
+
+	(void) set_config_option("search_path", scope->search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (kind == NAME_OF_ACTIVITY)
-		check_activity_name(hub, name, version, version_known);
+		check_activity_name(&scope->hub, name, version, version_known);
 	else
-		check_orchestrator_name(hub, name, version, version_known);
+		check_orchestrator_name(&scope->hub, name, version, version_known);
+	AtEOXact_GUC(true, nest_level);
 }
 
 static void
@@ -117,18 +129,19 @@ put_finding(ReturnSetInfo *rsinfo, const Finding *finding)
 Datum
 durable_check_orchestrator(PG_FUNCTION_ARGS)
 {
-	Hub			hub;
+	NameScope	scope;
 	BodyCheck	check = {0};
 	Oid			function;
 	ListCell   *lc;
 
 	client_call_begin(fcinfo);
 	require_argument(fcinfo, A_FUNCTION, "function");
-	hub_to_look_in(fcinfo, A_TASK_HUB, &hub);
+	hub_to_look_in(fcinfo, A_TASK_HUB, &scope.hub);
+	scope.search_path = pstrdup(namespace_search_path);
 	function = PG_GETARG_OID(A_FUNCTION);
 	InitMaterializedSRF(fcinfo, 0);
 	check.check_name = check_name;
-	check.name_arg = &hub;
+	check.name_arg = &scope;
 	check.memory = CurrentMemoryContext;
 	(void) body_check_part(&check, check_signature, &function, -1);
 	body_check_function(&check, function);

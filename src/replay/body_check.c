@@ -16,7 +16,9 @@
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "tcop/tcopprot.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/resowner.h"
@@ -273,15 +275,29 @@ other_language(BodyCheck *check, Oid function, Oid language)
 				"Orchestrators are written in SQL or PL/pgSQL; call other languages in an activity.");
 }
 
+/* What the function SETs, its search_path above all, is in force where its body is parsed. */
+static void
+apply_settings(HeapTuple tuple)
+{
+	bool		isnull;
+	Datum		settings = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proconfig, &isnull);
+
+	if (!isnull)
+		ProcessGUCArray(DatumGetArrayTypeP(settings), superuser() ? PGC_SUSET : PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE);
+}
+
 static void
 check_body(BodyCheck *check, void *arg)
 {
 	Oid			function = *(Oid *) arg;
 	HeapTuple	tuple = SearchSysCacheCopy1(PROCOID, ObjectIdGetDatum(function));
+	int			nest_level;
 	Oid			language;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
+	nest_level = NewGUCNestLevel();
+	apply_settings(tuple);
 	language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
 	if (language == SQLlanguageId)
 		check_sql(check, tuple);
@@ -289,6 +305,7 @@ check_body(BodyCheck *check, void *arg)
 		body_check_plpgsql(check, function);
 	else
 		other_language(check, function, language);
+	AtEOXact_GUC(true, nest_level);
 }
 
 void

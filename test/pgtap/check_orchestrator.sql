@@ -1,6 +1,6 @@
 -- durable.check_orchestrator(): what it finds, at which line, and what it lets pass.
 \ir include/setup.psql
-SELECT plan(84);
+SELECT plan(89);
 
 CREATE TABLE things (a int, b text);
 CREATE VIEW seen AS SELECT a FROM things;
@@ -168,6 +168,69 @@ SELECT is(found('in_sql_calm(jsonb)') || found('parsed_return(jsonb)'), '{}', 'S
 SELECT is(found('parsed(jsonb)'), '{"- error UD008 function clock_timestamp() returns another time at each replay"}', 'a body that is kept parsed has no lines');
 SELECT is(found('pure(int)'), '{"- error 42P13 function pure(integer) cannot be an orchestrator: An orchestrator returns jsonb."}', 'the signature');
 SELECT is((found('jsonb_typeof(jsonb)'))[2], '- error UD008 function jsonb_typeof(jsonb) is written in internal, which cannot be checked', 'another language');
+
+-- Types of polymorphic arguments are those of the call; records have the fields of what they are given.
+CREATE FUNCTION poly(a anyelement, VARIADIC b anyarray) RETURNS anyelement LANGUAGE plpgsql AS $$ BEGIN RETURN coalesce(a || b[1], clock_timestamp()::text); END $$;
+CREATE FUNCTION poly_sql(a anyelement, b anyarray) RETURNS anyelement LANGUAGE sql AS 'SELECT a || b[1]';
+CREATE FUNCTION types(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+<<block>>
+DECLARE
+	r record; r2 record; c CURSOR (k int) FOR SELECT i AS v, k AS kk FROM generate_series(1, k) i;
+	t things%ROWTYPE; ts things[]; n int; s text;
+BEGIN
+	s := poly('a'::text, 'b', 'c') || poly_sql('a'::text, ARRAY['b']);
+	SELECT * INTO r FROM jsonb_each(input);
+	r2 := r; s := r2.key; r2 := t; s := r2.b;
+	FOR r IN c(3) LOOP n := r.v + r.kk + r.none; END LOOP;
+	ts[1] := ROW(1, 'a')::things; ts[1].a := block.n;
+	FOREACH t IN ARRAY ts LOOP n := t.a; END LOOP;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN jsonb_build_array(n, s);
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS s = MESSAGE_TEXT;
+	RETURN to_jsonb(s || SQLERRM);
+END $$;
+SELECT is(found('types(jsonb)'), '{"7 error UD008 in poly(anyelement,anyarray), line 1: function clock_timestamp() returns another time at each replay","10 error 42703 record \"r\" has no field \"none\""}', 'types of variables');
+
+-- The body is read with what the function SETs, names that the engine looks up later without.
+RESET SESSION AUTHORIZATION;
+CREATE SCHEMA aside AUTHORIZATION app;
+SET SESSION AUTHORIZATION app;
+CREATE TABLE aside.things (a int, c text);
+CREATE FUNCTION aside.helper() RETURNS jsonb LANGUAGE sql AS 'SELECT NULL::jsonb';
+CREATE FUNCTION aside.activity() RETURNS jsonb LANGUAGE sql AS 'SELECT NULL::jsonb';
+CREATE FUNCTION set_path(input jsonb) RETURNS jsonb LANGUAGE plpgsql SET search_path = aside AS $$
+DECLARE t things;
+BEGIN
+	t.c := helper();
+	PERFORM durable.call_activity('activity');
+	PERFORM durable.call_activity('same');
+	RETURN NULL;
+END $$;
+SELECT is(found('set_path(jsonb)'), '{"5 error 42883 activity \"activity\" does not exist: No such function is in the search_path: app, public."}', 'SET search_path of the function');
+SELECT is(current_setting('search_path'), 'app, public', 'which ends with the check');
+
+-- A function that is checked by another session, or by itself, runs as before.
+CREATE FUNCTION checks_itself() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE r record; n bigint;
+BEGIN
+	SELECT 1 AS a INTO r;
+	SELECT count(*) INTO n FROM durable.check_orchestrator('checks_itself()');
+	RETURN n + r.a;
+END $$;
+SELECT is(checks_itself() || ' ' || checks_itself(), '3 3', 'a function that runs may be checked');
+
+-- Each of durable's functions is known to be for clients or for orchestrators.
+CREATE FUNCTION call_of(function regprocedure) RETURNS text LANGUAGE sql AS
+$$
+	SELECT format(' PERFORM durable.%I(%s);', proname, string_agg('NULL::' || CASE format_type(t, NULL)
+		WHEN '"any"' THEN 'text' WHEN 'anyarray' THEN 'durable.task[]' ELSE format_type(t, NULL) END, ', ' ORDER BY n))
+	FROM pg_proc LEFT JOIN unnest(proargtypes) WITH ORDINALITY a (t, n) ON true WHERE oid = $1 GROUP BY proname
+$$;
+SELECT is((SELECT string_agg(DISTINCT proname, ' ' ORDER BY proname) FROM pg_proc
+	WHERE pronamespace = 'durable'::regnamespace AND prokind = 'f' AND check_body(call_of(oid)) = '{}'),
+	'attempt await await_all await_any call_activity call_sql call_suborchestrator cancel_timer continue_as_new create_timer create_timer_at execution_id expect_event instance_id instance_tags instance_version is_replaying log_message new_guid orchestration_time parent_instance_id retry_policy schedule_activity schedule_sql schedule_suborchestrator send_event set_custom_status sleep sleep_until start_detached task_eq task_hash task_id task_in task_ne task_out wait_for_event',
+	'what is not for clients is for orchestrators');
 
 -- ---------------------------------------------------------------------------
 -- Hubs and errors
