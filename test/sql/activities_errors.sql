@@ -378,7 +378,9 @@ $$ BEGIN RETURN '"short"'; END $$;
 SELECT durable.raise_event('too early', 'go');
 SELECT durable.run_until_idle() > 0 AS ran;
 \x on
-SELECT instance_id, status, type, sqlstate, message, detail, hint, non_retriable FROM failures;
+SELECT instance_id, status, type, sqlstate, message,
+	regexp_replace(regexp_replace(detail, '\d{4}-\d\d-\d\d [\d:.]+\+00', '<time>', 'g'), ' +', ' ', 'g') AS detail, hint, non_retriable
+FROM failures;
 \x off
 SELECT sum(durable.purge(instance_id)) AS purged FROM durable.instances;
 
