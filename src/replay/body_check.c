@@ -113,13 +113,13 @@ report_error(BodyCheck *check, const ErrorData *error, int location)
 				cannot_be_seen ? "This cannot be checked before it runs." : error->hint);
 }
 
-bool
-body_check_part(BodyCheck *check, CheckPart part, void *arg, int location)
+/* Runs a part in a subtransaction; its error, or NULL. */
+static ErrorData *
+run_part(BodyCheck *check, CheckPart part, void *arg)
 {
 	MemoryContext old = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorContextCallback *callbacks = error_context_stack;
-	BodyCheck	before = *check;
 	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
@@ -141,6 +141,15 @@ body_check_part(BodyCheck *check, CheckPart part, void *arg, int location)
 	MemoryContextSwitchTo(old);
 	CurrentResourceOwner = owner;
 	error_context_stack = callbacks;
+	return error;
+}
+
+bool
+body_check_part(BodyCheck *check, CheckPart part, void *arg, int location)
+{
+	BodyCheck	before = *check;
+	ErrorData  *error = run_part(check, part, arg);
+
 	if (error == NULL)
 		return true;
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)

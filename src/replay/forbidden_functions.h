@@ -15,15 +15,15 @@
  *
  * now(), CURRENT_TIMESTAMP and their like are pinned for a turn, random() is
  * seeded by the execution, and the role, search_path, TimeZone, DateStyle and
- * IntervalStyle are those of the start: all that repeats. Include it in one place of a program only: the tables
- * are static.
+ * IntervalStyle are those of the start: all that repeats. A * in a name stands
+ * for anything.
  */
 #ifndef DURABLE_FORBIDDEN_FUNCTIONS_H
 #define DURABLE_FORBIDDEN_FUNCTIONS_H
 
 typedef struct ForbiddenFunction
 {
-	const char *name;			/* a * in it stands for anything */
+	const char *name;			/* may be a pattern */
 	const char *why;			/* a clause that follows the name */
 	const char *instead;		/* a hint; NULL: CALL_IN_ACTIVITY */
 } ForbiddenFunction;
