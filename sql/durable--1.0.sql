@@ -3,7 +3,7 @@
 \echo Use "CREATE EXTENSION durable" to load this file. \quit
 
 /*
- * Both schemas are made here and not IF NOT EXISTS: one that somebody planted
+ * The schemas are made here and not IF NOT EXISTS: one that somebody planted
  * before must make the installation fail.
  */
 CREATE SCHEMA durable_store;
@@ -13,6 +13,10 @@ COMMENT ON SCHEMA durable_store IS
 CREATE SCHEMA durable;
 COMMENT ON SCHEMA durable IS
 'Durable orchestrations: functions, views and types. durable.grant_usage(role) lets a role use it.';
+
+CREATE SCHEMA durable_code;
+COMMENT ON SCHEMA durable_code IS
+'Private copies of orchestrators that were replaced or dropped while instances run. Nobody has rights here; durable makes, calls and drops them.';
 
 -- ---------------------------------------------------------------------------
 -- Tables. Every key begins with task_hub, the unit of isolation and distribution.
@@ -75,10 +79,27 @@ COMMENT ON COLUMN durable_store.activities.version IS 'Empty: for every version 
 COMMENT ON COLUMN durable_store.activities.function IS 'Schema-qualified, with argument types; NULL: found by name at each call.';
 COMMENT ON COLUMN durable_store.activities.retry IS 'A retry policy as jsonb, intervals in seconds; NULL: none.';
 
+CREATE TABLE durable_store.code (
+	task_hub			text COLLATE "C" NOT NULL,
+	fingerprint			uuid NOT NULL,
+	kept_by				xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+	kept_at				timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	trusted				boolean NOT NULL,
+	function			text NOT NULL,
+	definition			text NOT NULL,
+	PRIMARY KEY (task_hub, fingerprint, kept_by)
+);
+COMMENT ON TABLE durable_store.code IS 'A row is the definition of an orchestrator that instances of a hub began with.';
+COMMENT ON COLUMN durable_store.code.fingerprint IS 'Of the function''s name, arguments and definition.';
+COMMENT ON COLUMN durable_store.code.kept_by IS 'The transaction that wrote it: two that begin with the same code do not wait for each other, and then write two rows; a sweep deletes the later one.';
+COMMENT ON COLUMN durable_store.code.trusted IS 'The function belonged to a superuser: it may run in a superuser''s hub.';
+COMMENT ON COLUMN durable_store.code.definition IS 'As pg_get_functiondef() shows it, with all names qualified.';
+
 CREATE TABLE durable_store.instances (
 	task_hub			text COLLATE "C" NOT NULL,
 	instance_id			text COLLATE "C" NOT NULL CHECK (pg_catalog.octet_length(instance_id) BETWEEN 1 AND 255),
 	execution_id		uuid NOT NULL,
+	code				uuid,
 	generation			bigint NOT NULL DEFAULT 1,
 	created_at			timestamptz NOT NULL,
 	updated_at			timestamptz NOT NULL,
@@ -115,6 +136,7 @@ COMMENT ON COLUMN durable_store.instances.generation IS 'Counts executions of th
 COMMENT ON COLUMN durable_store.instances.turn IS 'Number of the last turn (episode) of this execution.';
 COMMENT ON COLUMN durable_store.instances.last_seq IS 'Number of the last history event of this execution.';
 COMMENT ON COLUMN durable_store.instances.function IS 'The orchestrator function, schema-qualified with argument types, as found at the start.';
+COMMENT ON COLUMN durable_store.instances.code IS 'Fingerprint of the definition it runs, in durable_store.code; NULL: the function as it is found.';
 COMMENT ON COLUMN durable_store.instances.settings IS 'search_path, TimeZone, DateStyle and IntervalStyle of the session that started it: its code runs with them.';
 COMMENT ON COLUMN durable_store.instances.waiting_events IS 'Names of the external events it awaits after its last turn.';
 
@@ -203,6 +225,7 @@ COMMENT ON COLUMN durable_store.activity_queue.attempt IS 'Counts runs that the 
 SELECT pg_catalog.pg_extension_config_dump('durable_store.hubs', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.orchestrators', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.activities', '');
+SELECT pg_catalog.pg_extension_config_dump('durable_store.code', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.instances', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.history', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.inbox', '');
@@ -358,6 +381,7 @@ SELECT i.task_hub, i.instance_id,
 	CASE WHEN h.readable THEN i.custom_status END AS custom_status,
 	CASE WHEN h.readable THEN i.tags END AS tags,
 	i.parent_instance_id,
+	pg_catalog.replace(i.code::text, '-', '') AS code,
 	CASE WHEN i.completed_at IS NULL THEN
 		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
 			'activities', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
@@ -393,6 +417,7 @@ COMMENT ON COLUMN durable.instances.output IS 'What the orchestrator returned, o
 COMMENT ON COLUMN durable.instances.custom_status IS 'The last value of set_custom_status(); NULL also if you may not read it.';
 COMMENT ON COLUMN durable.instances.tags IS 'tags of the start; NULL also if you may not read them.';
 COMMENT ON COLUMN durable.instances.parent_instance_id IS 'The instance that called it as a sub-orchestration; NULL without one.';
+COMMENT ON COLUMN durable.instances.code IS 'Fingerprint of the code it runs (32 hex digits), in durable.code; NULL: the function as it is found.';
 COMMENT ON COLUMN durable.instances.created_at IS 'When it was started; indexed, as are status, name and completed_at.';
 COMMENT ON COLUMN durable.instances.updated_at IS 'When its last turn was written, or a client changed it; not indexed.';
 COMMENT ON COLUMN durable.instances.completed_at IS 'When it finished, in whatever way; NULL until then.';
@@ -402,6 +427,20 @@ COMMENT ON COLUMN durable.instances.status IS 'pending, running, suspended, comp
 COMMENT ON COLUMN durable.instances.failure IS 'Why it failed; NULL also if you may not read it: {"errorType", "errorMessage", "sqlstate", "detail", "hint", "context", "isNonRetriable", "innerFailure", "properties"}';
 COMMENT ON COLUMN durable.instances.waiting_for IS 'What an unfinished instance awaits now: activities, timers with their due time, events by name, children by id, a delayed start; version: the hub''s versioning, which rejects its own.';
 COMMENT ON COLUMN durable.instances.scheduled_start_at IS 'start_at of a delayed start.';
+
+CREATE VIEW durable.code WITH (security_barrier) AS
+SELECT c.task_hub, pg_catalog.replace(c.fingerprint::text, '-', '') AS fingerprint, c.function,
+	CASE WHEN h.readable THEN c.definition END AS definition, c.kept_at
+FROM durable_store.code c
+JOIN durable_store.visible_hubs h ON h.task_hub = c.task_hub
+WHERE NOT EXISTS (SELECT FROM durable_store.code d
+	WHERE d.task_hub = c.task_hub AND d.fingerprint = c.fingerprint AND d.kept_by < c.kept_by);
+COMMENT ON VIEW durable.code IS 'The definitions of orchestrators that instances began with. One that is not its function''s any more goes when no unfinished and no failed instance has it.';
+COMMENT ON COLUMN durable.code.task_hub IS 'The hub whose instances have it.';
+COMMENT ON COLUMN durable.code.fingerprint IS 'Of name, arguments and definition (32 hex digits); durable.instances.code refers to it.';
+COMMENT ON COLUMN durable.code.function IS 'The orchestrator function, schema-qualified with argument types.';
+COMMENT ON COLUMN durable.code.definition IS 'The statement that makes the function; NULL if you may not read it.';
+COMMENT ON COLUMN durable.code.kept_at IS 'When the first instance took it.';
 
 CREATE VIEW durable.history WITH (security_barrier) AS
 SELECT i.task_hub, i.instance_id,
@@ -586,7 +625,7 @@ COMMENT ON COLUMN durable.workers.item IS 'What a busy one has in hand.';
 COMMENT ON COLUMN durable.workers.since IS 'When it came into this state.';
 COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it started.';
 
-GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues,
+GRANT SELECT ON durable.instances, durable.code, durable.history, durable.activities, durable.messages, durable.queues,
 	durable.orchestrators, durable.registered_activities, durable.workers TO PUBLIC;
 
 -- ---------------------------------------------------------------------------

@@ -21,6 +21,16 @@ extern int	setting_batch_time;		/* ms */
 extern int	setting_synchronous_commit;		/* a SyncCommitLevel */
 extern int	setting_orchestrator_timeout;	/* ms, 0 = none */
 extern bool setting_double_replay;
+
+/* What an instance does whose function was replaced or dropped. */
+typedef enum CodeChange
+{
+	CODE_CHANGE_KEEP,
+	CODE_CHANGE_LATEST,
+	CODE_CHANGE_FAIL
+} CodeChange;
+
+extern int	setting_on_code_change;
 extern int	setting_activity_timeout;		/* ms, 0 = none */
 extern int	setting_max_payload_size;		/* kB */
 extern int	setting_max_history_events;

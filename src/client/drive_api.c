@@ -22,8 +22,10 @@
 #include "clock.h"
 #include "compat.h"
 #include "dispatch/dispatchers.h"
+#include "dispatch/pinned_code.h"
 #include "errors.h"
 #include "replay/sandbox.h"
+#include "session.h"
 
 PG_FUNCTION_INFO_V1(durable_run_until_idle);
 PG_FUNCTION_INFO_V1(durable_run);
@@ -123,6 +125,16 @@ advance_to_next_due(const Hub *hub, TimestampTz *last_due)
 	return true;
 }
 
+/* What the coordinator's sweep does where there are workers; the commit follows at once. */
+static void
+sweep_code(const Hub *hub)
+{
+	if (!work_item_begin(NULL))
+		return;
+	pinned_code_sweep(hub->name);
+	work_item_commit();
+}
+
 Datum
 durable_run_until_idle(PG_FUNCTION_ARGS)
 {
@@ -147,6 +159,8 @@ durable_run_until_idle(PG_FUNCTION_ARGS)
 			!(PG_GETARG_BOOL(1) && advance_to_next_due(&hub, &last_due)))
 			break;
 	}
+	if (!IsTransactionBlock())
+		sweep_code(&hub);
 	PG_RETURN_INT64(done);
 }
 
@@ -171,6 +185,8 @@ run_loop(const Hub *hub, TimestampTz deadline, bool until_idle)
 
 		SPI_commit();
 		CHECK_FOR_INTERRUPTS();
+		if (result == DISPATCH_IDLE && until_idle)
+			sweep_code(hub);
 		if (result == DISPATCH_GONE || (result == DISPATCH_IDLE && until_idle))
 			return;
 		if (result == DISPATCH_IDLE)

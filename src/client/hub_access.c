@@ -20,6 +20,7 @@
 #include "arguments.h"
 #include "client/hub_access.h"
 #include "compat.h"
+#include "dispatch/pinned_code.h"
 #include "errors.h"
 #include "extension.h"
 #include "replay/orchestration_context.h"
@@ -416,6 +417,7 @@ durable_discard_hub(PG_FUNCTION_ARGS)
 				 errmsg("task hub \"%s\" is in use", hub.name),
 				 errdetail("All its instances, running ones too, would be deleted."),
 				 errhint("SELECT durable.pause_hub(%s) first, if that is what you want.", quote_literal_cstr(hub.name))));
+	pinned_code_discard(hub.name);
 	PG_RETURN_INT64(store_discard_hub(hub.name));
 }
 

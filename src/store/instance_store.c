@@ -19,7 +19,7 @@
 #define INSTANCE_COLUMNS \
 	"i.instance_id, i.execution_id, i.generation, i.turn, i.last_seq, i.status, i.name, i.function, i.version, " \
 	"i.parent_instance_id, i.parent_execution_id, i.parent_task_id, i.notify, i.settings, i.tags, i.input, " \
-	"i.custom_status, i.trace_parent, i.ctid"
+	"i.custom_status, i.trace_parent, i.ctid, i.code"
 
 /*
  * Joins are written so that they have one plan only, the rows to look for
@@ -118,6 +118,16 @@ static StoreStatement put_off_messages = {
 	3, {TEXTOID, TIDARRAYOID, TIMESTAMPTZOID}
 };
 
+/* The code of an instance; its definition is read when it is needed. */
+static const PinnedCode *
+code_from_row(const Row *row, int column, const char *function)
+{
+	PinnedCode *code = palloc0(sizeof(PinnedCode));
+
+	code->function = function;
+	return row_uuid(row, column, &code->fingerprint) ? code : NULL;
+}
+
 /* A row of INSTANCE_COLUMNS. */
 static FetchedInstance *
 fetched_from_row(const char *task_hub, const Row *row)
@@ -147,6 +157,7 @@ fetched_from_row(const char *task_hub, const Row *row)
 	state->custom_status = row_jsonb(row, 17);
 	state->trace_parent = row_text(row, 18);
 	row_tid(row, 19, &fetched->tid);
+	state->code = code_from_row(row, 20, state->function);
 	instance_settings_read(state->settings_json, &state->settings);
 	MemoryContextSwitchTo(old);
 	return fetched;

@@ -35,6 +35,7 @@ typedef struct ResolvedChild
 	const ChildStart *start;
 	const RuntimeState *parent;
 	const char *function;
+	const PinnedCode *code;		/* NULL: not pinned */
 	Jsonb	   *failure;
 } ResolvedChild;
 
