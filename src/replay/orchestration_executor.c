@@ -111,6 +111,7 @@ take_function(RuntimeState *state, Oid function)
 	{
 		if (state->code == NULL || setting_on_code_change != CODE_CHANGE_KEEP)
 			no_such_function(state);
+		state->takes_latest = false;	/* there is none: it keeps its own */
 		return false;
 	}
 	if (!same_code(present, state->code))
