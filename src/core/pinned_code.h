@@ -17,6 +17,4 @@ typedef struct PinnedCode
 	bool		trusted;		/* the function's owner was a superuser */
 } PinnedCode;
 
-extern bool same_code(const PinnedCode *a, const PinnedCode *b);
-
 #endif							/* DURABLE_CORE_PINNED_CODE_H */

@@ -38,6 +38,7 @@
 #include "utils/catcache.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
@@ -138,24 +139,30 @@ find_copy(const char *name)
  * ------------------------------------------------------------------------
  */
 
-/* One statement of a kind from its text. */
-static Node *
-parse_statement(const char *sql, NodeTag kind)
+/* The kept text as a parse tree, if it is what it should be. */
+static CreateFunctionStmt *
+parse_definition(const char *definition)
 {
-	List	   *statements = raw_parser(sql, RAW_PARSE_DEFAULT);
+	List	   *statements = raw_parser(definition, RAW_PARSE_DEFAULT);
 	Node	   *statement = list_length(statements) == 1 ? linitial_node(RawStmt, statements)->stmt : NULL;
 
-	if (statement == NULL || nodeTag(statement) != kind)
+	if (statement == NULL || !IsA(statement, CreateFunctionStmt))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the kept definition of an orchestrator is not a statement of its kind")));
-	return statement;
+				 errmsg("the kept definition of an orchestrator does not make a function")));
+	return (CreateFunctionStmt *) statement;
+}
+
+static List *
+qualified_name(const char *name)
+{
+	return list_make2(makeString(CODE_SCHEMA), makeString(pstrdup(name)));
 }
 
 static Oid
 create_function(const char *name, const char *definition)
 {
-	CreateFunctionStmt *statement = (CreateFunctionStmt *) parse_statement(definition, T_CreateFunctionStmt);
+	CreateFunctionStmt *statement = parse_definition(definition);
 	ParseState *pstate = make_parsestate(NULL);
 	int			nest_level = NewGUCNestLevel();
 	ObjectAddress function;
@@ -163,7 +170,7 @@ create_function(const char *name, const char *definition)
 	/* what the body refers to may be gone: that is for the code to find out */
 	(void) set_config_option("check_function_bodies", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	pstate->p_sourcetext = definition;
-	statement->funcname = list_make2(makeString(CODE_SCHEMA), makeString(pstrdup(name)));
+	statement->funcname = qualified_name(name);
 	statement->replace = false;
 	function = CreateFunction(pstate, statement);
 	free_parsestate(pstate);
@@ -172,22 +179,53 @@ create_function(const char *name, const char *definition)
 	return function.objectId;
 }
 
-static void
-give_to_owner(Oid copy, Oid owner)
+/* A copy by its name, of which there is one. */
+static ObjectWithArgs *
+copy_as_object(Oid copy)
 {
-	char	   *sql = psprintf("ALTER FUNCTION %s OWNER TO %s", function_signature(copy),
-							   quote_identifier(GetUserNameFromId(owner, false)));
+	ObjectWithArgs *object = makeNode(ObjectWithArgs);
 
-	(void) ExecAlterOwnerStmt((AlterOwnerStmt *) parse_statement(sql, T_AlterOwnerStmt));
-	CommandCounterIncrement();
+	object->objname = qualified_name(get_func_name(copy));
+	object->args_unspecified = true;
+	return object;
+}
+
+static RoleSpec *
+role_spec(RoleSpecType type, char *name)
+{
+	RoleSpec   *role = makeNode(RoleSpec);
+
+	role->roletype = type;
+	role->rolename = name;
+	role->location = -1;
+	return role;
 }
 
 static void
+give_to_owner(Oid copy, Oid owner)
+{
+	AlterOwnerStmt *statement = makeNode(AlterOwnerStmt);
+
+	statement->objectType = OBJECT_FUNCTION;
+	statement->object = (Node *) copy_as_object(copy);
+	statement->newowner = role_spec(ROLESPEC_CSTRING, GetUserNameFromId(owner, false));
+	(void) ExecAlterOwnerStmt(statement);
+	CommandCounterIncrement();
+}
+
+/* Takes from PUBLIC what it has of any new function. */
+static void
 close_to_others(Oid copy)
 {
-	char	   *sql = psprintf("REVOKE ALL ON FUNCTION %s FROM PUBLIC", function_signature(copy));
+	GrantStmt  *statement = makeNode(GrantStmt);
 
-	ExecuteGrantStmt((GrantStmt *) parse_statement(sql, T_GrantStmt));
+	statement->is_grant = false;
+	statement->targtype = ACL_TARGET_OBJECT;
+	statement->objtype = OBJECT_FUNCTION;
+	statement->objects = list_make1(copy_as_object(copy));
+	statement->grantees = list_make1(role_spec(ROLESPEC_PUBLIC, NULL));
+	statement->behavior = DROP_RESTRICT;
+	ExecuteGrantStmt(statement);
 	CommandCounterIncrement();
 }
 
@@ -334,9 +372,8 @@ static bool
 is_current(const KeptCode *kept)
 {
 	Oid			function = function_of_signature(kept->code.function);
-	PinnedCode *code = OidIsValid(function) ? function_code(function, owner_of(function)) : NULL;
 
-	return code != NULL && same_code(code, &kept->code);
+	return OidIsValid(function) && function_has_code(function, owner_of(function), &kept->code);
 }
 
 /* What may have to go: old code, copies, and rows that were written twice. */

@@ -132,28 +132,53 @@ can_be_pinned(Form_pg_proc proc, Oid hub_owner)
 	return proc->prolang == SQLlanguageId || proc->prolang == get_language_oid("plpgsql", true);
 }
 
+/* The up-to-date entry of a function; NULL if it is not pinned. */
+static const CachedCode *
+look_up(Oid function, HeapTuple tuple, Oid hub_owner)
+{
+	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
+	const char *schema;
+	CachedCode *entry;
+
+	if (!can_be_pinned(proc, hub_owner))
+		return NULL;
+	schema = get_namespace_name(proc->pronamespace);
+	entry = cache_entry(function);
+	if (!is_up_to_date(entry, tuple, schema))
+		fill_entry(entry, tuple, schema);
+	return entry;
+}
+
+bool
+function_has_code(Oid function, Oid hub_owner, const PinnedCode *code)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	const CachedCode *entry;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	entry = look_up(function, tuple, hub_owner);
+	ReleaseSysCache(tuple);
+	return entry != NULL && memcmp(&entry->fingerprint, &code->fingerprint, sizeof(pg_uuid_t)) == 0;
+}
+
 PinnedCode *
 function_code(Oid function, Oid hub_owner)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	PinnedCode *code = NULL;
-	Form_pg_proc proc;
+	const CachedCode *entry;
 
 	if (!HeapTupleIsValid(tuple))
 		return NULL;
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	if (can_be_pinned(proc, hub_owner))
+	entry = look_up(function, tuple, hub_owner);
+	if (entry != NULL)
 	{
-		CachedCode *entry = cache_entry(function);
-		const char *schema = get_namespace_name(proc->pronamespace);
-
-		if (!is_up_to_date(entry, tuple, schema))
-			fill_entry(entry, tuple, schema);
 		code = palloc(sizeof(PinnedCode));
 		code->fingerprint = entry->fingerprint;
 		code->function = pstrdup(entry->signature);
 		code->definition = pstrdup(entry->definition);
-		code->trusted = superuser_arg(proc->proowner);
+		code->trusted = superuser_arg(((Form_pg_proc) GETSTRUCT(tuple))->proowner);
 	}
 	ReleaseSysCache(tuple);
 	return code;

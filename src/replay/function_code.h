@@ -16,4 +16,7 @@
  */
 extern PinnedCode *function_code(Oid function, Oid hub_owner);
 
+/* Is this its code, as function_code() would give it? Copies nothing. */
+extern bool function_has_code(Oid function, Oid hub_owner, const PinnedCode *code);
+
 #endif							/* DURABLE_FUNCTION_CODE_H */

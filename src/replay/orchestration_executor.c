@@ -98,26 +98,25 @@ refuse_change(const RuntimeState *state)
 static bool
 take_function(RuntimeState *state, Oid function)
 {
-	const PinnedCode *present = OidIsValid(function) ? function_code(function, GetUserId()) : NULL;
+	CodeChange	policy = (CodeChange) setting_on_code_change;
 
-	if (OidIsValid(function) && state->code != NULL && !state->takes_latest && !same_code(present, state->code))
+	if (OidIsValid(function) && state->code != NULL && function_has_code(function, GetUserId(), state->code))
 	{
-		if (setting_on_code_change == CODE_CHANGE_FAIL)
-			refuse_change(state);
-		if (setting_on_code_change == CODE_CHANGE_KEEP)
-			return false;
+		state->takes_latest = false;
+		return true;
 	}
-	if (!OidIsValid(function))
+	if (!OidIsValid(function) && (state->code == NULL || policy != CODE_CHANGE_KEEP))
+		no_such_function(state);
+	if (OidIsValid(function) && (state->code == NULL || state->takes_latest || policy == CODE_CHANGE_LATEST))
 	{
-		if (state->code == NULL || setting_on_code_change != CODE_CHANGE_KEEP)
-			no_such_function(state);
-		state->takes_latest = false;	/* there is none: it keeps its own */
-		return false;
+		state->code = function_code(function, GetUserId());
+		state->takes_latest = false;
+		return true;
 	}
-	if (!same_code(present, state->code))
-		state->code = present;
-	state->takes_latest = false;
-	return true;
+	if (policy == CODE_CHANGE_FAIL)
+		refuse_change(state);
+	state->takes_latest = false;	/* if there is none it keeps its own */
+	return false;
 }
 
 /*
