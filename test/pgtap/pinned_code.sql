@@ -1,6 +1,6 @@
 -- Pinned code: an instance finishes on the code it began with.
 \ir include/setup.psql
-SELECT plan(72);
+SELECT plan(76);
 
 -- An orchestrator that waits twice; what it returns and asks for says which version of it ran.
 CREATE FUNCTION deploy(version text, name text DEFAULT 'job', rest text DEFAULT '') RETURNS text LANGUAGE plpgsql AS
@@ -407,5 +407,23 @@ SELECT durable.pause_hub('app');
 SELECT durable.discard_hub('app') > 0 AS discarded;
 SELECT is((SELECT count(*) FROM pg_proc WHERE pronamespace = 'durable_code'::regnamespace), 0::bigint, 'a discarded hub has no copies');
 SELECT is((SELECT count(*) FROM durable_store.code), 0::bigint, 'and no code');
+
+-- In a superuser's hub no code runs that was not a superuser's when it was kept: a copy is the superuser's own.
+SET durable.allow_superuser_hubs = 'on';
+SET search_path = app, public;
+SELECT start('app.child', NULL, 'planted');
+CREATE FUNCTION app.owned(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$ BEGIN PERFORM durable.wait_for_event('go'); RETURN '"old"'; END $$;
+SELECT start('app.owned', NULL, 'owned');
+:run
+SELECT is(failure('planted', 'sqlstate'), '42501', 'another role''s function is not run in a superuser''s hub');
+SELECT start('app.child', NULL, 'planted');
+CREATE OR REPLACE FUNCTION app.owned(input jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '"new"'::jsonb $$;
+SELECT deploy('planted-later', 'child');
+SELECT go('owned');
+:run
+SELECT alike(failure('planted', 'detail'), 'Its owner was not a superuser when the instance began%', 'nor is a copy of it, when it was replaced');
+SELECT is(outcome('owned'), 'completed "old"', 'a superuser''s own function is pinned there as anywhere');
+SELECT is((SELECT count(*) FROM pg_proc WHERE pronamespace = 'durable_code'::regnamespace), 0::bigint, 'and leaves no copy');
 
 SELECT * FROM finish();
