@@ -200,11 +200,25 @@ COMMENT ON COLUMN durable_store.activity_queue.input IS 'The input when there is
 COMMENT ON COLUMN durable_store.activity_queue.tags IS 'Its own tags when there is no history row.';
 COMMENT ON COLUMN durable_store.activity_queue.attempt IS 'Counts runs that the engine itself repeats (deadlock, serialization failure); retry policies schedule a new activity instead.';
 
+CREATE TABLE durable_store.imported_histories (
+	task_hub			text COLLATE "C" NOT NULL,
+	instance_id			text COLLATE "C" NOT NULL CHECK (pg_catalog.octet_length(instance_id) BETWEEN 1 AND 255),
+	imported_at			timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	name				text NOT NULL,
+	version				text,
+	history				jsonb NOT NULL,
+	PRIMARY KEY (task_hub, instance_id)
+);
+COMMENT ON TABLE durable_store.imported_histories IS 'A row is a history that import_history() brought, for check_replay(). It is no instance: nothing looks here for work.';
+COMMENT ON COLUMN durable_store.imported_histories.instance_id IS 'What it is called here; in the document it has the id its code saw.';
+COMMENT ON COLUMN durable_store.imported_histories.history IS 'The document of export_history(), as it came.';
+
 SELECT pg_catalog.pg_extension_config_dump('durable_store.hubs', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.orchestrators', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.activities', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.instances', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.history', '');
+SELECT pg_catalog.pg_extension_config_dump('durable_store.imported_histories', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.inbox', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.activity_queue', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.message_id', '');
@@ -565,6 +579,23 @@ COMMENT ON COLUMN durable.registered_activities.version IS 'Empty: for every ver
 COMMENT ON COLUMN durable.registered_activities.function IS 'NULL: found by name at each call.';
 COMMENT ON COLUMN durable.registered_activities.retry IS 'The retry policy of calls that give none; intervals in seconds.';
 
+CREATE VIEW durable.imported_histories WITH (security_barrier) AS
+SELECT m.task_hub, m.instance_id, m.name, m.version,
+	m.history -> 'instance' ->> 'instance_id' AS original_instance_id,
+	m.history -> 'instance' ->> 'status' AS status,
+	pg_catalog.jsonb_array_length(m.history -> 'events') AS events, m.imported_at
+FROM durable_store.imported_histories m
+JOIN durable_store.visible_hubs hub ON hub.task_hub = m.task_hub;
+COMMENT ON VIEW durable.imported_histories IS 'The histories that import_history() brought, for check_replay(). They are no instances and never run.';
+COMMENT ON COLUMN durable.imported_histories.task_hub IS 'The hub it was imported into.';
+COMMENT ON COLUMN durable.imported_histories.instance_id IS 'What it is called here.';
+COMMENT ON COLUMN durable.imported_histories.name IS 'The orchestrator as it was named at the start.';
+COMMENT ON COLUMN durable.imported_histories.version IS 'Its version, NULL without one.';
+COMMENT ON COLUMN durable.imported_histories.original_instance_id IS 'The id it had where it was recorded, which its code sees in a replay.';
+COMMENT ON COLUMN durable.imported_histories.status IS 'Its status when it was exported.';
+COMMENT ON COLUMN durable.imported_histories.events IS 'How many events its history has, but for OrchestratorStarted and OrchestratorCompleted.';
+COMMENT ON COLUMN durable.imported_histories.imported_at IS 'When it was imported.';
+
 CREATE VIEW durable.workers WITH (security_barrier) AS
 SELECT w.pid, w.kind, d.datname AS database, w.task_hub, w.state, w.item, w.since, w.items_done
 FROM durable_store.workers() w
@@ -587,7 +618,7 @@ COMMENT ON COLUMN durable.workers.since IS 'When it came into this state.';
 COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it started.';
 
 GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues,
-	durable.orchestrators, durable.registered_activities, durable.workers TO PUBLIC;
+	durable.orchestrators, durable.registered_activities, durable.imported_histories, durable.workers TO PUBLIC;
 
 -- ---------------------------------------------------------------------------
 -- For clients: any session, transactional
@@ -675,6 +706,45 @@ CREATE PROCEDURE durable.run(timeout interval DEFAULT NULL, until_idle boolean D
 	AS 'MODULE_PATHNAME', 'durable_run' LANGUAGE C;
 COMMENT ON PROCEDURE durable.run(interval, boolean, text) IS
 'As run_until_idle(), but commits after each batch of turns and each activity; for use without background workers, also from pg_cron. until_idle => false waits for more work until the timeout (NULL: until cancelled). Refused inside a transaction block.';
+
+CREATE FUNCTION durable.check_replay(
+	instance_id text,
+	function regprocedure DEFAULT NULL,
+	task_hub text DEFAULT NULL,
+	OUT fits boolean,
+	OUT event_seq integer,
+	OUT event text,
+	OUT recorded text,
+	OUT requested text,
+	OUT message text)
+	AS 'MODULE_PATHNAME', 'durable_check_replay' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.check_replay(text, regprocedure, text) IS
+'Replays the recorded history of an instance, or one that was imported, against the code of today, or against another function, and says whether it fits; if not, the first event that differs (its seq in durable.history and its type), what was recorded there and what the code asks for now. A finished one must come to the same end (output, failure, continue-as-new; of a failure all but its context) and ask for nothing more; one that runs may ask for anything new after its last event, but not fail. As in every replay, kinds, order and names are compared, not inputs. Changes nothing; works in read-only transactions and on standbys. Errors: 42501 unless session_user = current_user = the owner of the hub, UD004 no such instance, 42P13 function is no orchestrator, UD008 in an orchestrator or activity.';
+
+CREATE FUNCTION durable.check_replays(
+	orchestrator text DEFAULT NULL,
+	function regprocedure DEFAULT NULL,
+	max_count bigint DEFAULT NULL,
+	task_hub text DEFAULT NULL)
+RETURNS TABLE (instance_id text, fits boolean, event_seq integer, event text, recorded text, requested text, message text)
+	AS 'MODULE_PATHNAME', 'durable_check_replays' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000;
+COMMENT ON FUNCTION durable.check_replays(text, regprocedure, bigint, text) IS
+'check_replay() of all instances of an orchestrator, named as at their start (NULL: of all orchestrators), the newest first, and then of imported histories; max_count: so many at most (NULL: all). Errors as check_replay(), and 22023 for a function without an orchestrator or a negative max_count.';
+
+CREATE FUNCTION durable.export_history(instance_id text, task_hub text DEFAULT NULL)
+RETURNS jsonb AS 'MODULE_PATHNAME', 'durable_export_history' LANGUAGE C STABLE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.export_history(text, text) IS
+'The history of an instance, finished or not, as one JSON document with all that a replay needs, payloads included: its "format" is 1. For import_history() on another server. Error UD004: no such instance.';
+
+CREATE FUNCTION durable.import_history(history jsonb, instance_id text DEFAULT NULL, task_hub text DEFAULT NULL)
+RETURNS text AS 'MODULE_PATHNAME', 'durable_import_history' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.import_history(jsonb, text, text) IS
+'Keeps a document of export_history() for check_replay() and check_replays(), and returns the id it has here: its own, or instance_id. It is no instance and never runs; durable.imported_histories shows it. Its code sees the original id. Errors: 22023 the document is malformed or of another format, UD003 the id is taken.';
+
+CREATE FUNCTION durable.discard_imported_history(instance_id text, task_hub text DEFAULT NULL)
+RETURNS boolean AS 'MODULE_PATHNAME', 'durable_discard_imported_history' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.discard_imported_history(text, text) IS
+'Deletes an imported history; false if there is none of this id.';
 
 CREATE FUNCTION durable.create_hub(name text, owner regrole DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_create_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -31,24 +31,6 @@ PG_FUNCTION_INFO_V1(durable_run);
 /* How often run(until_idle => false) looks for work; nobody wakes a client for it. */
 #define LOOK_INTERVAL (100 * INT64CONST(1000))
 
-/*
- * User code must not run in a session that can turn back to a more powerful
- * role with RESET ROLE, so the session itself has to be the owner's.
- */
-static void
-require_owner_session(const Hub *hub)
-{
-	if (GetSessionUserId() == hub->owner && GetUserId() == hub->owner)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("task hub \"%s\" can be run only by a session of its owner, role \"%s\"",
-					hub->name, GetUserNameFromId(hub->owner, true)),
-			 errdetail("The session user is \"%s\", the current user is \"%s\".",
-					   GetUserNameFromId(GetSessionUserId(), true), GetUserNameFromId(GetUserId(), true)),
-			 errhint("Connect as the owner; SET ROLE is not enough.")));
-}
-
 static void
 require_ours(const Hub *hub)
 {

@@ -69,17 +69,27 @@ for_orchestrators(const char *function)
 }
 
 void
+client_look_begin(FunctionCallInfo fcinfo)
+{
+	if (current_orchestration != NULL)
+	{
+		char	   *function = get_func_name(fcinfo->flinfo->fn_oid);
+
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
+				 errmsg("durable.%s() cannot be called in an orchestrator", function),
+				 errhint("%s", for_orchestrators(function))));
+	}
+	require_usage();
+}
+
+void
 client_call_begin(FunctionCallInfo fcinfo)
 {
 	char	   *function = get_func_name(fcinfo->flinfo->fn_oid);
 	char	   *name = psprintf("durable.%s()", function);
 
-	if (current_orchestration != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
-				 errmsg("%s cannot be called in an orchestrator", name),
-				 errhint("%s", for_orchestrators(function))));
-	require_usage();
+	client_look_begin(fcinfo);
 	PreventCommandIfReadOnly(name);
 	pfree(name);
 	pfree(function);
@@ -103,6 +113,24 @@ void
 require_hub_may_run(const Hub *hub)
 {
 	require_superuser_hubs(hub->owner);
+}
+
+/*
+ * User code must not run in a session that can turn back to a more powerful
+ * role with RESET ROLE, so the session itself has to be the owner's.
+ */
+void
+require_owner_session(const Hub *hub)
+{
+	if (GetSessionUserId() == hub->owner && GetUserId() == hub->owner)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("task hub \"%s\" can be run only by a session of its owner, role \"%s\"",
+					hub->name, GetUserNameFromId(hub->owner, true)),
+			 errdetail("The session user is \"%s\", the current user is \"%s\".",
+					   GetUserNameFromId(GetSessionUserId(), true), GetUserNameFromId(GetUserId(), true)),
+			 errhint("Connect as the owner; SET ROLE is not enough.")));
 }
 
 /* A hub runs code as its owner: only who could do so anyway may use it. */

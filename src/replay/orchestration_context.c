@@ -512,6 +512,7 @@ match_recorded_action(OrchestrationContext *context, const HistoryEvent *event)
 
 	if (id < 0)
 		return true;			/* a timer of the engine's own */
+	context->matched = event;
 	if (id == context->completion_id)
 		return other_kind(context, event);
 	if (id >= context->next_id || context->actions[id] == NULL)

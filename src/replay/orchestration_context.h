@@ -115,6 +115,7 @@ typedef struct OrchestrationContext
 	StopReason	stop_reason;
 	bool		timed_out;
 	char	   *non_determinism;	/* message */
+	const HistoryEvent *matched;	/* the last recorded action that was held against the code's */
 	Jsonb	   *termination_reason;
 	bool		terminate_children;
 	int			completion_id;	/* -1: not completed */

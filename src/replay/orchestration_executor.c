@@ -451,10 +451,17 @@ execute_once(OrchestrationContext *context, int patience_ms)
 	if (must_repeat(context, outcome, error))
 		ReThrowError(error);
 	conclude_code(context, outcome, call.output, error, result);
-	if (!orchestration_match_rest(context))
+	if (context->stop_reason != STOPPED_NON_DETERMINISTIC && !orchestration_match_rest(context))
 		conclude_non_determinism(context, result);
 	collect_result(context, outcome, result);
 	return result;
+}
+
+TurnResult *
+orchestration_replay(RuntimeState *state, OrchestrationContext **context)
+{
+	*context = orchestration_context_make(state);
+	return execute_once(*context, 0);
 }
 
 /* The history without the failure it ends with. */

@@ -19,6 +19,14 @@
 extern TurnResult *orchestration_execute(RuntimeState *state, int patience_ms);
 
 /*
+ * Replays a recorded history, all of it past, once, and says what the code
+ * comes to at its end; the context shows how far it got. Leaves no other trace.
+ * Throws what orchestration_execute() throws.
+ */
+struct OrchestrationContext;
+extern TurnResult *orchestration_replay(RuntimeState *state, struct OrchestrationContext **context);
+
+/*
  * Replays a failed execution to find out what its code failed of. Throws what
  * orchestration_execute() throws.
  */

@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "core/json.h"
@@ -84,12 +85,14 @@ static StoreStatement read_messages = {
 	3, {TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}
 };
 
+#define HISTORY_COLUMNS_WITH(payload, tags) \
+	"h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
+	" h.name, h.version, h.target_instance_id, " payload ", h.failure, " tags ", h.retry"
+
 /* Inputs of what was scheduled are not needed for replay. */
 #define HISTORY_COLUMNS \
-	"h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
-	" h.name, h.version, h.target_instance_id," \
-	" CASE WHEN h.event_type <> ALL ('{4,7,10,14}'::pg_catalog.int2[]) THEN h.payload END," \
-	" h.failure, CASE WHEN h.event_type = ANY ('{3,7}'::pg_catalog.int2[]) THEN h.tags END, h.retry"
+	HISTORY_COLUMNS_WITH("CASE WHEN h.event_type <> ALL ('{4,7,10,14}'::pg_catalog.int2[]) THEN h.payload END", \
+						 "CASE WHEN h.event_type = ANY ('{3,7}'::pg_catalog.int2[]) THEN h.tags END")
 
 static StoreStatement read_history_of_one = {
 	"SELECT 1::bigint, " HISTORY_COLUMNS " FROM durable_store.history h"
@@ -104,6 +107,21 @@ static StoreStatement read_history = {
 	"  WHERE h.task_hub = $1 AND h.instance_id = u.instance_id AND h.generation = u.generation OFFSET 0) h"
 	" ORDER BY u.n, h.seq",
 	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
+};
+
+/* For looking only: nothing is locked. The last two columns are the end of a finished one. */
+static StoreStatement look_at_instances = {
+	"SELECT i.* FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
+	" CROSS JOIN LATERAL (SELECT " INSTANCE_COLUMNS ", i.output, i.failure FROM durable_store.instances i"
+	"  WHERE i.task_hub = $1 AND i.instance_id = u.instance_id OFFSET 0) i"
+	" ORDER BY u.n",
+	2, {TEXTOID, TEXTARRAYOID}
+};
+
+static StoreStatement read_whole_history = {
+	"SELECT 1::bigint, " HISTORY_COLUMNS_WITH("h.payload", "h.tags") " FROM durable_store.history h"
+	" WHERE h.task_hub = $1 AND h.instance_id = $2 AND h.generation = $3 ORDER BY h.seq",
+	3, {TEXTOID, TEXTOID, INT8OID}
 };
 
 static StoreStatement defer_messages = {
@@ -460,4 +478,98 @@ store_put_off_instances(const char *task_hub, List *instances, TimestampTz now, 
 	row_buffer_arrays(tids, values + 1);
 	values[2] = TimestampTzGetDatum(until);
 	(void) store_execute_once(&put_off_messages, values);
+}
+
+/* ------------------------------------------------------------------------
+ * Looking at what was recorded
+ * ------------------------------------------------------------------------
+ */
+
+static List *
+states_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
+{
+	List	   *instances = fetched_from_result(scope, task_hub, rows);
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(scope, i);
+		RuntimeState *state = ((FetchedInstance *) list_nth(instances, i))->state;
+
+		state->output = row_jsonb(&row, row.desc->natts - 1);
+		state->failure = row_jsonb(&row, row.desc->natts);
+	}
+	return instances;
+}
+
+/* Adds its event to the instance that the first column of each row numbers. */
+static void
+add_events(const StoreScope *scope, List *instances, uint64 rows)
+{
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(scope, i);
+		RuntimeState *state = ((FetchedInstance *) list_nth(instances, (int) row_int64(&row, 1) - 1))->state;
+		MemoryContext old = MemoryContextSwitchTo(scope->caller);
+		HistoryEvent *event = event_from_row(&row);
+
+		state->past_events = lappend(state->past_events, event);
+		state->turn_at = event->turn_at;
+		MemoryContextSwitchTo(old);
+	}
+}
+
+static void
+look_up_histories(const StoreScope *scope, const char *task_hub, List *instances, bool whole, Snapshot snapshot)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub)};
+	StoreStatement *statement = whole ? &read_whole_history :
+		list_length(instances) == 1 ? &read_history_of_one : &read_history;
+
+	instance_keys(instances, &values[1], &values[2]);
+	add_events(scope, instances, store_query_with_snapshot(statement, values, NULL, snapshot));
+}
+
+/* Instances and their histories as of one moment: one that runs may be on its way to its next generation. */
+static List *
+look_at(const char *task_hub, List *ids, bool whole)
+{
+	static const Oid types[] = {TEXTOID};
+	RowBuffer  *buffer = row_buffer_make(1, types);
+	Datum		values[2] = {TEXT_DATUM(task_hub)};
+	Snapshot	snapshot = GetActiveSnapshot();
+	StoreScope	scope;
+	List	   *instances;
+	ListCell   *lc;
+
+	foreach(lc, ids)
+	{
+		row_buffer_add(buffer);
+		row_buffer_set_text(buffer, 0, lfirst(lc));
+	}
+	row_buffer_arrays(buffer, values + 1);
+	store_open(&scope);
+	instances = states_from_result(&scope, task_hub, store_query_with_snapshot(&look_at_instances, values, NULL, snapshot));
+	if (instances != NIL)
+		look_up_histories(&scope, task_hub, instances, whole, snapshot);
+	store_close(&scope);
+	return instances;
+}
+
+List *
+store_look_at_histories(const char *task_hub, List *ids)
+{
+	List	   *states = NIL;
+	ListCell   *lc;
+
+	foreach(lc, look_at(task_hub, ids, false))
+		states = lappend(states, ((FetchedInstance *) lfirst(lc))->state);
+	return states;
+}
+
+RuntimeState *
+store_look_at_whole_history(const char *task_hub, const char *instance_id)
+{
+	List	   *instances = look_at(task_hub, list_make1((char *) instance_id), true);
+
+	return instances == NIL ? NULL : ((FetchedInstance *) linitial(instances))->state;
 }
