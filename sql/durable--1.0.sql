@@ -700,7 +700,7 @@ COMMENT ON FUNCTION durable.wait_for_start(text, interval, text) IS
 CREATE FUNCTION durable.run_until_idle(timeout interval DEFAULT '60 s', advance_time boolean DEFAULT false, task_hub text DEFAULT NULL)
 RETURNS bigint AS 'MODULE_PATHNAME', 'durable_run_until_idle' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.run_until_idle(interval, boolean, text) IS
-'Does the workers'' job for a task hub in this session and this transaction until nothing is ready or the timeout has passed; returns the work items (turns and activities) done. advance_time: when only timers are left, skips this session''s clock to the next one instead of returning, for tests; the clock stays ahead until the session ends, whatever is rolled back. Refused (42501) unless session_user = current_user = the owner of the hub, and (55000) inside a function or trigger or above READ COMMITTED.';
+'Does the workers'' job for a task hub in this session and this transaction until nothing is ready or the timeout has passed; returns the work items (turns and activities) done. advance_time: when only timers are left, skips this session''s clock to the next one instead of returning, for tests; the clock stays ahead until the session ends, whatever is rolled back. Refused (42501) unless session_user = current_user = the owner of the hub, and (55000) inside a function or trigger, above READ COMMITTED, or with advance_time where background workers may run the hub.';
 
 CREATE PROCEDURE durable.run(timeout interval DEFAULT NULL, until_idle boolean DEFAULT true, task_hub text DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'durable_run' LANGUAGE C;

@@ -10,6 +10,7 @@
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 #include "compat.h"
 #include "settings.h"
@@ -230,4 +231,18 @@ settings_init(void)
 	define_dispatch_settings();
 	define_process_settings();
 	MarkGUCPrefixReserved("durable");
+}
+
+bool
+setting_lists_database(const char *name)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	if (!SplitIdentifierString(pstrdup(setting_databases ? setting_databases : "*"), ',', &names))
+		return strcmp(setting_databases, "*") == 0;
+	foreach(lc, names)
+		if (strcmp(lfirst(lc), name) == 0 || strcmp(lfirst(lc), "*") == 0)
+			return true;
+	return false;
 }

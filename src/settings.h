@@ -45,6 +45,9 @@ extern void settings_init(void);
  */
 extern const char *setting_task_hub_of_current_user(void);
 
+/* Does durable.databases list this database, so that background processes look into it? */
+extern bool setting_lists_database(const char *name);
+
 /* May task hubs of this owner run, as far as durable.allow_superuser_hubs is concerned? */
 extern bool setting_lets_hubs_run_of(Oid owner);
 

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/dbcommands.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -24,6 +25,8 @@
 #include "dispatch/dispatchers.h"
 #include "errors.h"
 #include "replay/sandbox.h"
+#include "settings.h"
+#include "shmem.h"
 
 PG_FUNCTION_INFO_V1(durable_run_until_idle);
 PG_FUNCTION_INFO_V1(durable_run);
@@ -92,6 +95,38 @@ require_read_committed(void)
 				 errmsg("task hubs can be run in transactions of isolation level READ COMMITTED only")));
 }
 
+static bool
+has_worker(const Hub *hub)
+{
+	SlotInfo   *slots;
+	int			n = slots_read(&slots);
+
+	for (int i = 0; i < n; i++)
+		if (slots[i].kind == PROCESS_WORKER && slots[i].dboid == MyDatabaseId && strcmp(slots[i].hub, hub->name) == 0 &&
+			slots[i].state != SLOT_LEFT)
+			return true;
+	return false;
+}
+
+/*
+ * Two clocks in one hub would make nonsense of its times: what this session
+ * left would be due for the workers a month later, what they left would be
+ * overdue here.
+ */
+static void
+refuse_to_skip_time_beside_workers(const Hub *hub)
+{
+	if (!shmem_attached() || hub->paused)
+		return;
+	if (!(setting_enabled && setting_lists_database(get_database_name(MyDatabaseId))) && !has_worker(hub))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("time cannot be advanced in task hub \"%s\", which background workers run", hub->name),
+			 errdetail("They keep to the real time."),
+			 errhint("Test on a server with durable.enabled = off, or in a database that durable.databases leaves out.")));
+}
+
 /* Skips the session's clock to the next due timer; false if there is none. */
 static bool
 advance_to_next_due(const Hub *hub, TimestampTz *last_due)
@@ -122,6 +157,8 @@ durable_run_until_idle(PG_FUNCTION_ARGS)
 	require_owner_session(&hub);
 	require_hub_may_run(&hub);
 	require_ours(&hub);
+	if (PG_GETARG_BOOL(1))
+		refuse_to_skip_time_beside_workers(&hub);
 	while (GetCurrentTimestamp() < deadline)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -114,21 +114,30 @@ fill_result(const char *instance_id, const ReplayVerdict *verdict, Datum *values
  * ------------------------------------------------------------------------
  */
 
+/* An imported history as if it were an instance of the hub; NULL: none of this id. */
+static RuntimeState *
+find_imported(const Hub *hub, const char *instance_id)
+{
+	Jsonb	   *document = store_imported_history(hub->name, instance_id);
+	RuntimeState *state;
+
+	if (document == NULL)
+		return NULL;
+	state = history_document_read(document);
+	state->task_hub = hub->name;
+	state->rules = store_hub_rules(hub->name);
+	return state;
+}
+
 /* An instance's history, or one that was imported under the id. */
 static RuntimeState *
 find_history(const Hub *hub, const char *instance_id)
 {
 	List	   *states = store_look_at_histories(hub->name, list_make1((char *) instance_id));
-	Jsonb	   *document;
-	RuntimeState *state;
+	RuntimeState *state = states != NIL ? linitial(states) : find_imported(hub, instance_id);
 
-	if (states != NIL)
-		return linitial(states);
-	document = store_imported_history(hub->name, instance_id);
-	if (document == NULL)
+	if (state == NULL)
 		no_such_instance(hub, instance_id);
-	state = history_document_read(document);
-	state->task_hub = hub->name;
 	return state;
 }
 
@@ -197,14 +206,10 @@ check_imported(FunctionCallInfo fcinfo, const Hub *hub, List *ids, const char *f
 
 	foreach(lc, ids)
 	{
-		Jsonb	   *document = store_imported_history(hub->name, lfirst(lc));
-		RuntimeState *state;
+		const RuntimeState *state = find_imported(hub, lfirst(lc));
 
-		if (document == NULL)
-			continue;			/* gone meanwhile */
-		state = history_document_read(document);
-		state->task_hub = hub->name;
-		check_and_return(fcinfo, lfirst(lc), state, function);
+		if (state != NULL)		/* else gone meanwhile */
+			check_and_return(fcinfo, lfirst(lc), state, function);
 	}
 }
 

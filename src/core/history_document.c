@@ -433,7 +433,8 @@ type_field(const Source *source)
 {
 	const char *name = text_field(source, "type", true);
 
-	for (int type = EVENT_EXECUTION_STARTED; type <= EVENT_EXECUTION_REWOUND; type++)
+	/* numbers between that no event has are all called "unknown" */
+	for (int type = EVENT_EXECUTION_STARTED; type <= EVENT_EXECUTION_REWOUND && strcmp(name, "unknown") != 0; type++)
 		if (strcmp(history_event_type_name((EventType) type), name) == 0)
 			return (EventType) type;
 	malformed(source->where, "there is no event type \"%s\"", name);

@@ -552,6 +552,7 @@ look_at(const char *task_hub, List *ids, bool whole)
 	if (instances != NIL)
 		look_up_histories(&scope, task_hub, instances, whole, snapshot);
 	store_close(&scope);
+	set_rules(task_hub, instances);
 	return instances;
 }
 
