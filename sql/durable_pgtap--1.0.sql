@@ -20,9 +20,9 @@ BEGIN ATOMIC
 		pg_catalog.concat_ws(E'\n', 'instance:    ' || i.instance_id || ', ' || i.name || ' in task hub ' || i.task_hub,
 			'status:      ' || i.status,
 			'output:      ' || i.output::text,
-			'failure:     ' || pg_catalog.concat_ws(' ', i.failure ->> 'sqlstate', i.failure ->> 'errorMessage'),
+			'failure:     ' || nullif(pg_catalog.concat_ws(' ', i.failure ->> 'sqlstate', i.failure ->> 'errorMessage'), ''),
 			'waiting for: ' || nullif(i.waiting_for, '{}')::text), E'\n'),
-		'there is no instance with id ' || pg_catalog.quote_literal(describe_instance.instance_id))
+		'there is no instance with id ' || pg_catalog.quote_nullable(describe_instance.instance_id))
 	FROM durable.instances i
 	WHERE i.instance_id = describe_instance.instance_id
 		AND i.task_hub = coalesce(describe_instance.task_hub, i.task_hub);
