@@ -732,7 +732,7 @@ COMMENT ON FUNCTION durable.check_replays(text, regprocedure, bigint, text) IS
 'check_replay() of all instances of an orchestrator, named as at their start (NULL: of all orchestrators), the newest first, and then of imported histories; max_count: so many at most (NULL: all). Errors as check_replay(), and 22023 for a function without an orchestrator or a negative max_count.';
 
 CREATE FUNCTION durable.export_history(instance_id text, task_hub text DEFAULT NULL)
-RETURNS jsonb AS 'MODULE_PATHNAME', 'durable_export_history' LANGUAGE C STABLE PARALLEL UNSAFE;
+RETURNS jsonb AS 'MODULE_PATHNAME', 'durable_export_history' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.export_history(text, text) IS
 'The history of an instance, finished or not, as one JSON document with all that a replay needs, payloads included: its "format" is 1. For import_history() on another server. Error UD004: no such instance.';
 
