@@ -20,6 +20,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "core/history_document.h"
 #include "core/json.h"
 
@@ -187,7 +188,7 @@ typedef struct Source
 	const char *where;
 } Source;
 
-static void malformed(const char *where, const char *format,...) pg_attribute_printf(2, 3) pg_attribute_noreturn();
+DURABLE_NORETURN static void malformed(const char *where, const char *format,...) pg_attribute_printf(2, 3);
 
 static void
 malformed(const char *where, const char *format,...)
