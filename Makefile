@@ -3,7 +3,7 @@
 # "make" and "make install" take PG_CONFIG=/path/to/pg_config. "make test" and
 # "make demo" need nothing but git and make: they install what is missing.
 
-EXTENSION  = durable
+EXTENSION  = durable durable_pgtap
 MODULE_big = durable
 PG_CONFIG ?= pg_config
 
@@ -11,7 +11,7 @@ PG_CONFIG ?= pg_config
 root     := $(if $(VPATH),$(VPATH)/)
 sources  := $(sort $(wildcard $(root)src/*.c $(root)src/*/*.c))
 OBJS      = $(sources:$(root)%.c=%.o)
-DATA      = $(patsubst $(root)%,%,$(sort $(wildcard $(root)sql/durable--*.sql)))
+DATA      = $(patsubst $(root)%,%,$(sort $(wildcard $(root)sql/durable--*.sql $(root)sql/durable_pgtap--*.sql)))
 condition_names = src/core/condition_names.h
 modules_leave   = $(addprefix test/modules/*/*.,o d so)
 

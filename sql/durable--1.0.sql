@@ -3,7 +3,7 @@
 \echo Use "CREATE EXTENSION durable" to load this file. \quit
 
 /*
- * Both schemas are made here and not IF NOT EXISTS: one that somebody planted
+ * The schemas are made here and not IF NOT EXISTS: one that somebody planted
  * before must make the installation fail.
  */
 CREATE SCHEMA durable_store;
@@ -13,6 +13,10 @@ COMMENT ON SCHEMA durable_store IS
 CREATE SCHEMA durable;
 COMMENT ON SCHEMA durable IS
 'Durable orchestrations: functions, views and types. durable.grant_usage(role) lets a role use it.';
+
+CREATE SCHEMA durable_code;
+COMMENT ON SCHEMA durable_code IS
+'Private copies of orchestrators that were replaced or dropped while instances run. Nobody has rights here; durable makes, calls and drops them.';
 
 -- ---------------------------------------------------------------------------
 -- Tables. Every key begins with task_hub, the unit of isolation and distribution.
@@ -84,10 +88,27 @@ COMMENT ON COLUMN durable_store.activities.version IS 'Empty: for every version 
 COMMENT ON COLUMN durable_store.activities.function IS 'Schema-qualified, with argument types; NULL: found by name at each call.';
 COMMENT ON COLUMN durable_store.activities.retry IS 'A retry policy as jsonb, intervals in seconds; NULL: none.';
 
+CREATE TABLE durable_store.code (
+	task_hub			text COLLATE "C" NOT NULL,
+	fingerprint			uuid NOT NULL,
+	kept_by				xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+	kept_at				timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	trusted				boolean NOT NULL,
+	function			text NOT NULL,
+	definition			text NOT NULL,
+	PRIMARY KEY (task_hub, fingerprint, kept_by)
+);
+COMMENT ON TABLE durable_store.code IS 'A row is the definition of an orchestrator that instances of a hub began with.';
+COMMENT ON COLUMN durable_store.code.fingerprint IS 'Of the function''s name, arguments and definition.';
+COMMENT ON COLUMN durable_store.code.kept_by IS 'The transaction that wrote it: two that begin with the same code do not wait for each other, and then write two rows; a sweep deletes the later one.';
+COMMENT ON COLUMN durable_store.code.trusted IS 'The function belonged to a superuser: it may run in a superuser''s hub.';
+COMMENT ON COLUMN durable_store.code.definition IS 'As pg_get_functiondef() shows it, with all names qualified.';
+
 CREATE TABLE durable_store.instances (
 	task_hub			text COLLATE "C" NOT NULL,
 	instance_id			text COLLATE "C" NOT NULL CHECK (pg_catalog.octet_length(instance_id) BETWEEN 1 AND 255),
 	execution_id		uuid NOT NULL,
+	code				uuid,
 	generation			bigint NOT NULL DEFAULT 1,
 	created_at			timestamptz NOT NULL,
 	updated_at			timestamptz NOT NULL,
@@ -124,6 +145,7 @@ COMMENT ON COLUMN durable_store.instances.generation IS 'Counts executions of th
 COMMENT ON COLUMN durable_store.instances.turn IS 'Number of the last turn (episode) of this execution.';
 COMMENT ON COLUMN durable_store.instances.last_seq IS 'Number of the last history event of this execution.';
 COMMENT ON COLUMN durable_store.instances.function IS 'The orchestrator function, schema-qualified with argument types, as found at the start.';
+COMMENT ON COLUMN durable_store.instances.code IS 'Fingerprint of the definition it runs, in durable_store.code; NULL: the function as it is found.';
 COMMENT ON COLUMN durable_store.instances.settings IS 'search_path, TimeZone, DateStyle and IntervalStyle of the session that started it: its code runs with them.';
 COMMENT ON COLUMN durable_store.instances.waiting_events IS 'Names of the external events it awaits after its last turn.';
 
@@ -209,11 +231,26 @@ COMMENT ON COLUMN durable_store.activity_queue.input IS 'The input when there is
 COMMENT ON COLUMN durable_store.activity_queue.tags IS 'Its own tags when there is no history row.';
 COMMENT ON COLUMN durable_store.activity_queue.attempt IS 'Counts runs that the engine itself repeats (deadlock, serialization failure); retry policies schedule a new activity instead.';
 
+CREATE TABLE durable_store.imported_histories (
+	task_hub			text COLLATE "C" NOT NULL,
+	instance_id			text COLLATE "C" NOT NULL CHECK (pg_catalog.octet_length(instance_id) BETWEEN 1 AND 255),
+	imported_at			timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	name				text NOT NULL,
+	version				text,
+	history				jsonb NOT NULL,
+	PRIMARY KEY (task_hub, instance_id)
+);
+COMMENT ON TABLE durable_store.imported_histories IS 'A row is a history that import_history() brought, for check_replay(). It is no instance: nothing looks here for work.';
+COMMENT ON COLUMN durable_store.imported_histories.instance_id IS 'What it is called here; in the document it has the id its code saw.';
+COMMENT ON COLUMN durable_store.imported_histories.history IS 'The document of export_history(), as it came.';
+
 SELECT pg_catalog.pg_extension_config_dump('durable_store.hubs', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.orchestrators', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.activities', '');
+SELECT pg_catalog.pg_extension_config_dump('durable_store.code', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.instances', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.history', '');
+SELECT pg_catalog.pg_extension_config_dump('durable_store.imported_histories', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.inbox', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.activity_queue', '');
 SELECT pg_catalog.pg_extension_config_dump('durable_store.message_id', '');
@@ -370,6 +407,7 @@ SELECT i.task_hub, i.instance_id,
 	CASE WHEN h.readable THEN i.custom_status END AS custom_status,
 	CASE WHEN h.readable THEN i.tags END AS tags,
 	i.parent_instance_id,
+	pg_catalog.replace(i.code::text, '-', '') AS code,
 	CASE WHEN i.completed_at IS NULL THEN
 		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
 			'activities', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
@@ -405,6 +443,7 @@ COMMENT ON COLUMN durable.instances.output IS 'What the orchestrator returned, o
 COMMENT ON COLUMN durable.instances.custom_status IS 'The last value of set_custom_status(); NULL also if you may not read it.';
 COMMENT ON COLUMN durable.instances.tags IS 'tags of the start; NULL also if you may not read them.';
 COMMENT ON COLUMN durable.instances.parent_instance_id IS 'The instance that called it as a sub-orchestration; NULL without one.';
+COMMENT ON COLUMN durable.instances.code IS 'Fingerprint of the code it runs (32 hex digits), in durable.code; NULL: the function as it is found.';
 COMMENT ON COLUMN durable.instances.created_at IS 'When it was started; indexed, as are status, name and completed_at.';
 COMMENT ON COLUMN durable.instances.updated_at IS 'When its last turn was written, or a client changed it; not indexed.';
 COMMENT ON COLUMN durable.instances.completed_at IS 'When it finished, in whatever way; NULL until then.';
@@ -414,6 +453,20 @@ COMMENT ON COLUMN durable.instances.status IS 'pending, running, suspended, comp
 COMMENT ON COLUMN durable.instances.failure IS 'Why it failed; NULL also if you may not read it: {"errorType", "errorMessage", "sqlstate", "detail", "hint", "context", "isNonRetriable", "innerFailure", "properties"}';
 COMMENT ON COLUMN durable.instances.waiting_for IS 'What an unfinished instance awaits now: activities, timers with their due time, events by name, children by id, a delayed start; version: the hub''s versioning, which rejects its own.';
 COMMENT ON COLUMN durable.instances.scheduled_start_at IS 'start_at of a delayed start.';
+
+CREATE VIEW durable.code WITH (security_barrier) AS
+SELECT c.task_hub, pg_catalog.replace(c.fingerprint::text, '-', '') AS fingerprint, c.function,
+	CASE WHEN h.readable THEN c.definition END AS definition, c.kept_at
+FROM durable_store.code c
+JOIN durable_store.visible_hubs h ON h.task_hub = c.task_hub
+WHERE NOT EXISTS (SELECT FROM durable_store.code d
+	WHERE d.task_hub = c.task_hub AND d.fingerprint = c.fingerprint AND d.kept_by < c.kept_by);
+COMMENT ON VIEW durable.code IS 'The definitions of orchestrators that instances began with. One that is not its function''s any more goes when no unfinished and no failed instance has it.';
+COMMENT ON COLUMN durable.code.task_hub IS 'The hub whose instances have it.';
+COMMENT ON COLUMN durable.code.fingerprint IS 'Of name, arguments and definition (32 hex digits); durable.instances.code refers to it.';
+COMMENT ON COLUMN durable.code.function IS 'The orchestrator function, schema-qualified with argument types.';
+COMMENT ON COLUMN durable.code.definition IS 'The statement that makes the function; NULL if you may not read it.';
+COMMENT ON COLUMN durable.code.kept_at IS 'When the first instance took it.';
 
 CREATE VIEW durable.history WITH (security_barrier) AS
 SELECT i.task_hub, i.instance_id,
@@ -601,6 +654,23 @@ COMMENT ON COLUMN durable.registered_activities.version IS 'Empty: for every ver
 COMMENT ON COLUMN durable.registered_activities.function IS 'NULL: found by name at each call.';
 COMMENT ON COLUMN durable.registered_activities.retry IS 'The retry policy of calls that give none; intervals in seconds.';
 
+CREATE VIEW durable.imported_histories WITH (security_barrier) AS
+SELECT m.task_hub, m.instance_id, m.name, m.version,
+	m.history -> 'instance' ->> 'instance_id' AS original_instance_id,
+	m.history -> 'instance' ->> 'status' AS status,
+	pg_catalog.jsonb_array_length(m.history -> 'events') AS events, m.imported_at
+FROM durable_store.imported_histories m
+JOIN durable_store.visible_hubs hub ON hub.task_hub = m.task_hub;
+COMMENT ON VIEW durable.imported_histories IS 'The histories that import_history() brought, for check_replay(). They are no instances and never run.';
+COMMENT ON COLUMN durable.imported_histories.task_hub IS 'The hub it was imported into.';
+COMMENT ON COLUMN durable.imported_histories.instance_id IS 'What it is called here.';
+COMMENT ON COLUMN durable.imported_histories.name IS 'The orchestrator as it was named at the start.';
+COMMENT ON COLUMN durable.imported_histories.version IS 'Its version, NULL without one.';
+COMMENT ON COLUMN durable.imported_histories.original_instance_id IS 'The id it had where it was recorded, which its code sees in a replay.';
+COMMENT ON COLUMN durable.imported_histories.status IS 'Its status when it was exported.';
+COMMENT ON COLUMN durable.imported_histories.events IS 'How many events its history has, but for OrchestratorStarted and OrchestratorCompleted.';
+COMMENT ON COLUMN durable.imported_histories.imported_at IS 'When it was imported.';
+
 CREATE VIEW durable.workers WITH (security_barrier) AS
 SELECT w.pid, w.kind, d.datname AS database, w.task_hub, w.state, w.item, w.since, w.items_done
 FROM durable_store.workers() w
@@ -622,8 +692,8 @@ COMMENT ON COLUMN durable.workers.item IS 'What a busy one has in hand.';
 COMMENT ON COLUMN durable.workers.since IS 'When it came into this state.';
 COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it started.';
 
-GRANT SELECT ON durable.instances, durable.history, durable.activities, durable.messages, durable.queues, durable.hubs,
-	durable.orchestrators, durable.registered_activities, durable.workers TO PUBLIC;
+GRANT SELECT ON durable.instances, durable.code, durable.history, durable.activities, durable.messages, durable.queues, durable.hubs,
+	durable.orchestrators, durable.registered_activities, durable.imported_histories, durable.workers TO PUBLIC;
 
 -- ---------------------------------------------------------------------------
 -- For clients: any session, transactional
@@ -705,12 +775,51 @@ COMMENT ON FUNCTION durable.wait_for_start(text, interval, text) IS
 CREATE FUNCTION durable.run_until_idle(timeout interval DEFAULT '60 s', advance_time boolean DEFAULT false, task_hub text DEFAULT NULL)
 RETURNS bigint AS 'MODULE_PATHNAME', 'durable_run_until_idle' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.run_until_idle(interval, boolean, text) IS
-'Does the workers'' job for a task hub in this session and this transaction until nothing is ready or the timeout has passed; returns the work items (turns and activities) done. advance_time: when only timers are left, skips this session''s clock to the next one instead of returning, for tests; the clock stays ahead until the transaction is rolled back or the session ends. Refused (42501) unless session_user = current_user = the owner of the hub, and (55000) inside a function or trigger or above READ COMMITTED.';
+'Does the workers'' job for a task hub in this session and this transaction until nothing is ready or the timeout has passed; returns the work items (turns and activities) done. advance_time: when only timers are left, skips this session''s clock to the next one instead of returning, for tests; the clock stays ahead until the transaction is rolled back or the session ends. Refused (42501) unless session_user = current_user = the owner of the hub, and (55000) inside a function or trigger, above READ COMMITTED, or with advance_time where background workers may run the hub.';
 
 CREATE PROCEDURE durable.run(timeout interval DEFAULT NULL, until_idle boolean DEFAULT true, task_hub text DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'durable_run' LANGUAGE C;
 COMMENT ON PROCEDURE durable.run(interval, boolean, text) IS
 'As run_until_idle(), but commits after each batch of turns and each activity; for use without background workers, also from pg_cron. until_idle => false waits for more work until the timeout (NULL: until cancelled). Refused inside a transaction block.';
+
+CREATE FUNCTION durable.check_replay(
+	instance_id text,
+	function regprocedure DEFAULT NULL,
+	task_hub text DEFAULT NULL,
+	OUT fits boolean,
+	OUT event_seq integer,
+	OUT event text,
+	OUT recorded text,
+	OUT requested text,
+	OUT message text)
+	AS 'MODULE_PATHNAME', 'durable_check_replay' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.check_replay(text, regprocedure, text) IS
+'Replays the recorded history of an instance, or one that was imported, against the code of today, or against another function, and says whether it fits; if not, the first event that differs (its seq in durable.history and its type), what was recorded there and what the code asks for now. A finished one must come to the same end (output, failure, continue-as-new; of a failure all but its context) and ask for nothing more; one that runs may ask for anything new after its last event, but not fail. As in every replay, kinds, order and names are compared, not inputs. Changes nothing; works in read-only transactions and on standbys. Errors: 42501 unless session_user = current_user = the owner of the hub, UD004 no such instance, 42P13 function is no orchestrator, UD008 in an orchestrator or activity.';
+
+CREATE FUNCTION durable.check_replays(
+	orchestrator text DEFAULT NULL,
+	function regprocedure DEFAULT NULL,
+	max_count bigint DEFAULT NULL,
+	task_hub text DEFAULT NULL)
+RETURNS TABLE (instance_id text, fits boolean, event_seq integer, event text, recorded text, requested text, message text)
+	AS 'MODULE_PATHNAME', 'durable_check_replays' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000;
+COMMENT ON FUNCTION durable.check_replays(text, regprocedure, bigint, text) IS
+'check_replay() of all instances of an orchestrator, named as at their start (NULL: of all orchestrators), the newest first, and then of imported histories; max_count: so many at most (NULL: all). Errors as check_replay(), and 22023 for a function without an orchestrator or a negative max_count.';
+
+CREATE FUNCTION durable.export_history(instance_id text, task_hub text DEFAULT NULL)
+RETURNS jsonb AS 'MODULE_PATHNAME', 'durable_export_history' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.export_history(text, text) IS
+'The history of an instance, finished or not, as one JSON document with all that a replay needs, payloads included: its "format" is 1. For import_history() on another server. Error UD004: no such instance.';
+
+CREATE FUNCTION durable.import_history(history jsonb, instance_id text DEFAULT NULL, task_hub text DEFAULT NULL)
+RETURNS text AS 'MODULE_PATHNAME', 'durable_import_history' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.import_history(jsonb, text, text) IS
+'Keeps a document of export_history() for check_replay() and check_replays(), and returns the id it has here: its own, or instance_id. It is no instance and never runs; durable.imported_histories shows it. Its code sees the original id. Errors: 22023 the document is malformed or of another format, UD003 the id is taken.';
+
+CREATE FUNCTION durable.discard_imported_history(instance_id text, task_hub text DEFAULT NULL)
+RETURNS boolean AS 'MODULE_PATHNAME', 'durable_discard_imported_history' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.discard_imported_history(text, text) IS
+'Deletes an imported history; false if there is none of this id.';
 
 CREATE FUNCTION durable.create_hub(name text, owner regrole DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_create_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -766,6 +875,12 @@ CREATE FUNCTION durable.register_orchestrator(name text, function regprocedure, 
 RETURNS void AS 'MODULE_PATHNAME', 'durable_register_orchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.register_orchestrator(text, regprocedure, text, text) IS
 'Registers a function as a version of an orchestrator. Starts look for exactly their name and version; a registration without a version serves every version of a name that has no others; what is not registered is found by the name of its function. Registering the same again does nothing. Instances that run keep their function. Errors: 42710 registered with another function, 42P13 not an orchestrator, 42622 name or version of more than 255 bytes.';
+
+CREATE FUNCTION durable.check_orchestrator(function regprocedure, task_hub text DEFAULT NULL)
+RETURNS TABLE (line integer, severity text, sqlstate text, message text, hint text)
+AS 'MODULE_PATHNAME', 'durable_check_orchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable.check_orchestrator(regprocedure, text) IS
+'Reports, without running it, what can be seen to be wrong in the body of an orchestrator in SQL or PL/pgSQL and in the SQL and PL/pgSQL functions it calls, one row each in the order of lines; no row: nothing was found. line: of the body, as in error contexts (NULL: of the whole, or of a body that was parsed when it was created); for a called function that of the call, and the message begins with its name and line. severity: error (it will fail, or go wrong) or warning (cannot be seen, or goes wrong at times). Found are errors of syntax and unknown names, activities and orchestrators with constant names that a call in the current search_path and the hub would not find, forbidden functions, reading and writing tables, commands, waits in blocks whose handlers catch their suspension, literals such as ''now'', a missing RETURN. Not seen are dynamic statements (a warning), computed names, domains and aggregates. Errors: 42704 no such hub, 22004 function is NULL.';
 
 CREATE FUNCTION durable.register_activity(
 	name text,

@@ -10,6 +10,7 @@
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 #include "compat.h"
 #include "settings.h"
@@ -27,6 +28,7 @@ int			setting_batch_time = 50;
 int			setting_synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
 int			setting_orchestrator_timeout = 10000;
 bool		setting_double_replay = false;
+int			setting_on_code_change = CODE_CHANGE_KEEP;
 int			setting_activity_timeout = 0;
 int			setting_max_payload_size = 65536;
 int			setting_max_history_events = 100000;
@@ -46,6 +48,13 @@ static const struct config_enum_entry allow_superuser_hubs_options[] = {
 	{"true", SUPERUSER_HUBS_ON, true},
 	{"yes", SUPERUSER_HUBS_ON, true},
 	{"1", SUPERUSER_HUBS_ON, true},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry on_code_change_options[] = {
+	{"keep", CODE_CHANGE_KEEP, false},
+	{"latest", CODE_CHANGE_LATEST, false},
+	{"fail", CODE_CHANGE_FAIL, false},
 	{NULL, 0, false}
 };
 
@@ -135,6 +144,11 @@ define_session_settings(void)
 							 "Is every turn run twice, to see whether the orchestrator is deterministic?",
 							 "For tests: an instance whose two runs differ fails with UD002, and the detail says in what.",
 							 &setting_double_replay, false, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomEnumVariable("durable.on_code_change",
+							 "What does an instance do whose orchestrator function was replaced or dropped?",
+							 "keep: it finishes on the code it began with. latest: it goes on with the function as it is. fail: it fails with 55000.",
+							 &setting_on_code_change, CODE_CHANGE_KEEP, on_code_change_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.activity_timeout",
 							"Longest time an activity may run.",
@@ -230,4 +244,18 @@ settings_init(void)
 	define_dispatch_settings();
 	define_process_settings();
 	MarkGUCPrefixReserved("durable");
+}
+
+bool
+setting_lists_database(const char *name)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	if (!SplitIdentifierString(pstrdup(setting_databases ? setting_databases : "*"), ',', &names))
+		return strcmp(setting_databases, "*") == 0;
+	foreach(lc, names)
+		if (strcmp(lfirst(lc), name) == 0 || strcmp(lfirst(lc), "*") == 0)
+			return true;
+	return false;
 }

@@ -21,6 +21,16 @@ extern int	setting_batch_time;		/* ms */
 extern int	setting_synchronous_commit;		/* a SyncCommitLevel */
 extern int	setting_orchestrator_timeout;	/* ms, 0 = none */
 extern bool setting_double_replay;
+
+/* What an instance does whose function was replaced or dropped. */
+typedef enum CodeChange
+{
+	CODE_CHANGE_KEEP,
+	CODE_CHANGE_LATEST,
+	CODE_CHANGE_FAIL
+} CodeChange;
+
+extern int	setting_on_code_change;
 extern int	setting_activity_timeout;		/* ms, 0 = none */
 extern int	setting_max_payload_size;		/* kB */
 extern int	setting_max_history_events;
@@ -44,6 +54,9 @@ extern void settings_init(void);
  * NULL: a caller cannot redirect a SECURITY DEFINER function with it.
  */
 extern const char *setting_task_hub_of_current_user(void);
+
+/* Does durable.databases list this database, so that background processes look into it? */
+extern bool setting_lists_database(const char *name);
 
 /* May task hubs of this owner run, as far as durable.allow_superuser_hubs is concerned? */
 extern bool setting_lets_hubs_run_of(Oid owner);

@@ -19,6 +19,7 @@
 #include "client/hub_access.h"
 #include "clock.h"
 #include "core/json.h"
+#include "dispatch/pinned_code.h"
 #include "dispatch/registry.h"
 #include "errors.h"
 #include "ids.h"
@@ -238,6 +239,7 @@ find_code(const Hub *hub, NewInstance *instance)
 	if (instance->version == NULL)
 		instance->version = hub->default_version;
 	instance->function = orchestrator_function(hub->name, instance->name, instance->version);
+	instance->code = code_of_signature(instance->function, hub->owner);
 }
 
 static void
@@ -482,6 +484,7 @@ find_code_again(const Hub *hub, NewInstance *instance)
 		instance->function = function;
 	else if (strchr(instance->function, '(') == NULL)
 		instance->function = orchestrator_function(hub->name, instance->name, instance->version);
+	instance->code = code_of_signature(instance->function, hub->owner);
 }
 
 /* What the start of an instance said, for another one like it; its status. */

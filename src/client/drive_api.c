@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/dbcommands.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -22,32 +23,18 @@
 #include "clock.h"
 #include "compat.h"
 #include "dispatch/dispatchers.h"
+#include "dispatch/pinned_code.h"
 #include "errors.h"
 #include "replay/sandbox.h"
+#include "session.h"
+#include "settings.h"
+#include "shmem.h"
 
 PG_FUNCTION_INFO_V1(durable_run_until_idle);
 PG_FUNCTION_INFO_V1(durable_run);
 
 /* How often run(until_idle => false) looks for work; nobody wakes a client for it. */
 #define LOOK_INTERVAL (100 * INT64CONST(1000))
-
-/*
- * User code must not run in a session that can turn back to a more powerful
- * role with RESET ROLE, so the session itself has to be the owner's.
- */
-static void
-require_owner_session(const Hub *hub)
-{
-	if (GetSessionUserId() == hub->owner && GetUserId() == hub->owner)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("task hub \"%s\" can be run only by a session of its owner, role \"%s\"",
-					hub->name, GetUserNameFromId(hub->owner, true)),
-			 errdetail("The session user is \"%s\", the current user is \"%s\".",
-					   GetUserNameFromId(GetSessionUserId(), true), GetUserNameFromId(GetUserId(), true)),
-			 errhint("Connect as the owner; SET ROLE is not enough.")));
-}
 
 static void
 require_ours(const Hub *hub)
@@ -110,6 +97,38 @@ require_read_committed(void)
 				 errmsg("task hubs can be run in transactions of isolation level READ COMMITTED only")));
 }
 
+static bool
+has_worker(const Hub *hub)
+{
+	SlotInfo   *slots;
+	int			n = slots_read(&slots);
+
+	for (int i = 0; i < n; i++)
+		if (slots[i].kind == PROCESS_WORKER && slots[i].dboid == MyDatabaseId && strcmp(slots[i].hub, hub->name) == 0 &&
+			slots[i].state != SLOT_LEFT)
+			return true;
+	return false;
+}
+
+/*
+ * Two clocks in one hub would make nonsense of its times: what this session
+ * left would be due for the workers a month later, what they left would be
+ * overdue here.
+ */
+static void
+refuse_to_skip_time_beside_workers(const Hub *hub)
+{
+	if (!shmem_attached() || hub->paused)
+		return;
+	if (!(setting_enabled && setting_lists_database(get_database_name(MyDatabaseId))) && !has_worker(hub))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("time cannot be advanced in task hub \"%s\", which background workers run", hub->name),
+			 errdetail("They keep to the real time."),
+			 errhint("Test on a server with durable.enabled = off, or in a database that durable.databases leaves out.")));
+}
+
 /* Skips the session's clock to the next due timer; false if there is none. */
 static bool
 advance_to_next_due(const Hub *hub, TimestampTz *last_due)
@@ -121,6 +140,16 @@ advance_to_next_due(const Hub *hub, TimestampTz *last_due)
 	*last_due = due;
 	clock_advance_to(due);
 	return true;
+}
+
+/* What the coordinator's sweep does where there are workers; the commit follows at once. */
+static void
+sweep_code(const Hub *hub)
+{
+	if (!work_item_begin(NULL))
+		return;
+	pinned_code_sweep(hub->name);
+	work_item_commit();
 }
 
 Datum
@@ -140,6 +169,8 @@ durable_run_until_idle(PG_FUNCTION_ARGS)
 	require_owner_session(&hub);
 	require_hub_may_run(&hub);
 	require_ours(&hub);
+	if (PG_GETARG_BOOL(1))
+		refuse_to_skip_time_beside_workers(&hub);
 	while (GetCurrentTimestamp() < deadline)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -147,6 +178,8 @@ durable_run_until_idle(PG_FUNCTION_ARGS)
 			!(PG_GETARG_BOOL(1) && advance_to_next_due(&hub, &last_due)))
 			break;
 	}
+	if (!IsTransactionBlock())
+		sweep_code(&hub);
 	PG_RETURN_INT64(done);
 }
 
@@ -171,6 +204,8 @@ run_loop(const Hub *hub, TimestampTz deadline, bool until_idle)
 
 		SPI_commit();
 		CHECK_FOR_INTERRUPTS();
+		if (result == DISPATCH_IDLE && until_idle)
+			sweep_code(hub);
 		if (result == DISPATCH_GONE || (result == DISPATCH_IDLE && until_idle))
 			return;
 		if (result == DISPATCH_IDLE)

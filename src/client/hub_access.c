@@ -20,6 +20,7 @@
 #include "arguments.h"
 #include "client/hub_access.h"
 #include "compat.h"
+#include "dispatch/pinned_code.h"
 #include "errors.h"
 #include "extension.h"
 #include "replay/orchestration_context.h"
@@ -70,17 +71,27 @@ for_orchestrators(const char *function)
 }
 
 void
+client_look_begin(FunctionCallInfo fcinfo)
+{
+	if (current_orchestration != NULL)
+	{
+		char	   *function = get_func_name(fcinfo->flinfo->fn_oid);
+
+		ereport(ERROR,
+				(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
+				 errmsg("durable.%s() cannot be called in an orchestrator", function),
+				 errhint("%s", for_orchestrators(function))));
+	}
+	require_usage();
+}
+
+void
 client_call_begin(FunctionCallInfo fcinfo)
 {
 	char	   *function = get_func_name(fcinfo->flinfo->fn_oid);
 	char	   *name = psprintf("durable.%s()", function);
 
-	if (current_orchestration != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
-				 errmsg("%s cannot be called in an orchestrator", name),
-				 errhint("%s", for_orchestrators(function))));
-	require_usage();
+	client_look_begin(fcinfo);
 	PreventCommandIfReadOnly(name);
 	pfree(name);
 	pfree(function);
@@ -104,6 +115,24 @@ void
 require_hub_may_run(const Hub *hub)
 {
 	require_superuser_hubs(hub->owner);
+}
+
+/*
+ * User code must not run in a session that can turn back to a more powerful
+ * role with RESET ROLE, so the session itself has to be the owner's.
+ */
+void
+require_owner_session(const Hub *hub)
+{
+	if (GetSessionUserId() == hub->owner && GetUserId() == hub->owner)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("task hub \"%s\" can be run only by a session of its owner, role \"%s\"",
+					hub->name, GetUserNameFromId(hub->owner, true)),
+			 errdetail("The session user is \"%s\", the current user is \"%s\".",
+					   GetUserNameFromId(GetSessionUserId(), true), GetUserNameFromId(GetUserId(), true)),
+			 errhint("Connect as the owner; SET ROLE is not enough.")));
 }
 
 /* A hub runs code as its owner: only who could do so anyway may use it. */
@@ -468,6 +497,7 @@ durable_discard_hub(PG_FUNCTION_ARGS)
 				 errmsg("task hub \"%s\" is in use", hub.name),
 				 errdetail("All its instances, running ones too, would be deleted."),
 				 errhint("SELECT durable.pause_hub(%s) first, if that is what you want.", quote_literal_cstr(hub.name))));
+	pinned_code_discard(hub.name);
 	PG_RETURN_INT64(store_discard_hub(hub.name));
 }
 

@@ -17,6 +17,9 @@
  */
 extern void client_call_begin(FunctionCallInfo fcinfo);
 
+/* The same for what only looks: in read-only transactions and on standbys, too. */
+extern void client_look_begin(FunctionCallInfo fcinfo);
+
 /*
  * The hub of a call: its argument, else durable.task_hub if the current user
  * set it, else the current user's default hub, which is made if need be.
@@ -33,6 +36,9 @@ DURABLE_NORETURN extern void no_such_instance(const Hub *hub, const char *instan
 
 /* To be called before something is started or run in a hub: error 42501 if durable.allow_superuser_hubs forbids it. */
 extern void require_hub_may_run(const Hub *hub);
+
+/* To be called before user code is run in a client's session: error 42501 unless session and current user are the owner. */
+extern void require_owner_session(const Hub *hub);
 
 /* An existing hub the caller may administer, by name. */
 extern void hub_by_name(const char *name, Hub *hub);

@@ -100,6 +100,8 @@ runtime_state_next_generation(const RuntimeState *state, Jsonb *input, const cha
 	next->past_events = NIL;
 	next->new_events = NIL;
 	next->waiting_events = NIL;
+	next->takes_latest = true;
+	next->copy = InvalidOid;
 
 	runtime_state_begin_turn(next, now);
 	started = history_event_make(EVENT_EXECUTION_STARTED, next->turn_at);

@@ -9,6 +9,7 @@
 #include "nodes/pg_list.h"
 
 #include "core/history_event.h"
+#include "core/pinned_code.h"
 #include "core/version.h"
 
 typedef enum RuntimeStatus
@@ -73,6 +74,12 @@ typedef struct RuntimeState
 	int			parent_task_id;
 	bool		notify;
 	const char *trace_parent;
+
+	/* its code */
+	const PinnedCode *code;		/* NULL: the function as it is found */
+	bool		takes_latest;	/* it takes the function as it is now, if it is there */
+	bool		needs_copy;		/* set by a run that found another function than the code */
+	Oid			copy;			/* the function that is a copy of its code; 0: none is needed */
 
 	/* as it stands */
 	RuntimeStatus status;

@@ -17,6 +17,7 @@
 #include "core/failure.h"
 #include "core/reconcile.h"
 #include "dispatch/dispatchers.h"
+#include "dispatch/pinned_code.h"
 #include "dispatch/registry.h"
 #include "dispatch/versioning.h"
 #include "errors.h"
@@ -144,6 +145,7 @@ typedef struct Lookup
 	const char *version;
 	bool		registered_only;
 	char	   *function;
+	PinnedCode *code;			/* of it; NULL: not pinned */
 } Lookup;
 
 static void
@@ -154,21 +156,26 @@ look_up_orchestrator(void *arg)
 	lookup->function = lookup->registered_only ?
 		registered_orchestrator_function(lookup->task_hub, lookup->name, lookup->version) :
 		orchestrator_function(lookup->task_hub, lookup->name, lookup->version);
+	lookup->code = lookup->function ? code_of_signature(lookup->function, GetUserId()) : NULL;
 }
 
 /* Finds an orchestrator as code that runs with these settings would; NULL, with the reason, if it does not. */
 static char *
 find_function(const char *task_hub, const char *name, const char *version,
-			  const InstanceSettings *settings, bool registered_only, Jsonb **failure)
+			  const InstanceSettings *settings, bool registered_only,
+			  const PinnedCode **code, Jsonb **failure)
 {
-	Lookup		lookup = {task_hub, name, version, registered_only, NULL};
+	Lookup		lookup = {task_hub, name, version, registered_only};
 	Sandbox		sandbox = {0};
 	ErrorData  *error;
 
 	sandbox.settings = settings;
 	sandbox.read_only = true;
 	if (sandbox_run(&sandbox, look_up_orchestrator, &lookup, &error) == SANDBOX_OK)
+	{
+		*code = lookup.code;
 		return lookup.function;
+	}
 	if (error_is_circumstantial(error))
 		ReThrowError(error);
 	*failure = failure_from_error(error, true);
@@ -212,13 +219,32 @@ static bool
 switch_version(RuntimeState *state, Outbox *outbox)
 {
 	Jsonb	   *failure = NULL;
-	char	   *function = find_function(state->task_hub, state->name, state->version, &state->settings, true, &failure);
+	const PinnedCode *code = NULL;
+	char	   *function = find_function(state->task_hub, state->name, state->version, &state->settings, true, &code, &failure);
 
 	if (failure != NULL)
 		fail_instance(state, failure, outbox, clock_now());
 	else if (function != NULL)
+	{
 		state->function = function;
+		state->code = code;
+	}
 	return failure == NULL;
+}
+
+/*
+ * Replays, with a copy of the instance's code if its function is another one
+ * now. NULL: patience ran out, or there can be no copy and *failure says why.
+ */
+static TurnResult *
+execute(RuntimeState *state, int patience_ms, Jsonb **failure)
+{
+	TurnResult *result = orchestration_execute(state, patience_ms);
+
+	*failure = NULL;
+	if (!state->needs_copy)
+		return result;
+	return pinned_code_prepare(state, failure) ? orchestration_execute(state, patience_ms) : NULL;
 }
 
 /*
@@ -233,13 +259,19 @@ run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
 	{
 		const char *mismatch = version_mismatch(&state->rules->versioning, state->version);
 		TurnResult *result;
+		Jsonb	   *failure;
 
 		if (mismatch != NULL)
 		{
 			refuse_version(state, mismatch, outbox, clock_now());
 			return state;
 		}
-		result = orchestration_execute(state, patience_ms);
+		result = execute(state, patience_ms, &failure);
+		if (failure != NULL)
+		{
+			fail_instance(state, failure, outbox, clock_now());
+			return state;
+		}
 		if (result == NULL)
 			return NULL;
 		settle_retry_policies(state, result);
@@ -264,7 +296,8 @@ resolve_child(const RuntimeState *parent, const ChildStart *start)
 
 	child->start = start;
 	child->parent = parent;
-	child->function = find_function(parent->task_hub, start->name, start->version, &parent->settings, false, &child->failure);
+	child->function = find_function(parent->task_hub, start->name, start->version, &parent->settings, false,
+									&child->code, &child->failure);
 	return child;
 }
 
@@ -306,13 +339,38 @@ rewind_reason(List *accepted)
 	return NULL;
 }
 
+/*
+ * Where the instance failed. What failed by its own code goes on with the code
+ * as it is now, which was mended in between; so does what cannot be replayed
+ * any more. What failed by a task goes on with its own.
+ */
+static RewindPoint *
+find_failure(RuntimeState *state)
+{
+	RewindPoint *point;
+	Jsonb	   *failure;
+
+	state->takes_latest = setting_on_code_change != CODE_CHANGE_KEEP;
+	point = orchestration_find_failure(state);
+	if (state->needs_copy && pinned_code_prepare(state, &failure))
+		point = orchestration_find_failure(state);
+	if (state->needs_copy)
+	{
+		state->needs_copy = false;
+		state->code = NULL;
+		point = orchestration_find_failure(state);
+	}
+	state->takes_latest = state->takes_latest || point->first_forgotten_id == FORGET_NOTHING;
+	return point;
+}
+
 /* Takes a failed execution back; returns the messages that still matter to it. */
 static List *
 rewind_turn(Checkpoint *checkpoint, RuntimeState *state, List *accepted, TimestampTz now)
 {
 	Rewind	   *rewind = palloc0(sizeof(Rewind));
 
-	rewind->point = orchestration_find_failure(state);
+	rewind->point = find_failure(state);
 	rewind->plan = rewind_history(state, accepted, rewind->point,
 								  store_read_rewind_facts(state, rewind_children(state)), now);
 	rewind->reason = rewind_reason(accepted);

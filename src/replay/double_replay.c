@@ -25,8 +25,7 @@ typedef struct Aspect
 	const char *second;
 } Aspect;
 
-/* Where two texts begin to differ. */
-static int
+int
 common_length(const char *first, const char *second)
 {
 	int			length = 0;
@@ -36,8 +35,7 @@ common_length(const char *first, const char *second)
 	return length;
 }
 
-/* The part of a text that shows the difference at "position". */
-static char *
+char *
 excerpt(const char *text, int position)
 {
 	int			length = strlen(text);
@@ -65,14 +63,13 @@ first_difference(const char *of, const Aspect *aspects, int n_aspects)
 	return NULL;
 }
 
-static char *
+char *
 json_text(Jsonb *json)
 {
 	return json ? JsonbToCString(NULL, &json->root, VARSIZE(json)) : NULL;
 }
 
-/* The context of an error has line numbers and the like: no part of what the code did. */
-static char *
+char *
 failure_text(Jsonb *failure)
 {
 	if (failure == NULL)
@@ -102,7 +99,7 @@ kind_text(const Action *action)
 	return "unknown";
 }
 
-static char *
+char *
 action_text(const Action *action)
 {
 	if (action == NULL)

@@ -218,6 +218,12 @@ ambiguous_activity(const char *name)
 			 errhint("Name it with its argument types, as in 'my_function(text, integer)'.")));
 }
 
+List *
+activity_candidates(const char *name)
+{
+	return lookup_candidates(name, "activity");
+}
+
 Oid
 activity_lookup(const char *name, Jsonb *input)
 {

@@ -7,6 +7,7 @@
 #define DURABLE_FUNCTION_LOOKUP_H
 
 #include "postgres.h"
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
 /*
@@ -31,6 +32,9 @@ extern char *function_signature(Oid function);
  * error if there is none or the choice is not clear.
  */
 extern Oid	activity_lookup(const char *name, Jsonb *input);
+
+/* All functions an activity's name may stand for; raises an error if there is none. */
+extern List *activity_candidates(const char *name);
 
 /*
  * Raises 42501 if the current user, who is to call the function, is a superuser

@@ -10,6 +10,7 @@
 
 #include "errors.h"
 #include "ids.h"
+#include "replay/divergence.h"
 #include "replay/orchestration_context.h"
 #include "replay/sandbox.h"
 
@@ -35,6 +36,7 @@ orchestration_context_make(RuntimeState *state)
 		context->events[i++] = lfirst(lc);
 	context->max_actions = 16;
 	context->actions = palloc0(sizeof(Action *) * context->max_actions);
+	context->requested = palloc0(sizeof(Action *) * context->max_actions);
 	context->task_of_action = palloc0(sizeof(Task *) * context->max_actions);
 	context->completion_id = -1;
 	context->time = state->turn_at;
@@ -70,6 +72,7 @@ enlarge_actions(OrchestrationContext *context)
 
 	context->max_actions *= 2;
 	context->actions = repalloc(context->actions, sizeof(Action *) * context->max_actions);
+	context->requested = repalloc(context->requested, sizeof(Action *) * context->max_actions);
 	context->task_of_action = repalloc(context->task_of_action, sizeof(Task *) * context->max_actions);
 	memset(context->actions + old, 0, sizeof(Action *) * old);
 	memset(context->task_of_action + old, 0, sizeof(Task *) * old);
@@ -103,7 +106,7 @@ orchestration_add_action(OrchestrationContext *context, const Action *request)
 	action->id = context->next_id++;
 	if (action->kind == ACTION_CREATE_SUBORCHESTRATION && action->instance_id == NULL)
 		action->instance_id = default_child_id(context, action->id);
-	context->actions[action->id] = action;
+	context->actions[action->id] = context->requested[action->id] = action;
 	MemoryContextSwitchTo(old);
 	return action->id;
 }
@@ -405,12 +408,10 @@ non_deterministic(OrchestrationContext *context, const char *format,...)
 	return false;
 }
 
-static const char *
-action_kind_name(OrchestrationContext *context, int id)
+const char *
+orchestration_action_name(ActionKind kind)
 {
-	if (id == context->completion_id)
-		return "OrchestrationComplete";
-	switch (context->actions[id]->kind)
+	switch (kind)
 	{
 		case ACTION_SCHEDULE_TASK:
 			return "ScheduleTask";
@@ -422,6 +423,12 @@ action_kind_name(OrchestrationContext *context, int id)
 			return "SendEvent";
 	}
 	return "unknown";
+}
+
+static const char *
+action_kind_name(OrchestrationContext *context, int id)
+{
+	return id == context->completion_id ? "OrchestrationComplete" : orchestration_action_name(context->actions[id]->kind);
 }
 
 #define TEXT_OR_EMPTY(s) ((s) ? (s) : "")
@@ -485,8 +492,8 @@ other_name(OrchestrationContext *context, const HistoryEvent *event, const char 
 	}
 }
 
-static ActionKind
-action_kind_of(EventType type)
+ActionKind
+orchestration_action_kind(EventType type)
 {
 	switch (type)
 	{
@@ -511,26 +518,47 @@ adopt_recorded_retry(OrchestrationContext *context, const HistoryEvent *event)
 		task->retry = retry_policy_from_json(event->retry);
 }
 
-/* A recorded action must be what the code has asked for under its number; then it is done with. */
+bool
+orchestration_was_taken_back(const OrchestrationContext *context, int id)
+{
+	const Task *task = context->task_of_action[id];
+
+	return task != NULL && task->kind == TASK_TIMER && task->state == TASK_CANCELLED && context->actions[id] == NULL;
+}
+
+/* Is the record of an action what the code asked for? If not the context says what differs. */
 static bool
-match_recorded_action(OrchestrationContext *context, const HistoryEvent *event)
+agrees_with_request(OrchestrationContext *context, const HistoryEvent *event)
 {
 	int			id = event->event_id;
 	Action	   *action;
 
-	if (id < 0)
-		return true;			/* a timer of the engine's own */
 	if (id == context->completion_id)
 		return other_kind(context, event);
 	if (id >= context->next_id || context->actions[id] == NULL)
 		return not_scheduled(context, event);
 	action = context->actions[id];
-	if (action->kind != action_kind_of(event->type))
+	if (action->kind != orchestration_action_kind(event->type))
 		return other_kind(context, event);
 	if (action->name && event->name && pg_strcasecmp(action->name, event->name) != 0)
 		return other_name(context, event, action->name);
+	return true;
+}
+
+/* A recorded action must be what the code has asked for under its number; then it is done with. */
+static bool
+match_recorded_action(OrchestrationContext *context, const HistoryEvent *event)
+{
+	if (event->event_id < 0)
+		return true;			/* a timer of the engine's own */
+	if (!agrees_with_request(context, event))
+	{
+		context->diverged_at = event;
+		context->divergence = divergence_text(context, event->event_id);
+		return false;
+	}
 	adopt_recorded_retry(context, event);
-	context->actions[id] = NULL;
+	context->actions[event->event_id] = NULL;
 	return true;
 }
 
@@ -697,6 +725,8 @@ orchestration_match_rest(OrchestrationContext *context)
 {
 	ListCell   *lc;
 
+	if (context->stop_reason == STOPPED_NON_DETERMINISTIC)
+		return true;			/* the first difference is the one that is told */
 	foreach(lc, context->held)
 		if (!match_if_asked(context, lfirst(lc)))
 			return false;

@@ -89,6 +89,7 @@ typedef struct OrchestrationContext
 	/* actions and tasks, by number */
 	int			next_id;
 	Action	  **actions;		/* NULL: already in the history */
+	Action	  **requested;		/* all of them, matched and taken back ones too */
 	Task	  **task_of_action;
 	int			max_actions;
 	List	   *tasks;			/* of Task * */
@@ -116,6 +117,8 @@ typedef struct OrchestrationContext
 	StopReason	stop_reason;
 	bool		timed_out;
 	char	   *non_determinism;	/* message */
+	const HistoryEvent *diverged_at;	/* the record that is not what the code asked for */
+	char	   *divergence;		/* recorded and requested side by side */
 	Jsonb	   *termination_reason;
 	bool		terminate_children;
 	int			completion_id;	/* -1: not completed */
@@ -148,6 +151,13 @@ extern void orchestration_cancel_timer(OrchestrationContext *context, Task *time
 extern Task *orchestration_expect_event(OrchestrationContext *context, const char *name);
 extern void orchestration_forget_event(OrchestrationContext *context, Task *waiter);
 extern int	orchestration_add_action(OrchestrationContext *context, const Action *request);
+
+/* What DTFx calls an action, and which is recorded by events of a type (TaskScheduled and its like). */
+extern const char *orchestration_action_name(ActionKind kind);
+extern ActionKind orchestration_action_kind(EventType type);
+
+/* Is this a timer the code cancelled before it was recorded? */
+extern bool orchestration_was_taken_back(const OrchestrationContext *context, int id);
 
 /* Queues an event's waiter behind the others of its name; nothing to do for other tasks. */
 extern void orchestration_attend(OrchestrationContext *context, Task *task);

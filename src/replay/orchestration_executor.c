@@ -23,6 +23,7 @@
 #include "core/json.h"
 #include "errors.h"
 #include "replay/double_replay.h"
+#include "replay/function_code.h"
 #include "replay/function_lookup.h"
 #include "replay/orchestration_context.h"
 #include "replay/orchestration_executor.h"
@@ -71,9 +72,60 @@ orchestrator_check(Oid function, const char *name)
 				 errhint("Declare it as (input jsonb) RETURNS jsonb.")));
 }
 
-/* The function the instance was started with; an error if it is not there, not fit or not ours to call. */
+static void
+no_such_function(const RuntimeState *state)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_FUNCTION),
+			 errmsg("orchestrator function %s does not exist any more", state->function),
+			 errhint("It existed when the instance was started. Create it again, then durable.rewind() lets the instance go on.")));
+}
+
+static void
+refuse_change(const RuntimeState *state)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("orchestrator function %s was changed while the instance ran", state->function),
+			 errdetail("durable.on_code_change is fail."),
+			 errhint("durable.rewind() lets it go on with the function as it is.")));
+}
+
+/*
+ * Decides between the function that is there now, which may be none, and the
+ * code of the instance. False: the code has to be run, and its function is another one.
+ */
+static bool
+take_function(RuntimeState *state, Oid function)
+{
+	CodeChange	policy = (CodeChange) setting_on_code_change;
+
+	if (OidIsValid(function) && state->code != NULL && function_has_code(function, GetUserId(), state->code))
+	{
+		state->takes_latest = false;
+		return true;
+	}
+	if (!OidIsValid(function) && (state->code == NULL || policy != CODE_CHANGE_KEEP))
+		no_such_function(state);
+	if (OidIsValid(function) && (state->code == NULL || state->takes_latest || policy == CODE_CHANGE_LATEST))
+	{
+		state->code = function_code(function, GetUserId());
+		state->takes_latest = false;
+		return true;
+	}
+	if (policy == CODE_CHANGE_FAIL)
+		refuse_change(state);
+	state->takes_latest = false;	/* if there is none it keeps its own */
+	return false;
+}
+
+/*
+ * The function to call: the one the instance was started with, if it is still
+ * its code, else the copy of that. InvalidOid: there must be a copy first. An
+ * error if it is not there, not fit or not ours to call.
+ */
 static Oid
-find_orchestrator(const RuntimeState *state)
+find_orchestrator(RuntimeState *state)
 {
 	Datum		oid;
 	LOCAL_FCINFO(fcinfo, 1);
@@ -83,13 +135,12 @@ find_orchestrator(const RuntimeState *state)
 	fcinfo->args[0].isnull = false;
 	oid = to_regprocedure(fcinfo);
 	if (fcinfo->isnull)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("orchestrator function %s does not exist any more", state->function),
-				 errhint("It existed when the instance was started. Create it again, then durable.rewind() lets the instance go on.")));
-	orchestrator_check(DatumGetObjectId(oid), state->function);
-	if (durable_proc_aclcheck(DatumGetObjectId(oid), GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
+		oid = ObjectIdGetDatum(InvalidOid);
+	if (!fcinfo->isnull && durable_proc_aclcheck(DatumGetObjectId(oid), GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, state->function);
+	if (!take_function(state, DatumGetObjectId(oid)))
+		return state->copy;
+	orchestrator_check(DatumGetObjectId(oid), state->function);
 	function_require_trusted(DatumGetObjectId(oid), state->function);
 	return DatumGetObjectId(oid);
 }
@@ -102,9 +153,15 @@ call_orchestrator(void *arg)
 	Jsonb	   *input = call->context->state->input;
 	FmgrInfo	flinfo;
 	Datum		output;
+	Oid			function = find_orchestrator(call->context->state);
 	LOCAL_FCINFO(fcinfo, 1);
 
-	fmgr_info(find_orchestrator(call->context->state), &flinfo);
+	if (!OidIsValid(function))
+	{
+		call->context->state->needs_copy = true;
+		return;
+	}
+	fmgr_info(function, &flinfo);
 	InitFunctionCallInfoData(*fcinfo, &flinfo, flinfo.fn_nargs, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = input ? JsonbPGetDatum(input) : (Datum) 0;
 	fcinfo->args[0].isnull = input == NULL;
@@ -198,6 +255,7 @@ conclude_non_determinism(OrchestrationContext *context, TurnResult *result)
 	failure.sqlstate = "UD002";
 	failure.error_type = "NonDeterministicOrchestrationException";
 	failure.message = context->non_determinism;
+	failure.detail = context->divergence;
 	failure.hint = "If the code was changed, let running instances finish with the old one, for example by giving the new one another name or version; with the old code back, durable.rewind() lets this one go on. If not, it depends on something that changes: a clock, random values, a table.";
 	failure.non_retriable = true;
 	fail_with(result, &failure);
@@ -446,16 +504,23 @@ execute_once(OrchestrationContext *context, int patience_ms)
 	if (!feed_start(context))
 		return result;
 	outcome = run_code(context, &call, impatient ? patience_ms : setting_orchestrator_timeout, &error);
-	if (outcome == SANDBOX_TIMED_OUT && impatient)
+	if ((outcome == SANDBOX_TIMED_OUT && impatient) || context->state->needs_copy)
 		return NULL;
 	context->timed_out = outcome == SANDBOX_TIMED_OUT;
 	if (must_repeat(context, outcome, error))
 		ReThrowError(error);
 	conclude_code(context, outcome, call.output, error, result);
-	if (!orchestration_match_rest(context))
+	if (context->stop_reason != STOPPED_NON_DETERMINISTIC && !orchestration_match_rest(context))
 		conclude_non_determinism(context, result);
 	collect_result(context, outcome, result);
 	return result;
+}
+
+TurnResult *
+orchestration_replay(RuntimeState *state, OrchestrationContext **context)
+{
+	*context = orchestration_context_make(state);
+	return execute_once(*context, 0);
 }
 
 /* The history without the failure it ends with. */
@@ -522,7 +587,7 @@ point_of_failure(OrchestrationContext *context, const Task *fatal)
 }
 
 RewindPoint *
-orchestration_find_failure(const RuntimeState *state)
+orchestration_find_failure(RuntimeState *state)
 {
 	OrchestrationContext *context = orchestration_context_make(state_before_failure(state));
 	OrchestratorCall call = {0};
@@ -534,6 +599,9 @@ orchestration_find_failure(const RuntimeState *state)
 	outcome = run_code(context, &call, setting_orchestrator_timeout, &error);
 	if (must_repeat(context, outcome, error))
 		ReThrowError(error);
+	state->needs_copy = context->state->needs_copy;
+	if (state->needs_copy)
+		return NULL;
 	return point_of_failure(context, outcome == SANDBOX_ERROR && context->stop_reason == NOT_STOPPED ?
 							fatal_task(context, error) : NULL);
 }

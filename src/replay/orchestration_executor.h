@@ -11,7 +11,9 @@
 /*
  * Replays the past events and plays the new ones, and says what came of it;
  * NULL if that took longer than patience_ms (0: no limit), which is less than
- * durable.orchestrator_timeout: then it has to be done again, alone. Touches no table and leaves no trace but the result, which lives in
+ * durable.orchestrator_timeout: then it has to be done again, alone. NULL, with
+ * state->needs_copy, also if the function is not the instance's code any more
+ * and there is no state->copy of that. Touches no table and leaves no trace but the result, which lives in
  * CurrentMemoryContext. With durable.double_replay it does so twice, each time within
  * the limits, and a difference is a failure (UD002). Throws only what is not the orchestrator's fault
  * (out of memory, a cancel from outside): then the turn has to be repeated.
@@ -19,10 +21,18 @@
 extern TurnResult *orchestration_execute(RuntimeState *state, int patience_ms);
 
 /*
- * Replays a failed execution to find out what its code failed of. Throws what
- * orchestration_execute() throws.
+ * Replays a recorded history, all of it past, once, and says what the code
+ * comes to at its end; the context shows how far it got. Leaves no other trace.
+ * Throws what orchestration_execute() throws.
  */
-extern RewindPoint *orchestration_find_failure(const RuntimeState *state);
+struct OrchestrationContext;
+extern TurnResult *orchestration_replay(RuntimeState *state, struct OrchestrationContext **context);
+
+/*
+ * Replays a failed execution to find out what its code failed of. Throws what
+ * orchestration_execute() throws; NULL when it has to have a copy first, as that.
+ */
+extern RewindPoint *orchestration_find_failure(RuntimeState *state);
 
 /*
  * Checks that a function can be an orchestrator: one jsonb argument or none,

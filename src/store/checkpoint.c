@@ -14,6 +14,7 @@
 #include "core/failure.h"
 #include "core/json.h"
 #include "ids.h"
+#include "store/code_store.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
 #include "store/instance_store.h"
@@ -73,12 +74,12 @@ static StoreInsert insert_activities = {
 enum
 {
 	I_TID, I_EXECUTION_ID, I_GENERATION, I_TURN, I_LAST_SEQ, I_STATUS, I_VERSION, I_COMPLETED_AT, I_CONTINUED,
-	I_INPUT, I_OUTPUT, I_FAILURE, I_CUSTOM_STATUS, I_FUNCTION, N_INSTANCE_COLUMNS
+	I_INPUT, I_OUTPUT, I_FAILURE, I_CUSTOM_STATUS, I_FUNCTION, I_CODE, N_INSTANCE_COLUMNS
 };
 
 static const Oid instance_types[N_INSTANCE_COLUMNS] = {
 	TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID,
-	JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID
+	JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, UUIDOID
 };
 
 static StoreStatement update_instances = {
@@ -86,24 +87,24 @@ static StoreStatement update_instances = {
 	" last_seq = u.last_seq, status = u.status, version = u.version, completed_at = u.completed_at, updated_at = $2,"
 	" input = CASE WHEN u.continued THEN u.input ELSE i.input END,"
 	" output = u.output, failure = u.failure, custom_status = u.custom_status, waiting_events = NULL,"
-	" function = coalesce(u.function, i.function)"
+	" function = coalesce(u.function, i.function), code = u.code"
 	" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
 	" pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
-	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15), pg_catalog.unnest($16))"
+	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15), pg_catalog.unnest($16), pg_catalog.unnest($17))"
 	" u(tid, execution_id, generation, turn, last_seq, status, version, completed_at, continued, input, output,"
-	" failure, custom_status, function)"
+	" failure, custom_status, function, code)"
 	" WHERE i.ctid = u.tid AND " OF_HUB("i", "$1"),
-	16, {TEXTOID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TIMESTAMPTZARRAYOID, BOOLARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID}
+	17, {TEXTOID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TIMESTAMPTZARRAYOID, BOOLARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID, UUIDARRAYOID}
 };
 
 static StoreStatement update_instance = {
 	"UPDATE durable_store.instances i SET execution_id = $4, generation = $5, turn = $6, last_seq = $7, status = $8,"
 	" version = $9, completed_at = $10, updated_at = $2, input = CASE WHEN $11 THEN $12 ELSE i.input END, output = $13,"
-	" failure = $14, custom_status = $15, waiting_events = NULL, function = coalesce($16, i.function)"
+	" failure = $14, custom_status = $15, waiting_events = NULL, function = coalesce($16, i.function), code = $17"
 	" WHERE i.ctid = $3 AND " OF_HUB("i", "$1"),
-	16, {TEXTOID, TIMESTAMPTZOID, TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID,
-		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID}
+	17, {TEXTOID, TIMESTAMPTZOID, TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID,
+		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, UUIDOID}
 };
 
 /* Only for those that wait for events: most turns have none, and arrays do not nest in unnest(). */
@@ -327,6 +328,7 @@ new_child(const ResolvedChild *child, TimestampTz now)
 	make_time_ordered_uuid(now, &instance->execution_id);
 	instance->name = start->name;
 	instance->function = child->function ? child->function : start->name;
+	instance->code = child->code;
 	instance->failure = child->failure;
 	instance->version = start->version;
 	instance->input = start->input;
@@ -463,6 +465,9 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 		row_buffer_set_jsonb(rows, I_INPUT, state->input);
 		row_buffer_set_text(rows, I_FUNCTION, state->function);
 	}
+	/* a generation that has not run yet takes the function as it is when it does */
+	if (state->code && !state->takes_latest)
+		row_buffer_set(rows, I_CODE, UUIDPGetDatum(&state->code->fingerprint));
 	row_buffer_set_jsonb(rows, I_OUTPUT, state->output);
 	row_buffer_set_jsonb(rows, I_FAILURE, state->failure);
 	row_buffer_set_jsonb(rows, I_CUSTOM_STATUS, state->custom_status);
@@ -576,9 +581,21 @@ write_rewinds(List *checkpoints, TimestampTz now)
 	}
 }
 
+/* Code that was taken in these turns. */
+static void
+keep_code(const char *task_hub, List *checkpoints)
+{
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+		if (((Checkpoint *) lfirst(lc))->ran)
+			store_keep_code(task_hub, ((Checkpoint *) lfirst(lc))->state->code);
+}
+
 void
 store_checkpoint(const char *task_hub, List *checkpoints, TimestampTz now)
 {
+	keep_code(task_hub, checkpoints);
 	consume_messages(task_hub, checkpoints);
 	write_rewinds(checkpoints, now);
 	write_history(task_hub, checkpoints);

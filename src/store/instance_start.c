@@ -10,6 +10,7 @@
 
 #include "core/decisions.h"
 #include "core/json.h"
+#include "store/code_store.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
 #include "store/store.h"
@@ -20,26 +21,26 @@ enum
 {
 	C_INSTANCE_ID, C_EXECUTION_ID, C_CREATED_AT, C_START_AT, C_NAME, C_FUNCTION, C_VERSION, C_INPUT, C_TAGS,
 	C_SETTINGS, C_NOTIFY, C_TRACE_PARENT, C_PARENT_INSTANCE_ID, C_PARENT_EXECUTION_ID, C_PARENT_TASK_ID,
-	C_STATUS, C_FAILURE, C_COMPLETED_AT, N_COLUMNS
+	C_STATUS, C_FAILURE, C_COMPLETED_AT, C_CODE, N_COLUMNS
 };
 
 static const Oid column_types[N_COLUMNS] = {
 	TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID,
 	JSONBOID, BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID,
-	TEXTOID, JSONBOID, TIMESTAMPTZOID
+	TEXTOID, JSONBOID, TIMESTAMPTZOID, UUIDOID
 };
 
 #define INSERT_INSTANCES \
 	"INSERT INTO durable_store.instances (task_hub, updated_at, instance_id, execution_id, created_at," \
 	" scheduled_start_at, name, function, version, input, tags, settings, notify, trace_parent," \
-	" parent_instance_id, parent_execution_id, parent_task_id, status, failure, completed_at)"
+	" parent_instance_id, parent_execution_id, parent_task_id, status, failure, completed_at, code)"
 
 static StoreStatement insert_instance = {
 	INSERT_INSTANCES " VALUES ($1, $4, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-	" $17, $18, $19)"
+	" $17, $18, $19, $20)"
 	" ON CONFLICT DO NOTHING RETURNING execution_id",
-	19, {TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
-		JSONBOID, JSONBOID, JSONBOID, BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID}
+	20, {TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
+		JSONBOID, JSONBOID, JSONBOID, BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, UUIDOID}
 };
 
 static StoreStatement insert_instances = {
@@ -47,12 +48,12 @@ static StoreStatement insert_instances = {
 	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
 	" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
 	" pg_catalog.unnest($11), pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15),"
-	" pg_catalog.unnest($16), pg_catalog.unnest($17), pg_catalog.unnest($18), pg_catalog.unnest($19))"
+	" pg_catalog.unnest($16), pg_catalog.unnest($17), pg_catalog.unnest($18), pg_catalog.unnest($19), pg_catalog.unnest($20))"
 	" u(instance_id, execution_id, created_at)"
 	" ON CONFLICT DO NOTHING RETURNING execution_id",
-	19, {TEXTOID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	20, {TEXTOID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, UUIDARRAYOID, INT4ARRAYOID,
-		TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}
+		TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, UUIDARRAYOID}
 };
 
 /* Asking for them in the order of the index by status makes the planner use it. */
@@ -80,10 +81,10 @@ static StoreStatement replace_instance = {
 	" scheduled_start_at = $5, completed_at = $19, turn = 0, last_seq = 0, status = $17, name = $6,"
 	" function = $7, version = $8, input = $9, tags = $10, settings = $11, notify = $12, trace_parent = $13,"
 	" parent_instance_id = $14, parent_execution_id = $15, parent_task_id = $16,"
-	" output = NULL, failure = $18, custom_status = NULL, waiting_events = NULL"
+	" output = NULL, failure = $18, custom_status = NULL, waiting_events = NULL, code = $20"
 	" WHERE i.task_hub = $1 AND i.instance_id = $2",
-	19, {TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID,
-		BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID}
+	20, {TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID,
+		BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, UUIDOID}
 };
 
 static StoreStatement delete_history = {
@@ -127,6 +128,8 @@ fill_row(RowBuffer *buffer, const NewInstance *instance)
 		row_buffer_set_jsonb(buffer, C_FAILURE, instance->failure);
 		row_buffer_set(buffer, C_COMPLETED_AT, TimestampTzGetDatum(instance->created_at));
 	}
+	if (instance->code)
+		row_buffer_set(buffer, C_CODE, UUIDPGetDatum(&instance->code->fingerprint));
 	if (instance->parent_instance_id == NULL)
 		return;
 	row_buffer_set_text(buffer, C_PARENT_INSTANCE_ID, instance->parent_instance_id);
@@ -178,7 +181,10 @@ store_insert_instances(const char *task_hub, List *instances)
 	ListCell   *lc;
 
 	foreach(lc, instances)
+	{
+		store_keep_code(task_hub, ((NewInstance *) lfirst(lc))->code);
 		fill_row(buffer, lfirst(lc));
+	}
 	store_open(&scope);
 	mark_created(&scope, instances, store_execute_rows(&insert_instance, &insert_instances, task_hub, buffer));
 	store_close(&scope);

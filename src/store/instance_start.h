@@ -13,6 +13,7 @@ typedef struct NewInstance
 	pg_uuid_t	execution_id;
 	const char *name;
 	const char *function;
+	const PinnedCode *code;		/* NULL: not pinned */
 	const char *version;
 	Jsonb	   *input;
 	Jsonb	   *tags;

@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "core/json.h"
@@ -19,7 +20,7 @@
 #define INSTANCE_COLUMNS \
 	"i.instance_id, i.execution_id, i.generation, i.turn, i.last_seq, i.status, i.name, i.function, i.version, " \
 	"i.parent_instance_id, i.parent_execution_id, i.parent_task_id, i.notify, i.settings, i.tags, i.input, " \
-	"i.custom_status, i.trace_parent, i.ctid"
+	"i.custom_status, i.trace_parent, i.ctid, i.code"
 
 /*
  * Joins are written so that they have one plan only, the rows to look for
@@ -84,12 +85,14 @@ static StoreStatement read_messages = {
 	3, {TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}
 };
 
+#define HISTORY_COLUMNS_WITH(payload, tags) \
+	"h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
+	" h.name, h.version, h.target_instance_id, " payload ", h.failure, " tags ", h.retry"
+
 /* Inputs of what was scheduled are not needed for replay. */
 #define HISTORY_COLUMNS \
-	"h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
-	" h.name, h.version, h.target_instance_id," \
-	" CASE WHEN h.event_type <> ALL ('{4,7,10,14}'::pg_catalog.int2[]) THEN h.payload END," \
-	" h.failure, CASE WHEN h.event_type = ANY ('{3,7}'::pg_catalog.int2[]) THEN h.tags END, h.retry"
+	HISTORY_COLUMNS_WITH("CASE WHEN h.event_type <> ALL ('{4,7,10,14}'::pg_catalog.int2[]) THEN h.payload END", \
+						 "CASE WHEN h.event_type = ANY ('{3,7}'::pg_catalog.int2[]) THEN h.tags END")
 
 static StoreStatement read_history_of_one = {
 	"SELECT 1::bigint, " HISTORY_COLUMNS " FROM durable_store.history h"
@@ -106,6 +109,21 @@ static StoreStatement read_history = {
 	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
 };
 
+/* For looking only: nothing is locked. The last two columns are the end of a finished one. */
+static StoreStatement look_at_instances = {
+	"SELECT i.* FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
+	" CROSS JOIN LATERAL (SELECT " INSTANCE_COLUMNS ", i.output, i.failure FROM durable_store.instances i"
+	"  WHERE i.task_hub = $1 AND i.instance_id = u.instance_id OFFSET 0) i"
+	" ORDER BY u.n",
+	2, {TEXTOID, TEXTARRAYOID}
+};
+
+static StoreStatement read_whole_history = {
+	"SELECT 1::bigint, " HISTORY_COLUMNS_WITH("h.payload", "h.tags") " FROM durable_store.history h"
+	" WHERE h.task_hub = $1 AND h.instance_id = $2 AND h.generation = $3 ORDER BY h.seq",
+	3, {TEXTOID, TEXTOID, INT8OID}
+};
+
 static StoreStatement defer_messages = {
 	"UPDATE durable_store.inbox m SET visible_at = $4"
 	" WHERE m.ctid = ANY (" MESSAGES_OF("$1", "$2") ") AND " OF_HUB("m", "$1") " AND m.visible_at <= $3",
@@ -117,6 +135,16 @@ static StoreStatement put_off_messages = {
 	"UPDATE durable_store.inbox m SET visible_at = $3 WHERE m.ctid = ANY ($2) AND " OF_HUB("m", "$1"),
 	3, {TEXTOID, TIDARRAYOID, TIMESTAMPTZOID}
 };
+
+/* The code of an instance; its definition is read when it is needed. */
+static const PinnedCode *
+code_from_row(const Row *row, int column, const char *function)
+{
+	PinnedCode *code = palloc0(sizeof(PinnedCode));
+
+	code->function = function;
+	return row_uuid(row, column, &code->fingerprint) ? code : NULL;
+}
 
 /* A row of INSTANCE_COLUMNS. */
 static FetchedInstance *
@@ -147,6 +175,7 @@ fetched_from_row(const char *task_hub, const Row *row)
 	state->custom_status = row_jsonb(row, 17);
 	state->trace_parent = row_text(row, 18);
 	row_tid(row, 19, &fetched->tid);
+	state->code = code_from_row(row, 20, state->function);
 	instance_settings_read(state->settings_json, &state->settings);
 	MemoryContextSwitchTo(old);
 	return fetched;
@@ -460,4 +489,99 @@ store_put_off_instances(const char *task_hub, List *instances, TimestampTz now, 
 	row_buffer_arrays(tids, values + 1);
 	values[2] = TimestampTzGetDatum(until);
 	(void) store_execute_once(&put_off_messages, values);
+}
+
+/* ------------------------------------------------------------------------
+ * Looking at what was recorded
+ * ------------------------------------------------------------------------
+ */
+
+static List *
+states_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
+{
+	List	   *instances = fetched_from_result(scope, task_hub, rows);
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(scope, i);
+		RuntimeState *state = ((FetchedInstance *) list_nth(instances, i))->state;
+
+		state->output = row_jsonb(&row, row.desc->natts - 1);
+		state->failure = row_jsonb(&row, row.desc->natts);
+	}
+	return instances;
+}
+
+/* Adds its event to the instance that the first column of each row numbers. */
+static void
+add_events(const StoreScope *scope, List *instances, uint64 rows)
+{
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(scope, i);
+		RuntimeState *state = ((FetchedInstance *) list_nth(instances, (int) row_int64(&row, 1) - 1))->state;
+		MemoryContext old = MemoryContextSwitchTo(scope->caller);
+		HistoryEvent *event = event_from_row(&row);
+
+		state->past_events = lappend(state->past_events, event);
+		state->turn_at = event->turn_at;
+		MemoryContextSwitchTo(old);
+	}
+}
+
+static void
+look_up_histories(const StoreScope *scope, const char *task_hub, List *instances, bool whole, Snapshot snapshot)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub)};
+	StoreStatement *statement = whole ? &read_whole_history :
+		list_length(instances) == 1 ? &read_history_of_one : &read_history;
+
+	instance_keys(instances, &values[1], &values[2]);
+	add_events(scope, instances, store_query_with_snapshot(statement, values, NULL, snapshot));
+}
+
+/* Instances and their histories as of one moment: one that runs may be on its way to its next generation. */
+static List *
+look_at(const char *task_hub, List *ids, bool whole)
+{
+	static const Oid types[] = {TEXTOID};
+	RowBuffer  *buffer = row_buffer_make(1, types);
+	Datum		values[2] = {TEXT_DATUM(task_hub)};
+	Snapshot	snapshot = GetActiveSnapshot();
+	StoreScope	scope;
+	List	   *instances;
+	ListCell   *lc;
+
+	foreach(lc, ids)
+	{
+		row_buffer_add(buffer);
+		row_buffer_set_text(buffer, 0, lfirst(lc));
+	}
+	row_buffer_arrays(buffer, values + 1);
+	store_open(&scope);
+	instances = states_from_result(&scope, task_hub, store_query_with_snapshot(&look_at_instances, values, NULL, snapshot));
+	if (instances != NIL)
+		look_up_histories(&scope, task_hub, instances, whole, snapshot);
+	store_close(&scope);
+	set_rules(task_hub, instances);
+	return instances;
+}
+
+List *
+store_look_at_histories(const char *task_hub, List *ids)
+{
+	List	   *states = NIL;
+	ListCell   *lc;
+
+	foreach(lc, look_at(task_hub, ids, false))
+		states = lappend(states, ((FetchedInstance *) lfirst(lc))->state);
+	return states;
+}
+
+RuntimeState *
+store_look_at_whole_history(const char *task_hub, const char *instance_id)
+{
+	List	   *instances = look_at(task_hub, list_make1((char *) instance_id), true);
+
+	return instances == NIL ? NULL : ((FetchedInstance *) linitial(instances))->state;
 }

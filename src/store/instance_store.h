@@ -35,6 +35,7 @@ typedef struct ResolvedChild
 	const ChildStart *start;
 	const RuntimeState *parent;
 	const char *function;
+	const PinnedCode *code;		/* NULL: not pinned */
 	Jsonb	   *failure;
 } ResolvedChild;
 
@@ -72,5 +73,15 @@ extern void store_defer_instance(const char *task_hub, const char *instance_id, 
  * not take place. Nothing is consumed, and their order stays.
  */
 extern void store_put_off_instances(const char *task_hub, List *instances, TimestampTz now, TimestampTz until);
+
+/*
+ * For replaying what was recorded: those of the instances that there are, in
+ * order, as RuntimeState with output, failure and past events, as the active
+ * snapshot shows them. Locks nothing.
+ */
+extern List *store_look_at_histories(const char *task_hub, List *ids);
+
+/* One of them, with all that its history holds, inputs of what was scheduled too; NULL: no such instance. */
+extern RuntimeState *store_look_at_whole_history(const char *task_hub, const char *instance_id);
 
 #endif							/* DURABLE_INSTANCE_STORE_H */

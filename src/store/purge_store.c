@@ -87,7 +87,8 @@ static StoreStatement discard_history = {
 
 static StoreStatement discard_registrations = {
 	"WITH orchestrators AS (DELETE FROM durable_store.orchestrators o WHERE o.task_hub = $1),"
-	" activities AS (DELETE FROM durable_store.activities a WHERE a.task_hub = $1)"
+	" activities AS (DELETE FROM durable_store.activities a WHERE a.task_hub = $1),"
+	" imported AS (DELETE FROM durable_store.imported_histories m WHERE m.task_hub = $1)"
 	" DELETE FROM durable_store.hubs h WHERE h.task_hub = $1",
 	1, {TEXTOID}
 };

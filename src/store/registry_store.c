@@ -14,6 +14,10 @@ static StoreStatement find_orchestrator = {
 	NEAREST_REGISTRATION("orchestrators", "r.version, r.function", "$1", "$2", "$3"), 3, {TEXTOID, TEXTOID, TEXTOID}
 };
 
+static StoreStatement find_activity = {
+	NEAREST_REGISTRATION("activities", "r.version, r.function", "$1", "$2", "$3"), 3, {TEXTOID, TEXTOID, TEXTOID}
+};
+
 static StoreStatement find_activity_retry = {
 	NEAREST_REGISTRATION("activities", "r.version, r.retry", "$1", "$2", "$3"), 3, {TEXTOID, TEXTOID, TEXTOID}
 };
@@ -71,8 +75,8 @@ set_key(Datum *values, const char *task_hub, const char *name, const char *versi
 	values[2] = TEXT_DATUM(version ? version : "");
 }
 
-RegistryMatch
-store_find_orchestrator(const char *task_hub, const char *name, const char *version, const char **function)
+static RegistryMatch
+find_function(StoreStatement *statement, const char *task_hub, const char *name, const char *version, const char **function)
 {
 	RegistryMatch match = NOT_REGISTERED;
 	Datum		values[3];
@@ -80,7 +84,7 @@ store_find_orchestrator(const char *task_hub, const char *name, const char *vers
 
 	set_key(values, task_hub, name, version);
 	store_open(&scope);
-	if (store_execute(&find_orchestrator, values, NULL) > 0)
+	if (store_execute(statement, values, NULL) > 0)
 	{
 		Row			row = store_row(&scope, 0);
 
@@ -89,6 +93,18 @@ store_find_orchestrator(const char *task_hub, const char *name, const char *vers
 	}
 	store_close(&scope);
 	return match;
+}
+
+RegistryMatch
+store_find_orchestrator(const char *task_hub, const char *name, const char *version, const char **function)
+{
+	return find_function(&find_orchestrator, task_hub, name, version, function);
+}
+
+RegistryMatch
+store_find_activity(const char *task_hub, const char *name, const char *version, const char **function)
+{
+	return find_function(&find_activity, task_hub, name, version, function);
 }
 
 Jsonb *
@@ -151,7 +167,7 @@ store_activity_versions(const char *task_hub, const char *name)
 
 /* Runs an upsert; if it changed nothing, looks up in whose way it is. */
 static bool
-upsert(StoreStatement *statement, StoreStatement *find_function, Datum *values, const char *nulls, const char **other)
+upsert(StoreStatement *statement, StoreStatement *function_in_the_way, Datum *values, const char *nulls, const char **other)
 {
 	StoreScope	scope;
 	bool		done;
@@ -160,7 +176,7 @@ upsert(StoreStatement *statement, StoreStatement *find_function, Datum *values, 
 	done = store_execute(statement, values, nulls) > 0;
 	store_close(&scope);
 	if (!done)
-		*other = query_text(find_function, values);
+		*other = query_text(function_in_the_way, values);
 	return done;
 }
 

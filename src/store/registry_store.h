@@ -48,6 +48,10 @@ extern RegistryMatch registry_match(const char *registered_version, const char *
 extern RegistryMatch store_find_orchestrator(const char *task_hub, const char *name, const char *version,
 											 const char **function);
 
+/* Looks for an activity; *function is set if it is registered, to NULL if it is found by name. */
+extern RegistryMatch store_find_activity(const char *task_hub, const char *name, const char *version,
+										 const char **function);
+
 /* The registered retry policy of an activity; NULL if there is none. */
 extern Jsonb *store_find_activity_retry(const char *task_hub, const char *name, const char *version);
 

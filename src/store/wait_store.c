@@ -30,7 +30,7 @@ static StoreStatement instance_row = {
  */
 static StoreStatement finished_row = {
 	"SELECT ROW(i.task_hub, i.instance_id, pg_catalog.replace(i.execution_id::pg_catalog.text, '-', ''), i.generation, i.name,"
-	" i.version, i.status, i.input, i.output, i.failure, i.custom_status, i.tags, i.parent_instance_id, NULL,"
+	" i.version, i.status, i.input, i.output, i.failure, i.custom_status, i.tags, i.parent_instance_id, pg_catalog.replace(i.code::pg_catalog.text, '-', ''), NULL,"
 	" i.created_at, i.scheduled_start_at, i.updated_at, i.completed_at)::durable.instances"
 	" FROM (SELECT i.* FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = $2 OFFSET 0) i"
 	" WHERE i.completed_at IS NOT NULL",

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "dispatch/pinned_code.h"
 #include "extension.h"
 #include "session.h"
 #include "settings.h"
@@ -696,6 +697,7 @@ sweep_hub(const char *name)
 	if (!work_item_begin("sweeping a task hub"))
 		slot_leave(LEFT_GONE, DT_NOEND);
 	(void) store_sweep_hub(name);
+	pinned_code_sweep(name);
 	work_item_commit();
 	MemoryContextSwitchTo(loop_context);
 }

@@ -1,6 +1,8 @@
 -- Replay: what is pinned and stable, and how changed code is found out.
 \ir include/setup.psql
 SELECT plan(75);
+-- Code that was changed is run, to see how replay finds it out.
+SET durable.on_code_change = latest;
 
 -- ---------------------------------------------------------------------------
 -- Changed code: each case runs "before" and waits, then its function becomes "after" (specification 4.3).

@@ -194,6 +194,7 @@ SELECT start('waits', NULL, 'taken');
 SELECT start(f) FROM unnest(ARRAY['wants_taken', 'insists', 'calls_differing', 'parent_of_nothing']) f;
 :run
 CREATE OR REPLACE FUNCTION differs(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('go'); END $$;
+SET durable.on_code_change = latest;
 SELECT is(status('wants_taken') || ' ' || events('wants_taken', 'SubOrchestrationInstanceFailed'), 'running 1', 'a child whose id is taken has failed, and will be tried again');
 SELECT go(id) FROM unnest(ARRAY['taken', 'differing']) id;
 SELECT durable.terminate('wanted', 'not now') \g /dev/null
@@ -204,6 +205,7 @@ SELECT go('wanted');
 :run
 SELECT is(status('insists') || ' ' || events('insists', 'SubOrchestrationInstanceFailed'), 'completed 1', 'and its second attempt answers the parent');
 SELECT is(failure('calls_differing', 'sqlstate') || ' ' || events('calls_differing', 'SubOrchestrationInstanceCreated'), 'UD002 1', 'scenario 80: a child that is not deterministic is not tried again');
+RESET durable.on_code_change;
 SELECT is(failure('parent_of_nothing', 'sqlstate') || ' ' || events('parent_of_nothing', 'SubOrchestrationInstanceCreated'), '42883 1', 'scenario 80: nor one whose activity is unknown');
 
 -- ---------------------------------------------------------------------------

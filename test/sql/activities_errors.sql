@@ -337,6 +337,7 @@ DROP FUNCTION orc_dropped(jsonb);
 DROP FUNCTION orc_changed(jsonb);
 CREATE FUNCTION orc_changed(input jsonb) RETURNS text LANGUAGE sql AS $$ SELECT 'text' $$;
 REVOKE ALL ON FUNCTION orc_forbidden(jsonb) FROM PUBLIC, durable_regress_act;
+SET durable.on_code_change = latest;
 SELECT durable.run_until_idle() > 0 AS ran;
 SELECT durable.raise_event(instance_id, 'go', '"event"') FROM durable.instances WHERE status = 'running' AND instance_id <> 'zz fine';
 SELECT durable.run_until_idle(advance_time => true) > 0 AS ran;
@@ -378,7 +379,9 @@ $$ BEGIN RETURN '"short"'; END $$;
 SELECT durable.raise_event('too early', 'go');
 SELECT durable.run_until_idle() > 0 AS ran;
 \x on
-SELECT instance_id, status, type, sqlstate, message, detail, hint, non_retriable FROM failures;
+SELECT instance_id, status, type, sqlstate, message,
+	regexp_replace(regexp_replace(detail, '\d{4}-\d\d-\d\d [\d:.]+\+00', '<time>', 'g'), ' +', ' ', 'g') AS detail, hint, non_retriable
+FROM failures;
 \x off
 SELECT sum(durable.purge(instance_id)) AS purged FROM durable.instances;
 

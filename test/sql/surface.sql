@@ -31,7 +31,7 @@ GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT p.oid::regprocedure FROM pg_proc p
 WHERE p.pronamespace = 'durable'::regnamespace
 	AND 'task_hub' = ANY (p.proargnames)
-	AND p.proargnames[cardinality(p.proargnames)] <> 'task_hub';
+	AND p.proargnames[p.pronargs] <> 'task_hub';
 
 -- Types.
 SELECT 'type ' || t.typname || ' (' || CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'c' THEN 'composite' ELSE 'base' END

@@ -33,6 +33,7 @@ my $server = DurableServer->create('docs');
 
 $server->safe_psql('postgres', $_) foreach 'CREATE ROLE app LOGIN', 'CREATE DATABASE app OWNER app';
 $server->safe_psql('app', q{CREATE EXTENSION durable; SELECT durable.grant_usage('app')});
+$server->safe_psql('app', q{CREATE EXTENSION pgtap; CREATE EXTENSION durable_pgtap});
 
 sub rows { return map { [ split /\|/, $_, -1 ] } split /\n/, $server->safe_psql('app', $_[0]); }
 
@@ -132,7 +133,7 @@ sub paste_until
 	my ($sql, $expected) = @_;
 	my $out = paste($sql);
 
-	for (my $tries = 0; $tries < 600 && $sql !~ /\b(CREATE|COMMIT|raise_event)\b/; $tries++)
+	for (my $tries = 0; $tries < 600 && $sql !~ /\b(CREATE|COMMIT|raise_event|import_history)\b/; $tries++)
 	{
 		last if comparable($out) eq comparable($expected);
 		usleep(100_000);
@@ -141,23 +142,36 @@ sub paste_until
 	return $out;
 }
 
-my $blocks = 0;
-while ($readme =~ /^```sql\n(.*?)^```\n(?:```text\n(.*?)^```\n)?/msg)
+# Pastes the SQL blocks of a file; returns how many there are.
+sub paste_all
 {
-	my ($sql, $expected) = ($1, $2);
-	my ($title) = $sql =~ /((?:CREATE FUNCTION|SELECT) [\w.]+)/;
+	my ($file, $text) = @_;
+	my $blocks = 0;
 
-	$blocks++;
-	if (defined $expected)
+	while ($text =~ /^```sql\n(.*?)^```\n(?:```text\n(.*?)^```\n)?/msg)
 	{
-		is(comparable(paste_until($sql, $expected)), comparable($expected), "block $blocks ($title ...) shows what the README says");
+		my ($sql, $expected) = ($1, $2);
+		my ($title) = $sql =~ /((?:CREATE FUNCTION|SELECT) [\w.]+)/;
+
+		$blocks++;
+		if (defined $expected)
+		{
+			is(comparable(paste_until($sql, $expected)), comparable($expected), "$file, block $blocks ($title ...) shows what it says");
+		}
+		else
+		{
+			unlike(paste($sql), qr/ERROR|WARNING/, "$file, block $blocks ($title ...) runs");
+		}
 	}
-	else
-	{
-		unlike(paste($sql), qr/ERROR|WARNING/, "block $blocks ($title ...) runs");
-	}
+	return $blocks;
 }
-cmp_ok($blocks, '>', 5, 'the README has something to paste');
+
+cmp_ok(paste_all('README', $readme), '>', 5, 'the README has something to paste');
+
+# Tests of users run without workers.
+$server->configure('durable.enabled' => 'off');
+$server->poll_query_until('app', 'SELECT count(*) = 0 FROM durable.workers WHERE kind = $$worker$$') or fail('the workers leave');
+cmp_ok(paste_all('testing.md', source('docs/testing.md')), '>', 5, 'so has docs/testing.md');
 
 $server->stop;
 done_testing();
