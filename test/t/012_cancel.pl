@@ -1,7 +1,6 @@
 # terminate(cancel_running => true) reaches what runs: the statement of an
 # activity is cancelled when the terminating transaction commits, and nothing
-# else is. So do time limits, which background workers keep themselves:
-# statement_timeout is not served there.
+# else is. So do time limits, which background workers keep themselves.
 
 use strict;
 use warnings;
@@ -125,7 +124,6 @@ sub how_it_ended
 }
 
 $server->configure('durable.activity_timeout' => '200ms', 'durable.orchestrator_timeout' => '200ms');
-$server->safe_psql('postgres', 'ALTER ROLE app SET statement_timeout = 1');
 $gate = $server->close_gate('postgres', 1);
 $server->start_instance('postgres', 'app', 'walk_through_gate', 'limited', '{"gate": 1}');
 is(how_it_ended('limited'), 'failed 57014 ActivityTimeout', 'durable.activity_timeout ends an activity in a worker');
@@ -141,7 +139,6 @@ $server->sql('postgres', 'app', q{SELECT durable.unregister_activity('pass_gate'
 $gate->quit;
 is($server->safe_psql('postgres', q{SELECT count(*) FROM app.effects WHERE instance_id IN ('limited', 'caught', 'registered') AND step > 1}), '0',
 	'none of those had an effect');
-$server->runs('postgres', 'app', 'unlimited', 'a statement_timeout of the role does nothing');
 
 $server->stop;
 done_testing();
