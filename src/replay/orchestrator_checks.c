@@ -150,10 +150,21 @@ relation_name(Oid relation)
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
 }
 
+/* One is enough. Of a view that is itself, which comes before what it reads. */
 static void
-check_relation(Oid relation, char relkind)
+check_reads(const List *range_table)
 {
-	refuse(psprintf("reading %s %s", relation_kind(relkind), relation_name(relation)), &reads);
+	ListCell   *lc;
+
+	foreach(lc, range_table)
+	{
+		const RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind != RTE_RELATION)
+			continue;
+		refuse(psprintf("reading %s %s", relation_kind(rte->relkind), relation_name(rte->relid)), &reads);
+		return;
+	}
 }
 
 static void
@@ -326,7 +337,9 @@ check_query(Query *query, CheckContext *context)
 {
 	if (query->resultRelation > 0)
 		check_write(query);
-	return query_tree_walker(query, check_node, context, QTW_EXAMINE_RTES_BEFORE);
+	else
+		check_reads(query->rtable);
+	return query_tree_walker(query, check_node, context, 0);
 }
 
 /* Looks at a node and all below it. Never true: it either raises or goes on. */
@@ -337,14 +350,6 @@ check_node(Node *node, CheckContext *context)
 		return false;
 	if (IsA(node, Query))
 		return check_query((Query *) node, context);
-	if (IsA(node, RangeTblEntry))
-	{
-		const RangeTblEntry *rte = (RangeTblEntry *) node;
-
-		if (rte->rtekind == RTE_RELATION)
-			check_relation(rte->relid, rte->relkind);
-		return false;			/* the walker goes on into it */
-	}
 	if (IsA(node, Const))
 		check_constant((Const *) node, context);
 	else if (IsA(node, SQLValueFunction))
@@ -456,16 +461,8 @@ is_not_inlined(Oid function)
 static void
 checked_executor_start(QueryDesc *query, int eflags)
 {
-	ListCell   *lc;
-
 	if (checks_are_strict() && !plan_is_checked(query->plannedstmt))
-		foreach(lc, query->plannedstmt->rtable)
-		{
-			const RangeTblEntry *rte = lfirst(lc);
-
-			if (rte->rtekind == RTE_RELATION)
-				check_relation(rte->relid, rte->relkind);
-		}
+		check_reads(query->plannedstmt->rtable);
 	if (next_executor_start)
 		next_executor_start(query, eflags);
 	else
