@@ -47,6 +47,7 @@ foreach my $sql ('SELECT durable.run_until_idle()', 'CALL durable.run()')
 # --- a cancel is the session's affair, not the activity's --------------------------------
 
 $server->sql('postgres', 'app2', <<'SQL');
+SELECT durable.retry_policy(max_attempts => 1);	-- loads the library, so that its settings are known
 CREATE TABLE slowness AS SELECT 1000 AS seconds;
 CREATE FUNCTION crawl() RETURNS int LANGUAGE plpgsql AS
 $$ BEGIN PERFORM effect(1), pg_sleep(seconds) FROM slowness; RETURN 1; END $$;
