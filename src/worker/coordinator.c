@@ -48,6 +48,9 @@
 /* A hub that made room waits so long before it wants a process again. */
 #define TURN_TAKING_MS 300
 
+/* An idle worker that leaves ready work alone (another one has it, a limit is reached) is woken no oftener in the end. */
+#define LAST_WAKE_GAP_MS 5000
+
 #define SEE_LOG_HINT \
 	"The server log says why before this message. " \
 	"Workers are started again after growing delays of up to a minute."
@@ -74,6 +77,8 @@ typedef struct HubState
 	int			refusals;		/* starts in a row refused for want of a slot */
 	TimestampTz starving_since; /* it has no worker and gets none; 0: it does not starve */
 	TimestampTz retry_at;		/* no worker is started before */
+	int			vain_wakes;		/* of idle workers in a row, without an end of the ready work */
+	TimestampTz wake_again_at;
 	/* of the last count */
 	bool		has_full_worker;	/* one that takes all kinds of work */
 	bool		has_free_worker;	/* one of these that does not hold its slot */
@@ -626,6 +631,17 @@ is_last_worker(void)
 	return n_workers + 1 >= setting_max_workers;
 }
 
+/* Who makes work or releases it wakes the workers: this is for what they may have missed, so more and more seldom. */
+static void
+wake_idle_worker(HubState *hub)
+{
+	if (clock_now() < hub->wake_again_at)
+		return;
+	shmem_wake_hub(hub->name);
+	hub->vain_wakes++;
+	hub->wake_again_at = ms_from_now(process_backoff(hub->vain_wakes, WATCH_MS, LAST_WAKE_GAP_MS));
+}
+
 /*
  * Work waits although the hub has workers. An idle one is woken, in case it
  * does not know. If all were busy at two looks in a row another one helps,
@@ -637,7 +653,7 @@ help_workers(HubState *hub)
 	bool		overloaded = (!has_idle_worker(hub) && !hub->has_newcomer);
 
 	if (has_idle_worker(hub))
-		shmem_wake_hub(hub->name);
+		wake_idle_worker(hub);
 	else if (overloaded && hub->overloaded && !somebody_starves() && !is_last_worker())
 		start_worker(hub);
 	hub->overloaded = overloaded;
@@ -677,7 +693,11 @@ staff_hubs(void)
 		HubState   *hub = lfirst(lc);
 
 		if (!has_ready_work(hub))
+		{
 			hub->overloaded = false;
+			hub->vain_wakes = 0;
+			hub->wake_again_at = 0;
+		}
 		else if (needs_worker(hub))
 			start_first_worker(hub);
 		else
