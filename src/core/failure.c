@@ -32,60 +32,13 @@ condition_name(const char *sqlstate)
 }
 
 static void
-push_key(JsonbParseState **state, const char *key)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = (char *) key;
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-}
-
-/* Adds a text field, unless there is none. */
-static void
-push_text(JsonbParseState **state, const char *key, const char *text)
-{
-	JsonbValue	value;
-
-	if (text == NULL)
-		return;
-	push_key(state, key);
-	value.type = jbvString;
-	value.val.string.val = (char *) text;
-	value.val.string.len = strlen(text);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-static void
 push_bool(JsonbParseState **state, const char *key, bool boolean)
 {
 	JsonbValue	value;
 
-	push_key(state, key);
+	json_push_key(state, key);
 	value.type = jbvBool;
 	value.val.boolean = boolean;
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-/* Adds a jsonb field, unless there is none. */
-static void
-push_json(JsonbParseState **state, const char *key, Jsonb *json)
-{
-	JsonbValue	value;
-
-	if (json == NULL)
-		return;
-	push_key(state, key);
-	if (JB_ROOT_IS_SCALAR(json))
-	{
-		JsonbExtractScalar(&json->root, &value);
-		pushJsonbValue(state, WJB_VALUE, &value);
-		return;
-	}
-	value.type = jbvBinary;
-	value.val.binary.data = &json->root;
-	value.val.binary.len = VARSIZE(json) - VARHDRSZ;
 	pushJsonbValue(state, WJB_VALUE, &value);
 }
 
@@ -98,15 +51,15 @@ failure_make(const Failure *failure)
 	if (type == NULL && failure->sqlstate != NULL)
 		type = condition_name(failure->sqlstate);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "errorType", type);
-	push_text(&state, "errorMessage", failure->message ? failure->message : "");
-	push_text(&state, "sqlstate", failure->sqlstate);
-	push_text(&state, "detail", failure->detail);
-	push_text(&state, "hint", failure->hint);
-	push_text(&state, "context", failure->context);
+	json_push_text(&state, "errorType", type);
+	json_push_text(&state, "errorMessage", failure->message ? failure->message : "");
+	json_push_text(&state, "sqlstate", failure->sqlstate);
+	json_push_text(&state, "detail", failure->detail);
+	json_push_text(&state, "hint", failure->hint);
+	json_push_text(&state, "context", failure->context);
 	push_bool(&state, "isNonRetriable", failure->non_retriable);
-	push_json(&state, "innerFailure", failure->inner);
-	push_json(&state, "properties", failure->properties);
+	json_push_json(&state, "innerFailure", failure->inner);
+	json_push_json(&state, "properties", failure->properties);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 

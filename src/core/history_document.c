@@ -30,37 +30,11 @@
  */
 
 static void
-push_key(JsonbParseState **state, const char *key)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = (char *) key;
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-}
-
-/* These add a field, unless there is nothing to add. */
-static void
-push_text(JsonbParseState **state, const char *key, const char *text)
-{
-	JsonbValue	value;
-
-	if (text == NULL)
-		return;
-	push_key(state, key);
-	value.type = jbvString;
-	value.val.string.val = (char *) text;
-	value.val.string.len = strlen(text);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-static void
 push_integer(JsonbParseState **state, const char *key, int64 number)
 {
 	JsonbValue	value;
 
-	push_key(state, key);
+	json_push_key(state, key);
 	value.type = jbvNumeric;
 	value.val.numeric = int64_to_numeric(number);
 	pushJsonbValue(state, WJB_VALUE, &value);
@@ -72,32 +46,13 @@ push_time(JsonbParseState **state, const char *key, TimestampTz time)
 	int			utc = 0;
 
 	if (!TIMESTAMP_IS_NOBEGIN(time))
-		push_text(state, key, JsonEncodeDateTime(palloc(MAXDATELEN + 1), TimestampTzGetDatum(time), TIMESTAMPTZOID, &utc));
-}
-
-static void
-push_json(JsonbParseState **state, const char *key, Jsonb *json)
-{
-	JsonbValue	value;
-
-	if (json == NULL)
-		return;
-	push_key(state, key);
-	if (JB_ROOT_IS_SCALAR(json))
-		(void) JsonbExtractScalar(&json->root, &value);
-	else
-	{
-		value.type = jbvBinary;
-		value.val.binary.data = &json->root;
-		value.val.binary.len = VARSIZE(json) - VARHDRSZ;
-	}
-	pushJsonbValue(state, WJB_VALUE, &value);
+		json_push_text(state, key, JsonEncodeDateTime(palloc(MAXDATELEN + 1), TimestampTzGetDatum(time), TIMESTAMPTZOID, &utc));
 }
 
 static void
 push_uuid(JsonbParseState **state, const char *key, const pg_uuid_t *uuid)
 {
-	push_text(state, key, DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(uuid))));
+	json_push_text(state, key, DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(uuid))));
 }
 
 static void
@@ -105,9 +60,9 @@ push_parent(JsonbParseState **state, const RuntimeState *instance)
 {
 	if (instance->parent_instance_id == NULL)
 		return;
-	push_key(state, "parent");
+	json_push_key(state, "parent");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	push_text(state, "instance_id", instance->parent_instance_id);
+	json_push_text(state, "instance_id", instance->parent_instance_id);
 	push_uuid(state, "execution_id", &instance->parent_execution_id);
 	push_integer(state, "task_id", instance->parent_task_id);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
@@ -116,22 +71,22 @@ push_parent(JsonbParseState **state, const RuntimeState *instance)
 static void
 push_instance(JsonbParseState **state, const RuntimeState *instance)
 {
-	push_key(state, "instance");
+	json_push_key(state, "instance");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	push_text(state, "instance_id", instance->instance_id);
+	json_push_text(state, "instance_id", instance->instance_id);
 	push_uuid(state, "execution_id", &instance->execution_id);
 	push_integer(state, "generation", instance->generation);
-	push_text(state, "name", instance->name);
-	push_text(state, "function", instance->function);
-	push_text(state, "version", instance->version);
-	push_text(state, "status", runtime_status_name(instance->status));
+	json_push_text(state, "name", instance->name);
+	json_push_text(state, "function", instance->function);
+	json_push_text(state, "version", instance->version);
+	json_push_text(state, "status", runtime_status_name(instance->status));
 	push_parent(state, instance);
-	push_json(state, "settings", instance->settings_json);
-	push_json(state, "tags", instance->tags);
-	push_json(state, "input", instance->input);
-	push_json(state, "output", instance->output);
-	push_json(state, "failure", instance->failure);
-	push_json(state, "custom_status", instance->custom_status);
+	json_push_json(state, "settings", instance->settings_json);
+	json_push_json(state, "tags", instance->tags);
+	json_push_json(state, "input", instance->input);
+	json_push_json(state, "output", instance->output);
+	json_push_json(state, "failure", instance->failure);
+	json_push_json(state, "custom_status", instance->custom_status);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -143,19 +98,19 @@ push_event(JsonbParseState **state, const HistoryEvent *event)
 	push_integer(state, "turn", event->turn);
 	push_time(state, "turn_at", event->turn_at);
 	push_time(state, "timestamp", event->timestamp);
-	push_text(state, "type", history_event_type_name(event->type));
+	json_push_text(state, "type", history_event_type_name(event->type));
 	if (event->event_id != NO_EVENT_ID)
 		push_integer(state, "event_id", event->event_id);
 	if (event->task_id != NO_TASK_ID)
 		push_integer(state, "task_id", event->task_id);
 	push_time(state, "fire_at", event->fire_at);
-	push_text(state, "name", event->name);
-	push_text(state, "version", event->version);
-	push_text(state, "target_instance_id", event->target_instance_id);
-	push_json(state, "payload", event->payload);
-	push_json(state, "failure", event->failure);
-	push_json(state, "tags", event->tags);
-	push_json(state, "retry", event->retry);
+	json_push_text(state, "name", event->name);
+	json_push_text(state, "version", event->version);
+	json_push_text(state, "target_instance_id", event->target_instance_id);
+	json_push_json(state, "payload", event->payload);
+	json_push_json(state, "failure", event->failure);
+	json_push_json(state, "tags", event->tags);
+	json_push_json(state, "retry", event->retry);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -168,7 +123,7 @@ history_document_write(const RuntimeState *instance)
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_integer(&state, "format", HISTORY_FORMAT);
 	push_instance(&state, instance);
-	push_key(&state, "events");
+	json_push_key(&state, "events");
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	foreach(lc, instance->past_events)
 		push_event(&state, lfirst(lc));

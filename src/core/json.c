@@ -44,15 +44,51 @@ json_merge(Jsonb *base, Jsonb *overriding)
 	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(base), JsonbPGetDatum(overriding)));
 }
 
+void
+json_push_key(JsonbParseState **state, const char *key)
+{
+	JsonbValue	value;
+
+	pushJsonbValue(state, WJB_KEY, string_value(&value, key));
+}
+
+void
+json_push_text(JsonbParseState **state, const char *key, const char *text)
+{
+	JsonbValue	value;
+
+	if (text == NULL)
+		return;
+	json_push_key(state, key);
+	pushJsonbValue(state, WJB_VALUE, string_value(&value, text));
+}
+
+void
+json_push_json(JsonbParseState **state, const char *key, Jsonb *json)
+{
+	JsonbValue	value;
+
+	if (json == NULL)
+		return;
+	json_push_key(state, key);
+	if (JB_ROOT_IS_SCALAR(json))
+		(void) JsonbExtractScalar(&json->root, &value);
+	else
+	{
+		value.type = jbvBinary;
+		value.val.binary.data = &json->root;
+		value.val.binary.len = VARSIZE(json) - VARHDRSZ;
+	}
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
 Jsonb *
 json_with_text(Jsonb *object, const char *key, const char *text)
 {
 	JsonbParseState *state = NULL;
-	JsonbValue	value;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	pushJsonbValue(&state, WJB_KEY, string_value(&value, key));
-	pushJsonbValue(&state, WJB_VALUE, string_value(&value, text));
+	json_push_text(&state, key, text);
 	return json_merge(object, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 

@@ -17,6 +17,11 @@ extern Jsonb *json_merge(Jsonb *base, Jsonb *overriding);
 /* The object (or an empty one) with one text field more. */
 extern Jsonb *json_with_text(Jsonb *object, const char *key, const char *text);
 
+/* Parts of an object that is being made: a key, or a whole field, unless its value is NULL. */
+extern void json_push_key(JsonbParseState **state, const char *key);
+extern void json_push_text(JsonbParseState **state, const char *key, const char *text);
+extern void json_push_json(JsonbParseState **state, const char *key, Jsonb *json);
+
 extern bool json_has_key(Jsonb *object, const char *key);
 
 /* Text of a string field of an object, NULL if it has none. */

@@ -10,6 +10,7 @@
 #include "utils/numeric.h"
 
 #include "core/failure.h"
+#include "core/json.h"
 #include "core/retry.h"
 
 /* Does the failure have this SQLSTATE, class of SQLSTATEs or error type? */
@@ -71,22 +72,11 @@ retry_decide(const RetryPolicy *policy, int attempt, Jsonb *failure,
  */
 
 static void
-push_key(JsonbParseState **state, const char *key)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = (char *) key;
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-}
-
-static void
 push_number(JsonbParseState **state, const char *key, Numeric number)
 {
 	JsonbValue	value;
 
-	push_key(state, key);
+	json_push_key(state, key);
 	value.type = jbvNumeric;
 	value.val.numeric = number;
 	pushJsonbValue(state, WJB_VALUE, &value);
@@ -108,7 +98,7 @@ push_texts(JsonbParseState **state, const char *key, List *texts)
 
 	if (texts == NIL)
 		return;
-	push_key(state, key);
+	json_push_key(state, key);
 	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	foreach(lc, texts)
 	{
