@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 
 #include "compat.h"
+#include "replay/orchestrator_checks.h"
 #include "settings.h"
 #include "shmem.h"
 #include "wake.h"
@@ -25,6 +26,7 @@ void
 _PG_init(void)
 {
 	settings_init();
+	orchestrator_checks_init();
 	wake_init();
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;

@@ -13,6 +13,7 @@
 #include "utils/varlena.h"
 
 #include "compat.h"
+#include "replay/checked_functions.h"
 #include "settings.h"
 
 char	   *setting_task_hub = NULL;
@@ -29,6 +30,8 @@ int			setting_synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
 int			setting_orchestrator_timeout = 10000;
 bool		setting_double_replay = false;
 int			setting_on_code_change = CODE_CHANGE_KEEP;
+int			setting_orchestrator_checks = ORCHESTRATOR_CHECKS_ERROR;
+char	   *setting_orchestrator_languages = NULL;
 int			setting_activity_timeout = 0;
 int			setting_max_payload_size = 65536;
 int			setting_max_history_events = 100000;
@@ -55,6 +58,17 @@ static const struct config_enum_entry on_code_change_options[] = {
 	{"keep", CODE_CHANGE_KEEP, false},
 	{"latest", CODE_CHANGE_LATEST, false},
 	{"fail", CODE_CHANGE_FAIL, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry orchestrator_checks_options[] = {
+	{"error", ORCHESTRATOR_CHECKS_ERROR, false},
+	{"warning", ORCHESTRATOR_CHECKS_WARNING, false},
+	{"off", ORCHESTRATOR_CHECKS_OFF, false},
+	{"on", ORCHESTRATOR_CHECKS_ERROR, true},
+	{"false", ORCHESTRATOR_CHECKS_OFF, true},
+	{"no", ORCHESTRATOR_CHECKS_OFF, true},
+	{"0", ORCHESTRATOR_CHECKS_OFF, true},
 	{NULL, 0, false}
 };
 
@@ -114,6 +128,45 @@ setting_lets_hubs_run_of(Oid owner)
 	if (!superuser_arg(owner) || setting_allow_superuser_hubs == SUPERUSER_HUBS_ON)
 		return true;
 	return setting_allow_superuser_hubs == SUPERUSER_HUBS_BOOTSTRAP && owner == BOOTSTRAP_SUPERUSERID;
+}
+
+static bool
+check_languages(char **newval, void **extra, GucSource source)
+{
+	char	   *names = pstrdup(*newval);
+	List	   *list = NIL;
+	bool		ok = SplitIdentifierString(names, ',', &list);
+
+	if (!ok)
+		GUC_check_errdetail("It is a comma-separated list of names of languages.");
+	list_free(list);
+	pfree(names);
+	return ok;
+}
+
+static void
+assign_languages(const char *newval, void *extra)
+{
+	function_refusals_forget();
+}
+
+/*
+ * For anybody: whoever turns the checks off harms the instances of his own
+ * hub, and nothing else; they guard no rights.
+ */
+static void
+define_check_settings(void)
+{
+	DefineCustomEnumVariable("durable.orchestrator_checks",
+							 "What happens when an orchestrator does what it may not do?",
+							 "error: it is refused with UD008; warning: it is done, with a warning; off: it is done.",
+							 &setting_orchestrator_checks, ORCHESTRATOR_CHECKS_ERROR, orchestrator_checks_options, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomStringVariable("durable.orchestrator_languages",
+							   "Languages of functions that orchestrators may call besides SQL and PL/pgSQL.",
+							   "A comma-separated list. What such functions do is not checked, except for the SQL they run.",
+							   &setting_orchestrator_languages, "", PGC_USERSET, 0,
+							   check_languages, assign_languages, NULL);
 }
 
 static void
@@ -241,6 +294,7 @@ void
 settings_init(void)
 {
 	define_session_settings();
+	define_check_settings();
 	define_dispatch_settings();
 	define_process_settings();
 	MarkGUCPrefixReserved("durable");

@@ -31,6 +31,8 @@ typedef enum CodeChange
 } CodeChange;
 
 extern int	setting_on_code_change;
+extern int	setting_orchestrator_checks;	/* an OrchestratorChecks */
+extern char *setting_orchestrator_languages;	/* a comma-separated list */
 extern int	setting_activity_timeout;		/* ms, 0 = none */
 extern int	setting_max_payload_size;		/* kB */
 extern int	setting_max_history_events;
@@ -38,6 +40,13 @@ extern int	setting_max_messages_per_turn;	/* 0 = no limit */
 extern int	setting_max_dispatch_attempts;
 extern int	setting_retention;		/* s, -1 = keep for ever */
 extern int	setting_allow_superuser_hubs;	/* a SuperuserHubs */
+
+typedef enum OrchestratorChecks
+{
+	ORCHESTRATOR_CHECKS_OFF,
+	ORCHESTRATOR_CHECKS_WARNING,
+	ORCHESTRATOR_CHECKS_ERROR
+} OrchestratorChecks;
 
 typedef enum SuperuserHubs
 {

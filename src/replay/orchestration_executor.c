@@ -27,6 +27,7 @@
 #include "replay/function_lookup.h"
 #include "replay/orchestration_context.h"
 #include "replay/orchestration_executor.h"
+#include "replay/orchestrator_checks.h"
 #include "replay/sandbox.h"
 #include "session.h"
 #include "settings.h"
@@ -218,7 +219,9 @@ run_code(OrchestrationContext *context, OrchestratorCall *call, int timeout_ms, 
 	call->context = context;
 	current_orchestration = context;
 	seed_random(execution_seed(&state->execution_id));
+	orchestrator_checks_begin();
 	outcome = sandbox_run(&sandbox, call_orchestrator, call, error);
+	orchestrator_checks_end();
 	session_reseed_random();
 	current_orchestration = NULL;
 	return outcome;
@@ -610,6 +613,7 @@ void
 orchestration_reset(void)
 {
 	current_orchestration = NULL;
+	orchestrator_checks_end();
 	sandbox_reset();
 }
 

@@ -77,7 +77,8 @@ SET SESSION AUTHORIZATION app;
 CREATE FUNCTION spill() RETURNS bigint LANGUAGE sql SET work_mem = '64kB' AS
 $$ SELECT count(*) FROM (SELECT g FROM generate_series(1, 50000) g ORDER BY g DESC OFFSET 0) s $$;
 CREATE TABLE shortage (id text PRIMARY KEY);
-CREATE FUNCTION collects(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- Unchecked: the test decides by a table when there is no room.
+CREATE FUNCTION collects(input jsonb) RETURNS jsonb LANGUAGE plpgsql SET durable.orchestrator_checks = off AS $$
 DECLARE
 	got	jsonb := '[]';
 BEGIN

@@ -90,7 +90,7 @@ none('every view is documented, with its columns', map { "$_->[0].$_->[1]" } gre
 	} @columns);
 
 none('every setting is documented, with default, unit and context', map { join ' ', @$_ }
-	  grep { index($docs, "\n| `$_->[0]` | `$_->[1]` | $_->[2] | $_->[3] |") < 0 } @settings);
+	  grep { index($docs, "\n| `$_->[0]` | " . ($_->[1] eq '' ? 'empty' : "`$_->[1]`") . " | $_->[2] | $_->[3] |") < 0 } @settings);
 like($docs, qr/^\| `durable\.task_hub` \| empty \| - \| user \|/m, 'so is durable.task_hub');
 none('no setting is documented that is not there',
 	grep { !$setting{$_} && $_ ne 'durable.task_hub' } $docs =~ /^\| `(durable\.\w+)` \| (?:`|empty)/mg);

@@ -1,0 +1,268 @@
+-- durable.orchestrator_checks: what an orchestrator may not do (semantics.md 10.2) is
+-- refused, warned of, or let through.
+\ir include/setup.psql
+SELECT no_plan();
+
+SELECT is((SELECT boot_val || ' ' || context FROM pg_settings WHERE name = 'durable.orchestrator_checks'), 'error user', 'checks are on by default, and for anybody to set');
+
+-- What superusers provide: C functions of extensions, and one that is stable.
+RESET SESSION AUTHORIZATION;
+CREATE FUNCTION app.dblink_any() RETURNS timestamptz LANGUAGE internal VOLATILE AS 'clock_timestamp';
+CREATE FUNCTION app.tick() RETURNS timestamptz LANGUAGE internal VOLATILE AS 'clock_timestamp';
+CREATE FUNCTION app.tock() RETURNS timestamptz LANGUAGE internal STABLE AS 'now';
+CREATE FUNCTION app.volatile_equals(int, int) RETURNS boolean LANGUAGE internal VOLATILE STRICT AS 'int4eq';
+CREATE FUNCTION app.volatile_sum(int, int) RETURNS int LANGUAGE internal VOLATILE STRICT AS 'int4pl';
+SET SESSION AUTHORIZATION app;
+CREATE SEQUENCE numbers;
+SELECT nextval('numbers') \g /dev/null
+CREATE TABLE stock (sku text);
+CREATE VIEW stock_view AS SELECT * FROM stock;
+
+CREATE TABLE rules (id text PRIMARY KEY, code text, what text, hint text);
+INSERT INTO rules VALUES
+	('clock', 'PERFORM clock_timestamp();', 'function clock_timestamp()', 'Use now()'),
+	('timeofday', 'PERFORM timeofday();', 'function timeofday()', 'Use now()'),
+	('now literal', $$DECLARE t timestamptz; BEGIN t := 'now'; END;$$, 'the literal ''now'' of type timestamp with time zone', 'Write now()'),
+	('today literal', $$PERFORM date 'Today';$$, 'the literal ''today'' of type date', 'Write now()'),
+	('tomorrow literal', $$IF now() > 'tomorrow 10:00' THEN NULL; END IF;$$, 'the literal ''tomorrow'' of type timestamp with time zone', 'Write now()'),
+	('yesterday literal', $$PERFORM $d$[yesterday,)$d$::daterange;$$, 'the literal ''yesterday'' of type daterange', 'Write now()'),
+	('array literal', $$PERFORM '{2020-01-01, now}'::timestamp[];$$, 'the literal ''now'' of type timestamp without time zone[]', 'Write now()'),
+	('guid', 'PERFORM gen_random_uuid();', 'function gen_random_uuid()', 'Use durable.new_guid()'),
+	('setseed', 'PERFORM setseed(0.5);', 'function setseed(double precision)', 'Leave the seed alone'),
+	('table', 'PERFORM 1 FROM stock;', 'reading table app.stock', 'Read it in an activity'),
+	('view', 'PERFORM 1 FROM stock_view;', 'reading view app.stock_view', 'Read it in an activity'),
+	('catalog', 'PERFORM 1 FROM pg_class;', 'reading table pg_catalog.pg_class', 'Read it in an activity'),
+	('own views', 'PERFORM 1 FROM durable.instances;', 'reading view durable.instances', 'Read it in an activity'),
+	('sample', 'PERFORM 1 FROM stock TABLESAMPLE SYSTEM (10);', 'reading table app.stock', 'Read it in an activity'),
+	('row lock', 'PERFORM 1 FROM stock FOR UPDATE;', 'reading table app.stock', 'Read it in an activity'),
+	('insert', $$INSERT INTO stock VALUES ('a');$$, 'writing to table app.stock', 'write in an activity'),
+	('update', $$UPDATE stock SET sku = 'b';$$, 'writing to table app.stock', 'write in an activity'),
+	('delete', $$DELETE FROM stock;$$, 'writing to table app.stock', 'write in an activity'),
+	('writing with', $$WITH w AS (DELETE FROM stock RETURNING 1) SELECT count(*) INTO n FROM w;$$, 'writing to table app.stock', 'write in an activity'),
+	('ddl', 'CREATE TABLE made (a int);', 'command CREATE TABLE', 'Run it in an activity'),
+	('temporary table', 'CREATE TEMPORARY TABLE made (a int);', 'command CREATE TABLE', 'Run it in an activity'),
+	('copy', $$EXECUTE 'COPY (SELECT 1) TO PROGRAM ''true''';$$, 'command COPY', 'Run it in an activity'),
+	('do', $$EXECUTE 'DO ''BEGIN END''';$$, 'command DO', 'Run it in an activity'),
+	('lock', 'LOCK TABLE stock;', 'command LOCK TABLE', 'Run it in an activity'),
+	('prepare', $$EXECUTE 'PREPARE p AS SELECT 1';$$, 'command PREPARE', 'Run it in an activity'),
+	('set', $$SET work_mem = '1MB';$$, 'command SET', 'SET clause'),
+	('set_config', $$PERFORM set_config('work_mem', '1MB', true);$$, 'function set_config(text,text,boolean)', 'SET clause'),
+	('notify', 'NOTIFY channel;', 'command NOTIFY', 'Notify in an activity'),
+	('pg_notify', $$PERFORM pg_notify('channel', '');$$, 'function pg_notify(text,text)', 'Notify in an activity'),
+	('listen', 'LISTEN channel;', 'command LISTEN', 'durable.wait_for_event()'),
+	('cursor', $$EXECUTE 'DECLARE c CURSOR WITH HOLD FOR SELECT 1';$$, 'command DECLARE CURSOR', 'within one turn'),
+	('nextval', $$PERFORM nextval('numbers');$$, 'function nextval(regclass)', 'durable.call_sql'),
+	('currval', $$PERFORM currval('numbers');$$, 'function currval(regclass)', 'durable.call_sql'),
+	('setting', $$PERFORM current_setting('work_mem');$$, 'function current_setting(text)', 'in the input'),
+	('version', 'PERFORM version();', 'function version()', 'Call it in an activity'),
+	('client', 'PERFORM inet_client_addr();', 'function inet_client_addr()', 'in the input'),
+	('pid', 'PERFORM pg_backend_pid();', 'function pg_backend_pid()', 'in the input'),
+	('user', 'PERFORM current_user;', 'CURRENT_USER', 'in the input'),
+	('database', 'PERFORM current_catalog;', 'CURRENT_CATALOG', 'in the input'),
+	('xid', 'PERFORM txid_current();', 'function txid_current()', 'Call it in an activity'),
+	('snapshot', 'PERFORM pg_current_snapshot();', 'function pg_current_snapshot()', 'Call it in an activity'),
+	('privilege', $$PERFORM has_table_privilege('stock', 'select');$$, 'function has_table_privilege(text,text)', 'Call it in an activity'),
+	('regclass', $$PERFORM to_regclass('stock');$$, 'function to_regclass(text)', 'Call it in an activity'),
+	('state', 'PERFORM pg_is_in_recovery();', 'function pg_is_in_recovery()', 'Call it in an activity'),
+	('sleep', 'PERFORM pg_sleep(0);', 'function pg_sleep(double precision)', 'durable.sleep()'),
+	('advisory lock', 'PERFORM pg_advisory_xact_lock(1);', 'function pg_advisory_xact_lock(bigint)', 'Lock in an activity'),
+	('large object', 'PERFORM lo_get(1);', 'function lo_get(oid)', 'Call it in an activity'),
+	('network', 'PERFORM dblink_any();', 'function dblink_any()', 'external => true'),
+	('extension', 'PERFORM tick();', 'function tick()', 'durable.call_sql()');
+
+-- In each statement of PL/pgSQL that evaluates something.
+INSERT INTO rules SELECT 'in ' || id, code, 'function clock_timestamp()', 'Use now()' FROM (VALUES
+	('declare', 'DECLARE t timestamptz := clock_timestamp(); BEGIN END;'), ('return', 'RETURN to_jsonb(clock_timestamp());'),
+	('assign', 'n := extract(year FROM clock_timestamp());'), ('if', 'IF clock_timestamp() IS NULL THEN END IF;'),
+	('elsif', 'IF false THEN ELSIF clock_timestamp() IS NULL THEN END IF;'), ('while', 'WHILE clock_timestamp() IS NULL LOOP END LOOP;'),
+	('case', 'CASE WHEN clock_timestamp() IS NOT NULL THEN NULL; END CASE;'), ('for', 'FOR i IN 1 .. extract(day FROM clock_timestamp()) LOOP END LOOP;'),
+	('query loop', 'FOR n IN SELECT 1 WHERE clock_timestamp() IS NULL LOOP END LOOP;'), ('foreach', 'FOREACH n IN ARRAY ARRAY[extract(day FROM clock_timestamp())::int] LOOP END LOOP;'),
+	('raise', 'RAISE DEBUG ''%'', clock_timestamp();'), ('raise option', 'RAISE DEBUG USING MESSAGE = clock_timestamp()::text;'),
+	('exit', 'LOOP EXIT WHEN clock_timestamp() IS NOT NULL; END LOOP;'), ('assert', 'ASSERT clock_timestamp() IS NOT NULL;'),
+	('execute', 'EXECUTE ''SELECT clock_timestamp()'';'), ('using', 'EXECUTE ''SELECT $1'' USING clock_timestamp();'),
+	('dynamic loop', 'FOR n IN EXECUTE ''SELECT 1 WHERE $1 IS NULL'' USING clock_timestamp() LOOP END LOOP;'),
+	('cursor loop', 'DECLARE c CURSOR FOR SELECT 1 WHERE clock_timestamp() IS NULL; BEGIN FOR r IN c LOOP END LOOP; END;'),
+	('open', 'DECLARE c refcursor; BEGIN OPEN c FOR SELECT clock_timestamp(); CLOSE c; END;'),
+	('into', 'SELECT 1 INTO n WHERE clock_timestamp() IS NOT NULL;')) v(id, code);
+
+-- What could hide a call.
+CREATE FUNCTION inlined() RETURNS timestamptz LANGUAGE sql AS 'SELECT clock_timestamp()';
+CREATE FUNCTION inlined_set() RETURNS SETOF timestamptz LANGUAGE sql STABLE AS 'SELECT clock_timestamp() FROM generate_series(1, 2)';
+CREATE FUNCTION inlined_word() RETURNS boolean LANGUAGE sql AS $$ SELECT now() > 'now' $$;
+CREATE FUNCTION folded(int) RETURNS timestamptz LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN clock_timestamp(); END';
+CREATE FUNCTION helper() RETURNS text LANGUAGE plpgsql AS 'DECLARE t text := clock_timestamp(); BEGIN RETURN t; END';
+CREATE FUNCTION deep() RETURNS text LANGUAGE sql AS 'SELECT helper()';
+CREATE FUNCTION with_default(a timestamptz DEFAULT clock_timestamp()) RETURNS timestamptz LANGUAGE plpgsql AS 'BEGIN RETURN a; END';
+CREATE OPERATOR === (FUNCTION = volatile_equals, LEFTARG = int, RIGHTARG = int);
+CREATE TYPE box_of_int AS (a int);
+CREATE FUNCTION boxed(int) RETURNS box_of_int LANGUAGE sql AS 'SELECT ROW(extract(year FROM clock_timestamp())::int)::box_of_int';
+CREATE CAST (int AS box_of_int) WITH FUNCTION boxed(int);
+CREATE DOMAIN late AS text CHECK (VALUE < clock_timestamp()::text);
+CREATE AGGREGATE volatile_total(int) (SFUNC = volatile_sum, STYPE = int, INITCOND = '0');
+CREATE PROCEDURE proc(a int) LANGUAGE plpgsql AS 'BEGIN PERFORM clock_timestamp(); END';
+CREATE FUNCTION look() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM stock';
+INSERT INTO rules VALUES
+	('hidden: inlined', 'PERFORM inlined();', 'function clock_timestamp()', 'Use now()'),
+	('hidden: inlined set', 'PERFORM * FROM inlined_set();', 'function clock_timestamp()', 'Use now()'),
+	('hidden: inlined literal', 'PERFORM inlined_word();', 'the literal ''now'' of type timestamp with time zone', 'Write now()'),
+	('hidden: folded', 'PERFORM folded(1);', 'function clock_timestamp()', 'Use now()'),
+	('hidden: helper', 'PERFORM helper();', 'function clock_timestamp()', 'Use now()'),
+	('hidden: deep', 'PERFORM deep();', 'function clock_timestamp()', 'Use now()'),
+	('hidden: default', 'PERFORM with_default();', 'function clock_timestamp()', 'Use now()'),
+	('hidden: operator', 'PERFORM 1 === 1;', 'function volatile_equals(integer,integer)', 'durable.call_sql()'),
+	('hidden: cast', 'PERFORM 1::box_of_int;', 'function clock_timestamp()', 'Use now()'),
+	('hidden: domain', $$PERFORM 'x'::late;$$, 'function clock_timestamp()', 'Use now()'),
+	('hidden: domain of a variable', 'DECLARE d late; BEGIN END;', 'function clock_timestamp()', 'Use now()'),
+	('hidden: procedure', 'CALL proc(1);', 'function clock_timestamp()', 'Use now()'),
+	('hidden: argument of a procedure', 'CALL proc(extract(day FROM timeofday()::date)::int);', 'function timeofday()', 'Use now()'),
+	('hidden: table', 'PERFORM look();', 'reading table app.stock', 'Read it in an activity');
+
+-- May be done.
+CREATE TABLE fine (id text PRIMARY KEY, code text);
+INSERT INTO fine VALUES
+	('times', 'PERFORM now(), current_timestamp, current_date, localtime, localtimestamp, current_time, statement_timestamp(), transaction_timestamp(), age(now());'),
+	('random', 'PERFORM random();'),
+	('runtime literals', $$DECLARE t timestamptz; BEGIN EXECUTE 'SELECT $1::timestamptz' INTO t USING 'now'::text; IF t <> now() THEN RAISE 'other time'; END IF; END;$$),
+	('literals', $$PERFORM timestamptz 'epoch', date '2020-01-01', 'now'::text, 'infinity'::date;$$),
+	('json', $$PERFORM count(*) FROM jsonb_each('{"a": 1}'); PERFORM format('%s', to_jsonb(1)), pg_typeof(1);$$),
+	('stable', 'PERFORM tock();'),
+	('cursor variable', 'DECLARE c CURSOR FOR SELECT 1; BEGIN OPEN c; FETCH c INTO n; CLOSE c; END;'),
+	('cast of a variable', $$DECLARE d date := '2020-01-01'::text; BEGIN END;$$);
+
+-- The names of the functions are not those of what they call.
+CREATE FUNCTION start_rule(id text, suffix text DEFAULT '') RETURNS text LANGUAGE sql AS
+$$ SELECT start(quote_ident('rule ' || $1), id => $1 || $2) $$;
+CREATE FUNCTION define(id text, code text) RETURNS void LANGUAGE plpgsql AS
+$$
+BEGIN
+	EXECUTE format('CREATE FUNCTION %I(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS %L', 'rule ' || id, 'DECLARE n int; BEGIN ' || code || ' RETURN ''1''; END');
+END $$;
+SELECT define(id, code) FROM rules UNION ALL SELECT define(id, code) FROM fine \g /dev/null
+
+-- ---------------------------------------------------------------------------
+-- error; twice in one transaction, the second time with everything planned and initialised
+
+SELECT start_rule(id) FROM rules UNION ALL SELECT start_rule(id) FROM fine \g /dev/null
+SELECT start_rule(id, ' again') FROM rules \g /dev/null
+:run
+SELECT is(outcome(id), 'failed UD008 ' || what || ' is not allowed in an orchestrator', id) FROM rules;
+SELECT is(outcome(id || ' again'), outcome(id), id || ', again') FROM rules;
+SELECT matches(failure(id, 'hint'), regexp_replace(hint, '([()])', '\\\1', 'g'), id || ': the hint') FROM rules;
+SELECT isnt(coalesce(failure(id, 'detail'), ''), '', id || ': why') FROM rules;
+SELECT is(outcome(id), 'completed 1', id || ' may be done') FROM fine;
+
+-- A function that is no part of an expression of its own.
+CREATE FUNCTION totals(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT to_jsonb(volatile_total(g)) FROM generate_series(1, 3) g); END $$;
+SELECT start('totals');
+:run
+SELECT is(outcome('totals'), 'failed UD008 function volatile_sum(integer,integer) is not allowed in an orchestrator', 'an aggregate does not hide what it is made of');
+
+-- ---------------------------------------------------------------------------
+-- A helper that an activity used before, in the same transaction and session
+
+CREATE FUNCTION activity_first(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+BEGIN
+	IF input ->> 'function' = 'inlined' THEN
+		PERFORM durable.call_activity('act', '"inlined"');
+		RETURN act('"inlined"');
+	END IF;
+	PERFORM durable.call_activity('act', input -> 'function');
+	RETURN act(input -> 'function');
+END $$;
+CREATE FUNCTION act(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+DECLARE
+	n bigint := 0;
+BEGIN
+	CASE input #>> '{}'
+		WHEN 'inlined' THEN RETURN to_jsonb(inlined());
+		WHEN 'folded' THEN RETURN to_jsonb(folded(1));
+		WHEN 'helper' THEN RETURN to_jsonb(helper());
+		WHEN 'deep' THEN RETURN to_jsonb(deep());
+		WHEN 'default' THEN RETURN to_jsonb(with_default());
+		WHEN 'operator' THEN RETURN to_jsonb(1 === 1);
+		WHEN 'domain' THEN RETURN to_jsonb('x'::late);
+		WHEN 'table' THEN SELECT count(*) INTO n FROM stock; RETURN n;
+	END CASE;
+END $$;
+SELECT start('activity_first', jsonb_build_object('function', f), 'after an activity: ' || f)
+FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'table']) f \g /dev/null
+BEGIN;
+SELECT is(act(to_jsonb(f)) IS NULL, false, 'outside an orchestrator ' || f || ' is no matter') FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'table']) f;
+:run
+SELECT is(failure('after an activity: ' || f, 'sqlstate'), 'UD008', 'refused after an activity did it in this transaction: ' || f)
+FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'table']) f;
+SELECT is(act(to_jsonb(f)) IS NULL, false, 'and outside it goes on to be no matter: ' || f) FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'table']) f;
+COMMIT;
+SELECT is(events('after an activity: helper', 'TaskCompleted'), 1::bigint, 'the activity itself was let through');
+
+-- The functions change after they were found good.
+CREATE FUNCTION changes() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN now(); END $$;
+CREATE FUNCTION calls_changes(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(changes() IS NULL); END $$;
+SELECT start('calls_changes', id => 'before');
+:run
+CREATE OR REPLACE FUNCTION changes() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN clock_timestamp(); END $$;
+SELECT start('calls_changes', id => 'after');
+:run
+SELECT is(outcome('before'), 'completed false', 'a helper that is good');
+SELECT is(failure('after', 'sqlstate'), 'UD008', 'is looked at again when it was replaced');
+
+-- ---------------------------------------------------------------------------
+-- off
+
+SET durable.orchestrator_checks = off;
+SELECT start_rule(id, ' off') FROM rules \g /dev/null
+:run
+SELECT isnt(failure(id || ' off', 'sqlstate'), 'UD008', id || ' is not refused with off') FROM rules;
+SELECT is(outcome(id || ' off'), 'completed 1', id || ' runs with off') FROM rules WHERE id IN ('clock', 'table', 'setting', 'user', 'hidden: helper', 'today literal', 'set');
+SELECT is(failure('insert off', 'sqlstate'), '25006', 'a write fails all the same: the turn is read-only');
+RESET durable.orchestrator_checks;
+SELECT start_rule('clock', ' on');
+:run
+SELECT is(failure('clock on', 'sqlstate'), 'UD008', 'plans that were made without checks are checked');
+
+-- For one function, which is its owner's to say.
+CREATE FUNCTION unchecked(input jsonb) RETURNS jsonb LANGUAGE plpgsql SET durable.orchestrator_checks = off AS $$ BEGIN PERFORM helper(); RETURN '1'; END $$;
+SELECT start('unchecked');
+SELECT start_rule('hidden: helper', ' checked');
+:run
+SELECT is(outcome('unchecked'), 'completed 1', 'off for one function');
+SELECT is(failure('hidden: helper checked', 'sqlstate'), 'UD008', 'not for others that call the same helper');
+
+-- ---------------------------------------------------------------------------
+-- warning
+
+\setenv PGDATABASE :DBNAME
+\setenv PGHOST :HOST
+\setenv PGPORT :PORT
+SELECT start_rule(id, ' warned') FROM rules \g /dev/null
+\set warnings `PGOPTIONS='-c durable.orchestrator_checks=warning' psql -X -q -U app -c 'SELECT durable.run_until_idle()' 2>&1 | grep '^WARNING:.* is not allowed in an orchestrator' | sed 's/^WARNING:  //; s/ is not allowed in an orchestrator//'`
+CREATE TABLE warned AS SELECT unnest(string_to_array(:'warnings', E'\n')) AS what;
+SELECT cmp_ok((SELECT count(*) FROM warned w WHERE w.what = r.what), '>=', count(*), what || ' is warned of') FROM rules r GROUP BY what;
+SELECT isnt(failure(id || ' warned', 'sqlstate'), 'UD008', id || ' is not refused with warning') FROM rules;
+
+-- ---------------------------------------------------------------------------
+-- Whoever catches it goes on, and is refused again at each replay.
+CREATE FUNCTION catches(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+DECLARE
+	got text := 'done';
+BEGIN
+	BEGIN
+		PERFORM 1 FROM stock;
+	EXCEPTION WHEN SQLSTATE 'UD008' THEN
+		got := 'refused';
+	END;
+	PERFORM durable.wait_for_event('go');
+	RETURN to_jsonb(got);
+END $$;
+SELECT start('catches');
+:run
+SELECT go('catches');
+:run
+SELECT is(outcome('catches'), 'completed "refused"', 'the refusal is an error like others');
+
+-- Languages.
+SELECT throws_ok($$SET durable.orchestrator_languages = 'a,,b'$$, '22023', NULL, 'a list of languages is a list');
+SELECT * FROM finish();
