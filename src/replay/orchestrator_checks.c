@@ -29,11 +29,9 @@
 #include "replay/checked_functions.h"
 #include "replay/orchestration_context.h"
 #include "replay/orchestrator_checks.h"
+#include "replay/plan_marks.h"
 #include "replay/plpgsql_plans.h"
 #include "settings.h"
-
-/* No syscache has this number: such an item in a plan's invalItems invalidates nothing, and is our mark. */
-#define MARK_CACHE_ID (-7771)
 
 static const Refusal reads = {
 	"What it holds may have changed at the next replay.",
@@ -367,30 +365,17 @@ check_node(Node *node, CheckContext *context)
  * ------------------------------------------------------------------------
  */
 
-static void
-mark_plan(PlannedStmt *plan, uint32 epoch)
-{
-	PlanInvalItem *mark = makeNode(PlanInvalItem);
-
-	mark->cacheId = MARK_CACHE_ID;
-	mark->hashValue = epoch;
-	plan->invalItems = lappend(plan->invalItems, mark);
-}
-
-/* Was it looked at, and has nothing changed since? The mark is the last item. */
 static bool
 plan_is_checked(const PlannedStmt *plan)
 {
-	const PlanInvalItem *last = plan->invalItems ? llast(plan->invalItems) : NULL;
-
-	return last != NULL && last->cacheId == MARK_CACHE_ID && last->hashValue == function_refusals_epoch();
+	return plan_was_checked(plan, function_refusals_epoch());
 }
 
 /* What PL/pgSQL may use as it is: with warnings nothing, so that each is given again. */
 static bool
 plan_may_run(const PlannedStmt *plan)
 {
-	return !checks_are_on() || (checks_are_strict() && plan_is_checked(plan));
+	return plan_fits_settings(plan) && (!checks_are_on() || (checks_are_strict() && plan_is_checked(plan)));
 }
 
 static PlannedStmt *
@@ -427,13 +412,12 @@ checked_planner(Query *parse, const char *query_string, int cursor_options, Para
 	uint32		epoch = function_refusals_epoch();
 	PlannedStmt *plan;
 
-	if (!checks_are_on())
-		return planning ? plan_as(false, parse, query_string, cursor_options, params) :
-			call_planner(parse, query_string, cursor_options, params);
-	(void) check_node((Node *) parse, &context);
-	plan = plan_as(true, parse, query_string, cursor_options, params);
-	if (checks_are_strict())
-		mark_plan(plan, epoch);
+	if (current_orchestration == NULL)
+		return call_planner(parse, query_string, cursor_options, params);
+	if (checks_are_on())
+		(void) check_node((Node *) parse, &context);
+	plan = plan_as(checks_are_on(), parse, query_string, cursor_options, params);
+	plan_mark(plan, checks_are_strict() ? epoch : 0);
 	return plan;
 }
 
