@@ -263,6 +263,52 @@ SELECT go('catches');
 :run
 SELECT is(outcome('catches'), 'completed "refused"', 'the refusal is an error like others');
 
--- Languages.
+-- ---------------------------------------------------------------------------
+-- Trying again does not help
+
+CREATE FUNCTION retries(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$ BEGIN RETURN durable.call_suborchestrator(input ->> 'child', retry => durable.retry_policy(5)); END $$;
+CREATE FUNCTION fails(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RAISE 'another time perhaps'; END $$;
+SELECT start('retries', '{"child": "rule clock"}', 'retries clock'), start('retries', '{"child": "rule insert"}', 'retries insert'), start('retries', '{"child": "fails"}', 'retries failure');
+:run_all
+SELECT is(failure('clock', 'isNonRetriable'), 'true', 'a refusal is non-retriable');
+SELECT is(events('retries ' || what, 'SubOrchestrationInstanceCreated'), attempts, what || ': tried ' || attempts || ' times')
+FROM (VALUES ('clock', 1::bigint), ('insert', 1), ('failure', 5)) v (what, attempts);
+SELECT is((SELECT failure -> 'innerFailure' ->> 'isNonRetriable' FROM durable.instances WHERE instance_id = 'retries clock'), 'true', 'the parent tells so');
+
+-- ---------------------------------------------------------------------------
+-- Languages
+
 SELECT throws_ok($$SET durable.orchestrator_languages = 'a,,b'$$, '22023', NULL, 'a list of languages is a list');
+RESET SESSION AUTHORIZATION;
+CREATE TRUSTED LANGUAGE plother HANDLER plpgsql_call_handler INLINE plpgsql_inline_handler VALIDATOR plpgsql_validator;
+CREATE TRUSTED LANGUAGE "PL Third" HANDLER plpgsql_call_handler INLINE plpgsql_inline_handler VALIDATOR plpgsql_validator;
+GRANT USAGE ON LANGUAGE plother, "PL Third" TO app;
+SET SESSION AUTHORIZATION app;
+CREATE FUNCTION in_other(int) RETURNS int LANGUAGE plother IMMUTABLE AS $$ BEGIN RETURN $1 + 1; END $$;
+CREATE FUNCTION in_third(int) RETURNS int LANGUAGE "PL Third" AS $$ BEGIN RETURN $1 + 2; END $$;
+CREATE FUNCTION in_other_clock() RETURNS text LANGUAGE plother AS $$ DECLARE t text; BEGIN EXECUTE 'SELECT clock_timestamp()' INTO t; RETURN t; END $$;
+CREATE FUNCTION calls_other(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(in_other((input #>> '{}')::int)); END $$;
+CREATE FUNCTION calls_third(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(in_third(1)); END $$;
+CREATE FUNCTION calls_other_clock(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(in_other_clock()); END $$;
+CREATE FUNCTION start_other(suffix text) RETURNS bigint LANGUAGE sql AS
+$$ SELECT count(start(f, '1', f || ' ' || suffix)) FROM unnest(ARRAY['calls_other', 'calls_third', 'calls_other_clock']) f $$;
+SELECT start_other('by default') \g /dev/null
+:run
+SET durable.orchestrator_languages = 'plother';
+SELECT start_other('plother') \g /dev/null
+:run
+SET durable.orchestrator_languages = 'PLother, "PL Third"';
+SELECT start_other('both') \g /dev/null
+:run
+RESET durable.orchestrator_languages;
+SELECT start_other('again') \g /dev/null
+:run
+SELECT is(outcome(f || ' ' || s), 'failed UD008 function ' || what || ' is not allowed in an orchestrator', format('%s %s: another language is refused', f, s))
+FROM (VALUES ('calls_other', 'in_other(integer)'), ('calls_third', 'in_third(integer)'), ('calls_other_clock', 'in_other_clock()')) v (f, what), unnest(ARRAY['by default', 'again']) s;
+SELECT is(outcome('calls_other plother'), 'completed 2', 'unless it is allowed');
+SELECT is(failure('calls_third plother', 'sqlstate'), 'UD008', 'and only if it is');
+SELECT is(outcome('calls_other both') || ' ' || outcome('calls_third both'), 'completed 2 completed 3', 'the list is read as names in SQL are');
+SELECT is(failure('calls_other_clock both', 'sqlstate'), 'UD008', 'the SQL such a function runs is looked at all the same');
+SELECT matches(failure('calls_other by default', 'hint'), 'durable.orchestrator_languages', 'the hint says how to allow it');
 SELECT * FROM finish();
