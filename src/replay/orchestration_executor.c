@@ -128,22 +128,15 @@ take_function(RuntimeState *state, Oid function)
 static Oid
 find_orchestrator(RuntimeState *state)
 {
-	Datum		oid;
-	LOCAL_FCINFO(fcinfo, 1);
+	Oid			function = durable_to_regprocedure(state->function);
 
-	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = CStringGetTextDatum(state->function);
-	fcinfo->args[0].isnull = false;
-	oid = to_regprocedure(fcinfo);
-	if (fcinfo->isnull)
-		oid = ObjectIdGetDatum(InvalidOid);
-	if (!fcinfo->isnull && durable_proc_aclcheck(DatumGetObjectId(oid), GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
+	if (OidIsValid(function) && durable_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, state->function);
-	if (!take_function(state, DatumGetObjectId(oid)))
+	if (!take_function(state, function))
 		return state->copy;
-	orchestrator_check(DatumGetObjectId(oid), state->function);
-	function_require_trusted(DatumGetObjectId(oid), state->function);
-	return DatumGetObjectId(oid);
+	orchestrator_check(function, state->function);
+	function_require_trusted(function, state->function);
+	return function;
 }
 
 /* Calls the orchestrator; the body of the sandbox. */
