@@ -29,6 +29,11 @@ sql_as() { as_server_user "$bindir/psql" -X -qAt -h "$work/$server" -d postgres 
 app() { sql_as app -c "$1"; }
 super() { sql_as postgres -c "$1"; }
 
+# pgbench as app; what it says goes to pgbench.out, and is shown if it fails.
+quietly_pgbench() {
+	as_server_user "$bindir/pgbench" -h "$work/$server" -U app -n "$@" postgres >pgbench.out 2>&1 || { cat pgbench.out >&2; return 1; }
+}
+
 prepare_database() {
 	super "CREATE EXTENSION durable; CREATE ROLE app LOGIN; CREATE SCHEMA app AUTHORIZATION app" >/dev/null
 	super "SELECT durable.grant_usage('app')" >/dev/null
@@ -52,9 +57,9 @@ start_all() { printf "SELECT count(durable.start_instance('%s', '%s', instance_i
 run() { sql_as app -c "CALL run_instances(\$\$$2\$\$, $1)" | cut -d'|' -f1; }
 
 # steps [N]: N instances of five one-insert activities, in steps a second.
-steps() { run "${1:-5000}" "$(start_all do_steps '{"steps": 5}' "${1:-5000}")" | times 5; }
+steps() { run "${1:-5000}" "$(start_all do_steps '{"steps": 5}' "${1:-5000}")" | multiplied 5; }
 
-times() { awk -v by="$1" '{ printf "%.6g\n", $1 * by }'; }
+multiplied() { awk -v by="$1" '{ printf "%.6g\n", $1 * by }'; }
 
 # ---- measuring by turns, so that noise meets both ----
 
@@ -80,7 +85,6 @@ divide() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.6g\n", a / b }'; }
 # result CASE WHAT VALUE UNIT [BOUND] [RATIO] [TARGET]: a line of the table. BOUND is what the ratio refers to;
 # TARGET such as ">= 0.6" is for the ratio, or for the value when there is none.
 result() {
-	local IFS=$'\t'
 	printf '%s\n' "$1	$2	$3	$4	${5:-}	${6:-}	${7:-}" >>results.tsv
 	printf '   %-12s %-44s %10s %-12s %s\n' "$1" "$2" "$3" "$4" "${6:+ratio $6}" >&2
 }

@@ -17,10 +17,10 @@ all="steps steps-noop fanout start latency events timers long suborch payload wi
 run_case() {
 	[ -f "$bench/cases/$1.sh" ] || die "no such case: $1 (there are: $all)"
 	say "== $1" >&2
-	SECONDS=0
+	local began=$SECONDS
 	# shellcheck source=/dev/null
-	source "$bench/cases/$1.sh"
-	say "   ($SECONDS s)" >&2
+	(source "$bench/cases/$1.sh")
+	say "   ($((SECONDS - began)) s)" >&2
 }
 
 # The results of this run, in the clone: a directory named by the time, and "latest".

@@ -10,7 +10,7 @@ events() {
 		WHILE EXISTS (SELECT FROM durable.messages) OR EXISTS (SELECT FROM durable.instances WHERE status = 'pending') LOOP COMMIT; PERFORM pg_sleep(0.01); END LOOP;
 	END $$;
 	SELECT clock_timestamp() AS began \gset
-	SELECT format('SELECT count(durable.raise_event(%L || g, ''go'')) FROM generate_series(1, 2000) g', :'prefix') FROM generate_series(1, 10) \gexec ignored.out
+	SELECT format('SELECT count(durable.raise_event(%L || g, ''go'')) FROM generate_series(1, 2000) g', :'prefix') FROM generate_series(1, 10) \gexec
 	CALL await_instances(:'prefix', 2000);
 	SELECT 20000 / extract(epoch FROM clock_timestamp() - :'began'::timestamptz);
 	END

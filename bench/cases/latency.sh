@@ -11,7 +11,7 @@ as_server_user tee start_and_wait.sql >/dev/null <<-'END'
 END
 # latencies SCRIPT: of each of 300 runs, in microseconds, to the file of that name
 latencies() {
-	as_server_user "$bindir/pgbench" -h "$work/$server" -U app -n -t 300 -f "$1.sql" -l --log-prefix="log_$1" postgres >/dev/null 2>&1
+	quietly_pgbench -t 300 -f "$1.sql" -l --log-prefix="log_$1"
 	cat "log_$1".* | awk '{ print $3 }'
 	rm -f "log_$1".*
 }

@@ -3,11 +3,14 @@
 # The hub is paused, so that it is the call that is measured and not who gets the cores; and then with workers
 # that run what is started at the same time, which is reported.
 start_server main
-app "CREATE TABLE bare_a (id bigint PRIMARY KEY, x text); CREATE TABLE bare_b (id bigint PRIMARY KEY, x text); CREATE SEQUENCE bare_id CACHE 100"
-as_server_user tee bare_two.sql >/dev/null <<<"WITH a AS (INSERT INTO bare_a VALUES (nextval('bare_id'), 'echo')) INSERT INTO bare_b VALUES (currval('bare_id'), 'echo');"
+app "CREATE TABLE bare_a (id bigint PRIMARY KEY, x text); CREATE TABLE bare_b (id bigint PRIMARY KEY, x text)"
+as_server_user tee bare_two.sql >/dev/null <<-'END'
+	\set id random(1, 1000000000000000)
+	INSERT INTO bare_a VALUES (:id, 'echo') \; INSERT INTO bare_b VALUES (:id, 'echo');
+END
 as_server_user tee start_one.sql >/dev/null <<<"SELECT durable.start_instance('echo', '1');"
 # clients SCRIPT: commits a second of eight sessions
-clients() { as_server_user "$bindir/pgbench" -h "$work/$server" -U app -n -c 8 -j 2 -T 2 -f "$1" postgres 2>/dev/null | awk '/^tps/ { print $3 }'; }
+clients() { quietly_pgbench -c 8 -j 2 -T 2 -f "$1"; awk '/^tps/ { print $3 }' pgbench.out; }
 app "SELECT durable.pause_hub('app')" >/dev/null
 clients start_one.sql >/dev/null
 alternate bare="clients bare_two.sql" start="clients start_one.sql"
@@ -16,4 +19,4 @@ app "SELECT durable.resume_hub('app')" >/dev/null
 alternate bare="clients bare_two.sql" start="clients start_one.sql"
 result start "8 sessions, while workers run what they start" "$(median start)" "starts/s" "$(median bare)" "$(ratio start bare)" ""
 drain
-app "DROP TABLE bare_a, bare_b; DROP SEQUENCE bare_id"
+app "DROP TABLE bare_a, bare_b"

@@ -6,7 +6,7 @@ super "ALTER SYSTEM SET durable.max_workers = 6" >/dev/null
 super "SELECT pg_reload_conf()" >/dev/null
 spread() {
 	sql_as app -c "CALL run_instances(\$\$SELECT count(durable.start_instance('do_steps', '{\"steps\": 5}', instance_id => '%s' || g, task_hub => 'hub' || g %% 50))
-		FROM generate_series(1, 5000) g\$\$, 5000, 'hub', 50)" | cut -d'|' -f1 | times 5
+		FROM generate_series(1, 5000) g\$\$, 5000, 'hub', 50)" | cut -d'|' -f1 | multiplied 5
 }
 spread >/dev/null
 alternate steps=steps spread=spread
