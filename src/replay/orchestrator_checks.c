@@ -160,7 +160,7 @@ check_reads(const List *range_table)
 	{
 		const RangeTblEntry *rte = lfirst(lc);
 
-		if (rte->rtekind != RTE_RELATION)
+		if (!durable_names_relation(rte))
 			continue;
 		refuse(psprintf("reading %s %s", relation_kind(rte->relkind), relation_name(rte->relid)), &reads);
 		return;
