@@ -22,6 +22,7 @@
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
+#include "compat.h"
 #include "errors.h"
 #include "replay/body_check.h"
 #include "replay/checked_functions.h"
@@ -313,8 +314,13 @@ check_relations(BodyCheck *check, const Query *query)
 		const RangeTblEntry *entry = lfirst(lc);
 		bool		is_target = foreach_current_index(lc) + 1 == query->resultRelation;
 
+<<<<<<< HEAD
 		if (entry->rtekind == RTE_RELATION)
 			report_relation(check, is_target ? "writes" : "reads", entry, is_target ? &refusal_of_writes : &refusal_of_reads);
+=======
+		if (durable_names_relation(entry))
+			report_relation(check, is_target ? "writes" : "reads", entry);
+>>>>>>> 06776311e780b8361dba7dcde062c3d5bff557f3
 	}
 }
 
