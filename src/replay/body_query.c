@@ -314,13 +314,8 @@ check_relations(BodyCheck *check, const Query *query)
 		const RangeTblEntry *entry = lfirst(lc);
 		bool		is_target = foreach_current_index(lc) + 1 == query->resultRelation;
 
-<<<<<<< HEAD
-		if (entry->rtekind == RTE_RELATION)
-			report_relation(check, is_target ? "writes" : "reads", entry, is_target ? &refusal_of_writes : &refusal_of_reads);
-=======
 		if (durable_names_relation(entry))
-			report_relation(check, is_target ? "writes" : "reads", entry);
->>>>>>> 06776311e780b8361dba7dcde062c3d5bff557f3
+			report_relation(check, is_target ? "writes" : "reads", entry, is_target ? &refusal_of_writes : &refusal_of_reads);
 	}
 }
 
