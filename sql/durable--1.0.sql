@@ -146,7 +146,7 @@ COMMENT ON COLUMN durable_store.instances.turn IS 'Number of the last turn (epis
 COMMENT ON COLUMN durable_store.instances.last_seq IS 'Number of the last history event of this execution.';
 COMMENT ON COLUMN durable_store.instances.function IS 'The orchestrator function, schema-qualified with argument types, as found at the start.';
 COMMENT ON COLUMN durable_store.instances.code IS 'Fingerprint of the definition it runs, in durable_store.code; NULL: the function as it is found.';
-COMMENT ON COLUMN durable_store.instances.settings IS 'search_path, TimeZone, DateStyle and IntervalStyle of the session that started it: its code runs with them.';
+COMMENT ON COLUMN durable_store.instances.settings IS 'search_path, TimeZone, DateStyle and the other settings of the session that started it that change what an expression gives: its code runs with them. What is PostgreSQL''s own default may be missing.';
 COMMENT ON COLUMN durable_store.instances.waiting_events IS 'Names of the external events it awaits after its last turn.';
 
 CREATE TABLE durable_store.history (

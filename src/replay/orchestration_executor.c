@@ -287,7 +287,7 @@ task_behind_error(OrchestrationContext *context, const ErrorData *error)
 	return NULL;
 }
 
-/* An error of the code itself; a write is told where it belongs. */
+/* An error of the code itself; a write is told where it belongs. What is not allowed is not at the second attempt either. */
 static Jsonb *
 orchestrator_failure(const ErrorData *error)
 {
@@ -295,7 +295,7 @@ orchestrator_failure(const ErrorData *error)
 
 	if (error->sqlerrcode == ERRCODE_READ_ONLY_SQL_TRANSACTION && error->hint == NULL)
 		hinted.hint = "An orchestrator only coordinates: write in an activity, or with durable.call_sql().";
-	return failure_from_error(&hinted, false);
+	return failure_from_error(&hinted, error->sqlerrcode == ERRCODE_DURABLE_NOT_ALLOWED);
 }
 
 /*
