@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -14,9 +15,11 @@
 
 #include "arguments.h"
 #include "client/hub_access.h"
+#include "compat.h"
 #include "core/history_document.h"
 #include "errors.h"
 #include "replay/function_lookup.h"
+#include "replay/helper_changes.h"
 #include "replay/orchestration_executor.h"
 #include "replay/replay_check.h"
 #include "replay/sandbox.h"
@@ -141,6 +144,17 @@ find_history(const Hub *hub, const char *instance_id)
 	return state;
 }
 
+/* What of the code is not the orchestrator itself and has changed. Of an imported history nobody can tell. */
+static void
+report_helpers(const Hub *hub, const char *instance_id, const RuntimeState *state, const char *function)
+{
+	TransactionId begin = store_history_begin(hub->name, instance_id);
+	Oid			orchestrator = durable_to_regprocedure(function ? function : state->function);
+
+	if (TransactionIdIsNormal(begin) && OidIsValid(orchestrator))
+		report_changed_helpers(orchestrator, &state->settings, begin);
+}
+
 Datum
 durable_check_replay(PG_FUNCTION_ARGS)
 {
@@ -148,6 +162,7 @@ durable_check_replay(PG_FUNCTION_ARGS)
 	bool		nulls[N_RESULT_COLUMNS];
 	ReplayVerdict verdict;
 	TupleDesc	tupdesc;
+	RuntimeState *state;
 	char	   *instance_id;
 	char	   *function;
 	Hub			hub;
@@ -160,7 +175,9 @@ durable_check_replay(PG_FUNCTION_ARGS)
 		no_such_instance(&hub, instance_id);
 	require_right_to_check(&hub);
 	function = function_argument(fcinfo, 1);
-	check(find_history(&hub, instance_id), function, &verdict);
+	state = find_history(&hub, instance_id);
+	check(state, function, &verdict);
+	report_helpers(&hub, instance_id, state, function);
 	fill_result(instance_id, &verdict, values, nulls);
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "durable.check_replay() does not return a row");

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/planner.h"
 #include "parser/parsetree.h"
@@ -95,6 +96,7 @@ typedef struct CheckContext
 } CheckContext;
 
 static bool check_node(Node *node, CheckContext *context);
+static void check_type(Oid type);
 
 static char *
 relation_name(Oid relation)
@@ -175,12 +177,43 @@ check_domain(Oid domain)
 	DomainConstraintRef *constraints;
 	ListCell   *lc;
 
-	if (!checks_are_on())
-		return;
 	constraints = palloc(sizeof(DomainConstraintRef));
 	InitDomainConstraintRef(domain, constraints, CurrentMemoryContext, false);
 	foreach(lc, constraints->constraints)
 		(void) check_node((Node *) ((DomainConstraintState *) lfirst(lc))->check_expr, &elsewhere);
+}
+
+/* The attributes of a composite type. */
+static void
+check_attributes(Oid type)
+{
+	TupleDesc	descriptor = lookup_rowtype_tupdesc(type, -1);
+
+	for (int i = 0; i < descriptor->natts; i++)
+		if (!TupleDescAttr(descriptor, i)->attisdropped)
+			check_type(TupleDescAttr(descriptor, i)->atttypid);
+	ReleaseTupleDesc(descriptor);
+}
+
+/* The domains that a value of the type has to fit: PL/pgSQL casts to them without a statement that is planned. */
+static void
+check_type(Oid type)
+{
+	Oid			element;
+
+	if (!checks_are_on())
+		return;
+	check_stack_depth();
+	element = get_element_type(type);
+	if (OidIsValid(element))
+		check_type(element);
+	else if (get_typtype(type) == TYPTYPE_DOMAIN)
+	{
+		check_domain(type);
+		check_type(getBaseType(type));
+	}
+	else if (get_typtype(type) == TYPTYPE_COMPOSITE)
+		check_attributes(type);
 }
 
 static bool
@@ -276,6 +309,7 @@ checked_planner(Query *parse, const char *query_string, int cursor_options, Para
 		return call_planner(parse, query_string, cursor_options, params);
 	if (checks_are_on())
 		(void) check_node((Node *) parse, &context);
+	cursor_options &= ~CURSOR_OPT_PARALLEL_OK;	/* a parallel worker knows of no orchestrator, and its order is chance */
 	plan = plan_as(checks_are_on(), parse, query_string, cursor_options, params);
 	plan_mark(plan, checks_are_strict() ? epoch : 0);
 	return plan;
@@ -369,7 +403,7 @@ orchestrator_checks_init(void)
 void
 orchestrator_checks_begin(void)
 {
-	plpgsql_plans_watch(plan_may_run, check_domain);
+	plpgsql_plans_watch(plan_may_run, check_type);
 }
 
 void

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "plpgsql.h"
@@ -15,7 +16,7 @@
 #include "replay/plpgsql_plans.h"
 
 static PlanTest is_good = NULL;
-static DomainCheck check_domain = NULL;
+static TypeCheck check_type = NULL;
 static PLpgSQL_plugin *other_plugin = NULL;
 
 /* A statement that PL/pgSQL keeps, and the settings it was read under when we last saw it. */
@@ -130,6 +131,13 @@ renew_list(List *exprs)
 		renew(lfirst(lc));
 }
 
+/* Built-in types have no domains in them, which saves the look-up. */
+static bool
+is_user_type(Oid type)
+{
+	return type >= FirstNormalObjectId;
+}
+
 /* Variables get their defaults; those of a domain are checked even without. */
 static void
 renew_block(PLpgSQL_execstate *estate, PLpgSQL_stmt_block *block)
@@ -143,11 +151,15 @@ renew_block(PLpgSQL_execstate *estate, PLpgSQL_stmt_block *block)
 			PLpgSQL_var *var = (PLpgSQL_var *) datum;
 
 			renew(var->default_val);
-			if (var->datatype->typtype == TYPTYPE_DOMAIN)
-				check_domain(var->datatype->typoid);
+			if (is_user_type(var->datatype->typoid))
+				check_type(var->datatype->typoid);
 		}
 		else if (datum->dtype == PLPGSQL_DTYPE_REC)
+		{
 			renew(((PLpgSQL_rec *) datum)->default_val);
+			if (is_user_type(((PLpgSQL_rec *) datum)->rectypeid))
+				check_type(((PLpgSQL_rec *) datum)->rectypeid);
+		}
 	}
 }
 
@@ -326,6 +338,8 @@ func_beg(PLpgSQL_execstate *estate, PLpgSQL_function *func)
 {
 	if (other_plugin && other_plugin->func_beg)
 		other_plugin->func_beg(estate, func);
+	if (is_user_type(func->fn_rettype))
+		check_type(func->fn_rettype);
 }
 
 static void
@@ -357,12 +371,12 @@ plugin_slot(void)
 }
 
 void
-plpgsql_plans_watch(PlanTest test, DomainCheck domain_check)
+plpgsql_plans_watch(PlanTest test, TypeCheck type_check)
 {
 	PLpgSQL_plugin **slot = plugin_slot();
 
 	is_good = test;
-	check_domain = domain_check;
+	check_type = type_check;
 	if (*slot == &our_plugin)
 		return;
 	other_plugin = *slot;

@@ -97,7 +97,12 @@ CREATE OPERATOR === (FUNCTION = volatile_equals, LEFTARG = int, RIGHTARG = int);
 CREATE TYPE box_of_int AS (a int);
 CREATE FUNCTION boxed(int) RETURNS box_of_int LANGUAGE sql AS 'SELECT ROW(extract(year FROM clock_timestamp())::int)::box_of_int';
 CREATE CAST (int AS box_of_int) WITH FUNCTION boxed(int);
-CREATE DOMAIN late AS text CHECK (VALUE < clock_timestamp()::text);
+CREATE DOMAIN late AS text CHECK (VALUE <> clock_timestamp()::text);
+CREATE TYPE lately AS (a int, d late);
+CREATE DOMAIN later AS late;
+CREATE FUNCTION returns_domain() RETURNS late LANGUAGE plpgsql AS $$ BEGIN RETURN 'x'; END $$;
+CREATE FUNCTION casts_to_row() RETURNS lately LANGUAGE plpgsql AS $$ DECLARE r lately; t text := 'x'; BEGIN r.d := t; RETURN r; END $$;
+CREATE FUNCTION in_parallel() RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$ DECLARE t text; BEGIN EXECUTE 'SELECT clock_timestamp()' INTO t; RETURN t; END $$;
 CREATE AGGREGATE volatile_total(int) (SFUNC = volatile_sum, STYPE = int, INITCOND = '0');
 CREATE PROCEDURE proc(a int) LANGUAGE plpgsql AS 'BEGIN PERFORM clock_timestamp(); END';
 CREATE FUNCTION look() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM stock';
@@ -113,6 +118,10 @@ INSERT INTO rules VALUES
 	('hidden: cast', 'PERFORM 1::box_of_int;', 'function clock_timestamp()', 'Use now()'),
 	('hidden: domain', $$PERFORM 'x'::late;$$, 'function clock_timestamp()', 'Use now()'),
 	('hidden: domain of a variable', 'DECLARE d late; BEGIN END;', 'function clock_timestamp()', 'Use now()'),
+	('hidden: domain over a domain', 'DECLARE d later; BEGIN END;', 'function clock_timestamp()', 'Use now()'),
+	('hidden: domain in a row', 'DECLARE d lately; BEGIN d.d := ''x''; END;', 'function clock_timestamp()', 'Use now()'),
+	('hidden: domain in an array', 'DECLARE d lately[]; BEGIN END;', 'function clock_timestamp()', 'Use now()'),
+	('hidden: domain of a result', 'PERFORM returns_domain();', 'function clock_timestamp()', 'Use now()'),
 	('hidden: procedure', 'CALL proc(1);', 'function clock_timestamp()', 'Use now()'),
 	('hidden: argument of a procedure', 'CALL proc(extract(day FROM timeofday()::date)::int);', 'function timeofday()', 'Use now()'),
 	('hidden: table', 'PERFORM look();', 'reading table app.stock', 'Read it in an activity');
@@ -183,19 +192,30 @@ BEGIN
 		WHEN 'default' THEN RETURN to_jsonb(with_default());
 		WHEN 'operator' THEN RETURN to_jsonb(1 === 1);
 		WHEN 'domain' THEN RETURN to_jsonb('x'::late);
+		WHEN 'result' THEN RETURN to_jsonb(returns_domain());
+		WHEN 'row' THEN RETURN to_jsonb(casts_to_row());
 		WHEN 'table' THEN SELECT count(*) INTO n FROM stock; RETURN n;
 	END CASE;
 END $$;
 SELECT start('activity_first', jsonb_build_object('function', f), 'after an activity: ' || f)
-FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'table']) f \g /dev/null
+FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'domain', 'result', 'row', 'table']) f \g /dev/null
 BEGIN;
-SELECT is(act(to_jsonb(f)) IS NULL, false, 'outside an orchestrator ' || f || ' is no matter') FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'table']) f;
+SELECT is(act(to_jsonb(f)) IS NULL, false, 'outside an orchestrator ' || f || ' is no matter') FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'domain', 'result', 'row', 'table']) f;
 :run
 SELECT is(failure('after an activity: ' || f, 'sqlstate'), 'UD008', 'refused after an activity did it in this transaction: ' || f)
-FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'table']) f;
-SELECT is(act(to_jsonb(f)) IS NULL, false, 'and outside it goes on to be no matter: ' || f) FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'table']) f;
+FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'domain', 'result', 'row', 'table']) f;
+SELECT is(act(to_jsonb(f)) IS NULL, false, 'and outside it goes on to be no matter: ' || f) FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'domain', 'result', 'row', 'table']) f;
 COMMIT;
 SELECT is(events('after an activity: helper', 'TaskCompleted'), 1::bigint, 'the activity itself was let through');
+
+-- In no parallel worker, which knows of no orchestrator.
+SELECT name AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+CREATE FUNCTION parallel(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM in_parallel() FROM generate_series(1, 2); RETURN '1'; END $$;
+SELECT set_config(:'parallel', 'on', false) \g /dev/null
+SELECT start('parallel');
+:run
+RESET :parallel;
+SELECT is(outcome('parallel'), 'failed UD008 function clock_timestamp() is not allowed in an orchestrator', 'parallel query hides nothing');
 
 -- The functions change after they were found good.
 CREATE FUNCTION changes() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN now(); END $$;

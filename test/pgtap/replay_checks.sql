@@ -248,6 +248,43 @@ SELECT start('checks'), start('"lets check"', NULL, 'lets check');
 SELECT is(outcome('checks'), 'failed UD008 durable.check_replay() cannot be called in an orchestrator', 'not in an orchestrator');
 SELECT is(outcome('lets check'), 'failed UD008 histories cannot be replayed in an activity', 'nor in an activity');
 
+-- ---------------------------------------------------------------------------
+-- Helpers that have changed
+
+CREATE FUNCTION below(n int) RETURNS int LANGUAGE sql AS 'SELECT n';
+CREATE FUNCTION helps(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN below(n); END';
+CREATE FUNCTION other_helps(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN n; END';
+CREATE FUNCTION unused(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN n; END';
+CREATE FUNCTION with_helpers(input jsonb) RETURNS jsonb LANGUAGE plpgsql SET search_path = app AS $$ BEGIN RETURN jsonb_build_array(helps(1), other_helps(2), durable.call_activity('unused', '{"n": 1}')); END $$;
+CREATE FUNCTION in_path(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN jsonb_build_array(helps(1), durable.wait_for_event('go')); END $$;
+SELECT start('with_helpers'), start('in_path');
+:run
+SELECT durable.import_history(durable.export_history('with_helpers'), 'helpers imported') \g /dev/null
+\setenv PGDATABASE :DBNAME
+\setenv PGHOST :HOST
+\setenv PGPORT :PORT
+\set notices `psql -X -q -U app -c "SELECT durable.check_replay('with_helpers')" 2>&1 | grep '^NOTICE'`
+SELECT is(:'notices'::text, '', 'no helper has changed');
+CREATE OR REPLACE FUNCTION unused(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN n + 1; END';
+CREATE OR REPLACE FUNCTION with_helpers(input jsonb) RETURNS jsonb LANGUAGE plpgsql SET search_path = app AS $$ BEGIN RETURN jsonb_build_array(helps(1), other_helps(2), durable.call_activity('unused', '{"n": 1}')); END $$;
+\set notices `psql -X -q -U app -c "SELECT durable.check_replay('with_helpers')" 2>&1 | grep '^NOTICE'`
+SELECT is(:'notices'::text, '', 'the orchestrator and its activities are no helpers');
+CREATE OR REPLACE FUNCTION below(n int) RETURNS int LANGUAGE sql AS 'SELECT n + 10';
+DROP FUNCTION other_helps;
+CREATE FUNCTION other_helps(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN n; END';
+\set notices `psql -X -q -U app -c "SELECT durable.check_replay('with_helpers')" 2>&1 | grep '^NOTICE'`
+SELECT is(:'notices'::text, E'NOTICE:  function app.below(integer), which the orchestrator calls, was created or altered after the instance began\nNOTICE:  function app.other_helps(integer), which the orchestrator calls, was created or altered after the instance began',
+	'those that were replaced or made anew are named, however deep');
+\set notices `psql -X -q -U app -c "SET search_path = pg_catalog" -c "SELECT durable.check_replay('in_path')" 2>&1 | grep '^NOTICE'`
+SELECT is(:'notices'::text, 'NOTICE:  function app.below(integer), which the orchestrator calls, was created or altered after the instance began', 'they are found in the search_path of the instance, which may still run');
+\set notices `psql -X -q -U app -c "SELECT durable.check_replay('helpers imported')" 2>&1 | grep '^NOTICE'`
+SELECT is(:'notices'::text, '', 'of an imported history nobody can tell');
+SELECT start('with_helpers', id => 'later');
+:run
+\set notices `psql -X -q -U app -c "SELECT durable.check_replay('later')" 2>&1 | grep '^NOTICE'`
+SELECT is(:'notices'::text, '', 'nor are there notices for an instance that began later');
+SELECT alike(verdict('with_helpers'), '%11, 2%', 'and the replay itself finds what came of it');
+
 RESET SESSION AUTHORIZATION;
 SELECT throws_ok($$ SELECT durable.check_replay('null', task_hub => 'app') $$, '42501', NULL, 'not in a superuser''s session');
 SET ROLE app;
