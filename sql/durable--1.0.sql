@@ -29,6 +29,7 @@ CREATE TABLE durable_store.hubs (
 	paused				boolean NOT NULL DEFAULT false,
 	system_identifier	bigint NOT NULL,
 	database_oid		oid NOT NULL,
+	identity			text NOT NULL DEFAULT '',
 	obstacle			text,
 	obstacle_since		timestamptz,
 	created_at			timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -50,6 +51,7 @@ COMMENT ON COLUMN durable_store.hubs.obstacle IS 'Why no background worker serve
 COMMENT ON COLUMN durable_store.hubs.obstacle_since IS 'When that was found.';
 COMMENT ON COLUMN durable_store.hubs.system_identifier IS 'The cluster the hub is bound to: a copy elsewhere does not run until adopt_hub().';
 COMMENT ON COLUMN durable_store.hubs.database_oid IS 'The database the hub is bound to, as system_identifier.';
+COMMENT ON COLUMN durable_store.hubs.identity IS 'The durable.identity the hub is bound to, as system_identifier.';
 COMMENT ON COLUMN durable_store.hubs.match_strategy IS 'Which versions of instances run: all, the hub''s own, or those that are not newer (set_hub_versioning).';
 COMMENT ON COLUMN durable_store.hubs.failure_strategy IS 'What becomes of an instance whose version does not: it waits, or fails.';
 COMMENT ON COLUMN durable_store.hubs.default_version IS 'The version of new instances and sub-orchestrations that name none.';
@@ -352,7 +354,7 @@ CREATE FUNCTION durable_store.may_use() RETURNS boolean
 COMMENT ON FUNCTION durable_store.may_use() IS 'True if the current user may use schema durable, else error 42501.';
 
 CREATE VIEW durable_store.visible_hubs AS
-SELECT h.task_hub, h.owner, h.paused, h.system_identifier, h.database_oid, h.obstacle, h.obstacle_since,
+SELECT h.task_hub, h.owner, h.paused, h.system_identifier, h.database_oid, h.identity, h.obstacle, h.obstacle_since,
 	h.version, h.match_strategy, h.failure_strategy, h.default_version,
 	h.max_workers, h.max_pending_instances, h.max_payload_size, h.max_history_events, h.is_default, h.created_at,
 	pg_catalog.pg_has_role(h.owner, 'USAGE') AS readable
@@ -393,9 +395,9 @@ RETURNS text LANGUAGE sql STABLE PARALLEL RESTRICTED
 COMMENT ON FUNCTION durable_store.activity_state(text, text, integer, text, timestamptz) IS
 'State of a row of activity_queue: running, if a background worker has it in hand, delayed until visible_at, else queued.';
 
-CREATE FUNCTION durable_store.is_here(system_identifier bigint, database_oid oid) RETURNS boolean
+CREATE FUNCTION durable_store.is_here(system_identifier bigint, database_oid oid, identity text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'durable_is_here' LANGUAGE C STABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION durable_store.is_here(bigint, oid) IS 'Are these this cluster and this database?';
+COMMENT ON FUNCTION durable_store.is_here(bigint, oid, text) IS 'Are these this cluster, this database and durable.identity?';
 
 CREATE VIEW durable.instances WITH (security_barrier) AS
 SELECT i.task_hub, i.instance_id,
@@ -560,7 +562,7 @@ COMMENT ON COLUMN durable.messages.visible_at IS 'When it is delivered: a timer 
 
 CREATE VIEW durable.queues WITH (security_barrier) AS
 SELECT hub.task_hub, hub.owner,
-	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid) THEN 'elsewhere'
+	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid, hub.identity) THEN 'elsewhere'
 		WHEN hub.paused THEN 'paused' WHEN hub.obstacle IS NOT NULL THEN 'not served' ELSE 'open' END AS state,
 	m.ready_turns, a.ready_activities,
 	greatest(pg_catalog.clock_timestamp() - least(m.oldest, a.oldest), interval '0') AS oldest_age,
@@ -574,7 +576,10 @@ SELECT hub.task_hub, hub.owner,
 		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('version', hub.version, 'match_strategy', hub.match_strategy,
 			'failure_strategy', hub.failure_strategy, 'default_version', hub.default_version))
 	END AS versioning,
-	hub.obstacle
+	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid, hub.identity)
+		THEN pg_catalog.format('It is bound to system %s, database %s, identity "%s".', hub.system_identifier, hub.database_oid, hub.identity)
+		ELSE hub.obstacle
+	END AS obstacle
 FROM durable_store.visible_hubs hub
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS ready_turns,
@@ -590,8 +595,8 @@ CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS ready_activities,
 		pg_catalog.min(q.visible_at) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS oldest
 	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a;
-COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another database, this one is a copy (adopt_hub, discard_hub); not served: background workers cannot, see obstacle.';
-COMMENT ON COLUMN durable.queues.obstacle IS 'What keeps background workers from serving it, as the server log said; NULL: nothing that is known of.';
+COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another place, this is a copy (adopt_hub, discard_hub), see obstacle; not served: background workers cannot, see obstacle.';
+COMMENT ON COLUMN durable.queues.obstacle IS 'What keeps background workers from serving it, as the server log said, or what it is bound to; NULL: nothing that is known of.';
 COMMENT ON COLUMN durable.queues.rejected IS 'Instances that wait because the hub does not run their version.';
 COMMENT ON COLUMN durable.queues.versioning IS 'What set_hub_versioning() has set; NULL: nothing.';
 COMMENT ON VIEW durable.queues IS 'Per task hub: what is ready, how old the oldest of it is, timers set, the next one due, work items running now, instances finished in the last minute.';
@@ -607,7 +612,7 @@ COMMENT ON COLUMN durable.queues.finished_per_minute IS 'Instances that finished
 
 CREATE VIEW durable.hubs WITH (security_barrier) AS
 SELECT hub.task_hub, hub.owner, hub.is_default,
-	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid) THEN 'elsewhere'
+	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid, hub.identity) THEN 'elsewhere'
 		WHEN hub.paused THEN 'paused' WHEN hub.obstacle IS NOT NULL THEN 'not served' ELSE 'open' END AS state,
 	hub.max_workers, hub.max_pending_instances, hub.max_payload_size, hub.max_history_events,
 	hub.version, hub.match_strategy, hub.failure_strategy, hub.default_version, hub.created_at
@@ -848,7 +853,7 @@ COMMENT ON FUNCTION durable.discard_hub(text) IS
 CREATE FUNCTION durable.adopt_hub(name text)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_adopt_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.adopt_hub(text) IS
-'Binds a hub to this database, so that a copy (dump and restore, CREATE DATABASE ... TEMPLATE, pg_upgrade) goes on here. Be sure the original does not run it any more. Error 42704: no such hub.';
+'Binds a hub to this server, database and durable.identity, so that a copy (dump and restore, CREATE DATABASE ... TEMPLATE, pg_upgrade) goes on here. Be sure the original does not run it any more. Error 42704: no such hub.';
 
 CREATE FUNCTION durable.set_hub_versioning(
 	name text,

@@ -6,7 +6,6 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
@@ -504,7 +503,9 @@ durable_discard_hub(PG_FUNCTION_ARGS)
 Datum
 durable_is_here(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL((uint64) PG_GETARG_INT64(0) == GetSystemIdentifier() && PG_GETARG_OID(1) == MyDatabaseId);
+	HubPlace	place = {(uint64) PG_GETARG_INT64(0), PG_GETARG_OID(1), text_to_cstring(PG_GETARG_TEXT_PP(2))};
+
+	PG_RETURN_BOOL(place_is_here(&place));
 }
 
 Datum
