@@ -40,7 +40,8 @@ CREATE TABLE durable_store.hubs (
 	max_workers			integer CHECK (max_workers > 0),
 	max_pending_instances	bigint CHECK (max_pending_instances > 0),
 	max_payload_size	integer CHECK (max_payload_size > 0),
-	max_history_events	integer CHECK (max_history_events > 0)
+	max_history_events	integer CHECK (max_history_events > 0),
+	max_starts_per_second	integer CHECK (max_starts_per_second > 0)
 );
 CREATE UNIQUE INDEX hubs_default_of_owner ON durable_store.hubs (owner) WHERE is_default;
 COMMENT ON TABLE durable_store.hubs IS 'A row is a task hub: a set of instances that belong to one role and run as it.';
@@ -60,6 +61,7 @@ COMMENT ON COLUMN durable_store.hubs.max_workers IS 'Most background workers it 
 COMMENT ON COLUMN durable_store.hubs.max_pending_instances IS 'Clients can start no more instances while so many have not finished.';
 COMMENT ON COLUMN durable_store.hubs.max_payload_size IS 'In kB.';
 COMMENT ON COLUMN durable_store.hubs.max_history_events IS 'Most events in the history of an execution.';
+COMMENT ON COLUMN durable_store.hubs.max_starts_per_second IS 'Most waiting instances that its workers wake in a second, by a start or a timer.';
 
 CREATE TABLE durable_store.orchestrators (
 	task_hub			text COLLATE "C" NOT NULL,
@@ -356,7 +358,7 @@ COMMENT ON FUNCTION durable_store.may_use() IS 'True if the current user may use
 CREATE VIEW durable_store.visible_hubs AS
 SELECT h.task_hub, h.owner, h.paused, h.system_identifier, h.database_oid, h.identity, h.obstacle, h.obstacle_since,
 	h.version, h.match_strategy, h.failure_strategy, h.default_version,
-	h.max_workers, h.max_pending_instances, h.max_payload_size, h.max_history_events, h.is_default, h.created_at,
+	h.max_workers, h.max_pending_instances, h.max_payload_size, h.max_history_events, h.max_starts_per_second, h.is_default, h.created_at,
 	pg_catalog.pg_has_role(h.owner, 'USAGE') AS readable
 FROM durable_store.hubs h
 WHERE (SELECT durable_store.may_use())
@@ -614,7 +616,7 @@ CREATE VIEW durable.hubs WITH (security_barrier) AS
 SELECT hub.task_hub, hub.owner, hub.is_default,
 	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid, hub.identity) THEN 'elsewhere'
 		WHEN hub.paused THEN 'paused' WHEN hub.obstacle IS NOT NULL THEN 'not served' ELSE 'open' END AS state,
-	hub.max_workers, hub.max_pending_instances, hub.max_payload_size, hub.max_history_events,
+	hub.max_workers, hub.max_pending_instances, hub.max_payload_size, hub.max_history_events, hub.max_starts_per_second,
 	hub.version, hub.match_strategy, hub.failure_strategy, hub.default_version, hub.created_at
 FROM durable_store.visible_hubs hub;
 COMMENT ON VIEW durable.hubs IS 'The task hubs of the roles you are a member of, with their limits and versioning; cheap, durable.queues counts.';
@@ -626,6 +628,7 @@ COMMENT ON COLUMN durable.hubs.max_workers IS 'Most background workers it has at
 COMMENT ON COLUMN durable.hubs.max_pending_instances IS 'Clients can start no more instances while so many have not finished.';
 COMMENT ON COLUMN durable.hubs.max_payload_size IS 'Largest input, result, event or status, in kB.';
 COMMENT ON COLUMN durable.hubs.max_history_events IS 'Most events in the history of an execution.';
+COMMENT ON COLUMN durable.hubs.max_starts_per_second IS 'Most waiting instances that its workers wake in a second, by a start or a timer.';
 COMMENT ON COLUMN durable.hubs.version IS 'The version it runs; this and what follows is set by set_hub_versioning().';
 COMMENT ON COLUMN durable.hubs.match_strategy IS 'Which versions of instances run: none (all), strict or current_or_older.';
 COMMENT ON COLUMN durable.hubs.failure_strategy IS 'What becomes of an instance whose version does not: reject (it waits) or fail.';
@@ -870,11 +873,12 @@ CREATE FUNCTION durable.set_hub_limits(
 	max_workers integer DEFAULT NULL,
 	max_pending_instances bigint DEFAULT NULL,
 	max_payload_size integer DEFAULT NULL,
-	max_history_events integer DEFAULT NULL)
+	max_history_events integer DEFAULT NULL,
+	max_starts_per_second integer DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_set_hub_limits' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-REVOKE ALL ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer) FROM PUBLIC;
-COMMENT ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer) IS
-'Limits what a hub takes of the server, beside the limits that all have: background workers at a time; unfinished instances, beyond which start_instance() and restart() fail (UD007); size of a payload in kB; events in a history. NULL and what is not given is no limit of its own; the smaller of the hub''s and the server''s counts. Sub-orchestrations, start_detached() and continue-as-new are counted, but not refused: what runs would fail by what else there is. Transactions do not see each other''s starts before they commit, so those that run at the same time can go beyond max_pending_instances together. For superusers, and whom they GRANT EXECUTE: the owner of a hub cannot raise its limits. Errors: 42704 no such hub, 22023 limits that make no sense, 42501.';
+REVOKE ALL ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer, integer) IS
+'Limits what a hub takes of the server, beside the limits that all have: background workers at a time; unfinished instances, beyond which start_instance() and restart() fail (UD007); size of a payload in kB; events in a history; how many instances its background workers wake in a second because they wait to be started or because a timer is due, the oldest first, while answers and events are delivered as ever. NULL and what is not given is no limit of its own; the smaller of the hub''s and the server''s counts. Sub-orchestrations, start_detached() and continue-as-new are counted, but not refused: what runs would fail by what else there is. Transactions do not see each other''s starts before they commit, so those that run at the same time can go beyond max_pending_instances together. For superusers, and whom they GRANT EXECUTE: the owner of a hub cannot raise its limits. Errors: 42704 no such hub, 22023 limits that make no sense, 42501.';
 
 CREATE FUNCTION durable.register_orchestrator(name text, function regprocedure, version text DEFAULT '', task_hub text DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_register_orchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -264,8 +264,8 @@ define_process_settings(void)
 {
 	DefineCustomBoolVariable("durable.enabled",
 							 "Do background processes run orchestrations and activities?",
-							 "off: clients may go on to start and raise, and run_until_idle() works.",
-							 &setting_enabled, true, PGC_SIGHUP, 0,
+							 "off: clients may go on to start and raise, and run_until_idle() works. Can be set for a database, which takes effect at once.",
+							 &setting_enabled, true, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomStringVariable("durable.databases",
 							   "Databases in which background processes look for the extension.",

@@ -16,7 +16,7 @@
 #include "store/purge_store.h"
 #include "store/store.h"
 
-#define LIMIT_COLUMNS "h.max_workers, h.max_pending_instances, h.max_payload_size, h.max_history_events"
+#define LIMIT_COLUMNS "h.max_workers, h.max_pending_instances, h.max_payload_size, h.max_history_events, h.max_starts_per_second"
 #define HUB_COLUMNS \
 	"h.task_hub, h.owner::pg_catalog.oid, h.paused, h.system_identifier, h.database_oid, h.identity, " \
 	"h.default_version, " LIMIT_COLUMNS
@@ -85,8 +85,9 @@ static StoreStatement set_versioning = {
 
 static StoreStatement set_limits = {
 	"UPDATE durable_store.hubs h SET max_workers = nullif($2, 0), max_pending_instances = nullif($3, 0),"
-	" max_payload_size = nullif($4, 0), max_history_events = nullif($5, 0) WHERE h.task_hub = $1",
-	5, {TEXTOID, INT4OID, INT8OID, INT4OID, INT4OID}
+	" max_payload_size = nullif($4, 0), max_history_events = nullif($5, 0),"
+	" max_starts_per_second = nullif($6, 0) WHERE h.task_hub = $1",
+	6, {TEXTOID, INT4OID, INT8OID, INT4OID, INT4OID, INT4OID}
 };
 
 /*
@@ -150,6 +151,7 @@ read_limits(const Row *row, int column, HubLimits *limits)
 	limits->max_pending_instances = row_int64(row, column + 1);
 	limits->max_payload_size = row_int32(row, column + 2);
 	limits->max_history_events = row_int32(row, column + 3);
+	limits->max_starts_per_second = row_int32(row, column + 4);
 }
 
 HubPlace
@@ -314,9 +316,9 @@ store_set_hub_versioning(const char *task_hub, const char *version, const char *
 void
 store_set_hub_limits(const char *task_hub, const HubLimits *limits)
 {
-	Datum		values[5] = {TEXT_DATUM(task_hub), Int32GetDatum(limits->max_workers),
+	Datum		values[6] = {TEXT_DATUM(task_hub), Int32GetDatum(limits->max_workers),
 		Int64GetDatum(limits->max_pending_instances), Int32GetDatum(limits->max_payload_size),
-	Int32GetDatum(limits->max_history_events)};
+	Int32GetDatum(limits->max_history_events), Int32GetDatum(limits->max_starts_per_second)};
 
 	store_execute_once(&set_limits, values);
 }
@@ -385,10 +387,11 @@ store_hub_loads(void)
 		strlcpy(load->name, hub.name, NAMEDATALEN);
 		load->owner = hub.owner;
 		load->max_workers = hub.limits.max_workers;
+		load->max_starts_per_second = hub.limits.max_starts_per_second;
 		load->is_elsewhere = !hub.is_ours;
-		load->next_turn = hub.is_ours ? time_or_never(&row, 12) : DT_NOEND;
-		load->next_activity = hub.is_ours ? time_or_never(&row, 13) : DT_NOEND;
-		load->has_obstacle = row_bool(&row, 14);
+		load->next_turn = hub.is_ours ? time_or_never(&row, 13) : DT_NOEND;
+		load->next_activity = hub.is_ours ? time_or_never(&row, 14) : DT_NOEND;
+		load->has_obstacle = row_bool(&row, 15);
 		loads = lappend(loads, load);
 		MemoryContextSwitchTo(old);
 	}

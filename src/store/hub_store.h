@@ -93,6 +93,7 @@ typedef struct HubLoad
 	TimestampTz next_turn;		/* when the next message becomes visible, DT_NOEND: none */
 	TimestampTz next_activity;	/* the same for activities */
 	int			max_workers;	/* 0: no limit of its own */
+	int			max_starts_per_second;	/* the same */
 	bool		has_obstacle;	/* it is noted not to be served */
 	bool		is_elsewhere;	/* bound to another place: nothing is due */
 } HubLoad;

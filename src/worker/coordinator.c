@@ -66,6 +66,7 @@ typedef struct HubState
 	TimestampTz next_turn;
 	TimestampTz next_activity;
 	int			max_workers;	/* of its own; 0: no limit */
+	int			max_starts_per_second;	/* the same */
 	bool		listed;			/* the last look has found it */
 	bool		has_obstacle;	/* the table says that it is not being served */
 	bool		is_elsewhere;	/* it came with a copy and is not run here */
@@ -242,7 +243,10 @@ note_load(const HubLoad *load)
 		hub->retry_at = 0;
 	}
 	hub->max_workers = load->max_workers;
+	hub->max_starts_per_second = load->max_starts_per_second;
 	hub->next_turn = load->next_turn;
+	if (hub->next_turn <= clock_now())
+		hub->next_turn = Max(hub->next_turn, coordinator_next_start(hub->name, hub->max_starts_per_second));
 	hub->next_activity = load->next_activity;
 	if (hub->next_activity <= clock_now())
 		hub->next_activity = Max(hub->next_activity, coordinator_hold_wish(hub->name));
@@ -366,6 +370,8 @@ count_worker(const SlotInfo *slot)
 		return;
 	if ((slot->owner != hub->owner || slot->index >= most_workers(hub) || hub->is_elsewhere) && !slot->retire)
 		slot_retire(&slot->ref);
+	if (slot->max_starts_per_second != hub->max_starts_per_second)
+		slot_set_start_rate(&slot->ref, hub->max_starts_per_second);
 	hub->numbers = bms_add_member(hub->numbers, slot->index);
 	if (slot->state == SLOT_IDLE)
 		hub->idle_numbers = bms_add_member(hub->idle_numbers, slot->index);
@@ -415,7 +421,7 @@ note_unwillingness(HubState *hub)
 												FAILURE_BACKOFF_LAST_MS));
 	if (hub->failures > setting_max_dispatch_attempts)
 		complain(hub, "Its workers find that they may not run it.",
-				 "Is durable.allow_superuser_hubs set for the role?");
+				 "Is durable.allow_superuser_hubs or durable.enabled set for the role?");
 }
 
 static void
@@ -423,7 +429,7 @@ bury_worker(HubState *hub, const SlotInfo *slot)
 {
 	if (hub != NULL && slot->reason == LEFT_BY_ERROR && !slot->excused)
 		note_failure(hub, slot);
-	else if (hub != NULL && slot->reason == LEFT_GONE)
+	else if (hub != NULL && (slot->reason == LEFT_GONE || slot->reason == LEFT_DISABLED))
 		note_unwillingness(hub);
 	else if (hub != NULL && slot->reason == LEFT_ASKED)
 		hub->retry_at = ms_from_now(TURN_TAKING_MS);
@@ -595,6 +601,7 @@ start_worker(HubState *hub)
 	like.owner = hub->owner;
 	strlcpy(like.hub, hub->name, NAMEDATALEN);
 	like.index = number_for_worker(hub);
+	like.max_starts_per_second = hub->max_starts_per_second;
 	if (like.index < 0)
 	{
 		hub->retry_at = ms_from_now(WATCH_MS);
