@@ -551,6 +551,7 @@ typedef struct Batch
 	List	   *instance_ids;	/* of char *: those that were fetched */
 	List	   *slow_ids;		/* of char *: those to be run alone */
 	InlineScope scope;
+	int			n_reached;		/* of the instances that were fetched; the others are left for the next batch */
 	int64		n_done;			/* work items */
 	int64		n_queued;		/* activities */
 } Batch;
@@ -576,6 +577,7 @@ run_turns(Batch *batch, List *instances)
 			break;
 		CHECK_FOR_INTERRUPTS();
 		fetched = lfirst(lc);
+		batch->n_reached++;
 		if (versioning_keeps_waiting(fetched))
 		{
 			batch->rejected = lappend(batch->rejected, fetched);
@@ -642,13 +644,16 @@ adapt_fetch_size(int fetched, int ran)
 static DispatchResult
 try_batch(Batch *batch)
 {
+	int			starts = worker_take_starts(fetch_size());
 	List	   *instances;
+	bool		found;
 	ListCell   *lc;
 
 	if (!work_item_begin(NULL))
 		return DISPATCH_GONE;
 	sharing_begin();
-	instances = store_fetch_instances(batch->task_hub, clock_now(), fetch_size());
+	instances = store_fetch_instances(batch->task_hub, clock_now(), fetch_size(), starts);
+	found = instances != NIL;
 	foreach(lc, instances)
 		batch->instance_ids = lappend(batch->instance_ids,
 									  pstrdup(((FetchedInstance *) lfirst(lc))->state->instance_id));
@@ -659,10 +664,12 @@ try_batch(Batch *batch)
 		store_checkpoint(batch->task_hub, checkpoints, clock_now());
 		put_off_rejected(batch->task_hub, batch->rejected);
 		batch->n_queued = count_activities(checkpoints);
-		adapt_fetch_size(list_length(instances), list_length(checkpoints));
+		adapt_fetch_size(list_length(instances), batch->n_reached);
 	}
+	if (starts != UNLIMITED_STARTS)
+		worker_give_back_starts(starts - store_count_starts(list_truncate(instances, batch->n_reached)));
 	work_item_commit();
-	return instances == NIL ? DISPATCH_IDLE : DISPATCH_DONE;
+	return found ? DISPATCH_DONE : DISPATCH_IDLE;
 }
 
 /* One transaction for the turn of one instance; with "failure" the instance is failed instead. */
