@@ -11,6 +11,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "core/history_pack.h"
 #include "core/json.h"
 #include "store/hub_store.h"
 #include "store/instance_store.h"
@@ -116,7 +117,7 @@ static StoreStatement read_messages = {
 
 #define HISTORY_COLUMNS_WITH(payload, tags) \
 	"h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
-	" h.name, h.version, h.target_instance_id, " payload ", h.failure, " tags ", h.retry"
+	" h.name, h.version, h.target_instance_id, " payload ", h.failure, " tags ", h.retry, h.more"
 
 /* Inputs of what was scheduled are not needed for replay. */
 #define HISTORY_COLUMNS \
@@ -378,7 +379,6 @@ event_from_row(const Row *row)
 	event->payload = row_jsonb(row, 13);
 	event->failure = row_jsonb(row, 14);
 	event->tags = row_jsonb(row, 15);
-	event->recurse = event->type == EVENT_EXECUTION_TERMINATED && json_has_key(event->tags, RECURSE_TAG);
 	event->retry = row_jsonb(row, 16);
 	MemoryContextSwitchTo(old);
 	return event;
@@ -427,23 +427,52 @@ load_messages(const StoreScope *scope, const char *task_hub, List *instances, Da
 	}
 }
 
-static void
-load_history(const StoreScope *scope, const char *task_hub, List *instances, Datum ids, Datum generations)
+/* Is it a termination that goes for the children, too? Of the tags that says one. */
+static HistoryEvent *
+completed_event(HistoryEvent *event)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), ids, generations};
-	uint64		rows = store_execute(list_length(instances) == 1 ? &read_history_of_one : &read_history, values, NULL);
+	event->recurse = event->type == EVENT_EXECUTION_TERMINATED && json_has_key(event->tags, RECURSE_TAG);
+	return event;
+}
 
+/* The events of a row: its own, and those that are packed with it. */
+static void
+add_events_of_row(const StoreScope *scope, const Row *row, RuntimeState *state)
+{
+	MemoryContext old = MemoryContextSwitchTo(scope->caller);
+	bytea	   *more = row_bytea(row, 17);
+	List	   *packed = NIL;
+	ListCell   *lc;
+
+	state->past_events = lappend(state->past_events, completed_event(event_from_row(row)));
+	if (more != NULL && !history_unpack(more, &packed))
+		state->damaged = true;
+	foreach(lc, packed)
+		state->past_events = lappend(state->past_events, completed_event(lfirst(lc)));
+	state->turn_at = ((HistoryEvent *) llast(state->past_events))->turn_at;
+	MemoryContextSwitchTo(old);
+}
+
+/* Adds events to the instance that the first column of each row numbers. */
+static void
+add_events(const StoreScope *scope, List *instances, uint64 rows)
+{
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(scope, i);
 		FetchedInstance *fetched = list_nth(instances, (int) row_int64(&row, 1) - 1);
-		MemoryContext old = MemoryContextSwitchTo(scope->caller);
-		HistoryEvent *event = event_from_row(&row);
 
-		fetched->state->past_events = lappend(fetched->state->past_events, event);
-		fetched->state->turn_at = event->turn_at;
-		MemoryContextSwitchTo(old);
+		add_events_of_row(scope, &row, fetched->state);
 	}
+}
+
+static void
+load_history(const StoreScope *scope, const char *task_hub, List *instances, Datum ids, Datum generations)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub), ids, generations};
+
+	add_events(scope, instances,
+			   store_execute(list_length(instances) == 1 ? &read_history_of_one : &read_history, values, NULL));
 }
 
 /* Has any of them had a turn already? */
@@ -610,23 +639,6 @@ states_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
 		state->failure = row_jsonb(&row, row.desc->natts);
 	}
 	return instances;
-}
-
-/* Adds its event to the instance that the first column of each row numbers. */
-static void
-add_events(const StoreScope *scope, List *instances, uint64 rows)
-{
-	for (uint64 i = 0; i < rows; i++)
-	{
-		Row			row = store_row(scope, i);
-		RuntimeState *state = ((FetchedInstance *) list_nth(instances, (int) row_int64(&row, 1) - 1))->state;
-		MemoryContext old = MemoryContextSwitchTo(scope->caller);
-		HistoryEvent *event = event_from_row(&row);
-
-		state->past_events = lappend(state->past_events, event);
-		state->turn_at = event->turn_at;
-		MemoryContextSwitchTo(old);
-	}
 }
 
 static void
