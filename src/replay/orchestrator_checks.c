@@ -27,6 +27,7 @@
 
 #include "compat.h"
 #include "errors.h"
+#include "replay/cast_states.h"
 #include "replay/checked_functions.h"
 #include "replay/forbidden_statements.h"
 #include "replay/orchestration_context.h"
@@ -403,6 +404,7 @@ orchestrator_checks_init(void)
 void
 orchestrator_checks_begin(void)
 {
+	cast_states_forget();
 	plpgsql_plans_watch(plan_may_run, check_type);
 }
 
