@@ -53,6 +53,13 @@
  */
 extern Oid	durable_to_regprocedure(const char *signature);
 
+/*
+ * Does the entry of a range table name a relation? The definition of a view has
+ * an entry for the view itself up to 15; since 16 the subquery has its OID.
+ */
+#define durable_names_relation(rte) \
+	((rte)->rtekind == RTE_RELATION || ((rte)->rtekind == RTE_SUBQUERY && OidIsValid((rte)->relid)))
+
 /* What a check hook hands to its assign hook is freed by guc.c. */
 #if PG_VERSION_NUM >= 160000
 #define durable_guc_malloc(size) guc_malloc(LOG, (size))

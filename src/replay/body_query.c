@@ -22,6 +22,7 @@
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
+#include "compat.h"
 #include "errors.h"
 #include "replay/body_check.h"
 #include "replay/checked_functions.h"
@@ -313,7 +314,7 @@ check_relations(BodyCheck *check, const Query *query)
 		const RangeTblEntry *entry = lfirst(lc);
 		bool		is_target = foreach_current_index(lc) + 1 == query->resultRelation;
 
-		if (entry->rtekind == RTE_RELATION)
+		if (durable_names_relation(entry))
 			report_relation(check, is_target ? "writes" : "reads", entry, is_target ? &refusal_of_writes : &refusal_of_reads);
 	}
 }

@@ -115,7 +115,7 @@ check_reads(const List *range_table)
 	{
 		const RangeTblEntry *rte = lfirst(lc);
 
-		if (rte->rtekind != RTE_RELATION)
+		if (!durable_names_relation(rte))
 			continue;
 		refuse(psprintf("reading %s %s", relation_word(rte->relkind), relation_name(rte->relid)), &refusal_of_reads);
 		return;

@@ -15,10 +15,12 @@
 #include "utils/builtins.h"
 #include "utils/bytea.h"
 #include "utils/float.h"
-#include "utils/pg_locale.h"
 #include "utils/xml.h"
 
 #include "replay/plan_marks.h"
+
+/* Of utils/pg_locale.h, which needs ICU's headers from PostgreSQL 16 on. */
+extern PGDLLIMPORT char *locale_monetary;
 
 #define CHECKED_CACHE_ID (-7771)
 #define SETTINGS_CACHE_ID (-7772)
