@@ -146,6 +146,8 @@ INSERT INTO rules VALUES
 	('hidden: cast in C', 'PERFORM casts_in_c();', 'function tick_of(mood)', 'durable.call_sql()'),
 	('hidden: cast of a result', 'PERFORM casts_mood();', 'function clock_timestamp()', 'Use now()'),
 	('hidden: function of a domain', 'PERFORM casts_to_domain();', 'function clock_timestamp()', 'Use now()'),
+	('hidden: after an error of the planner', 'BEGIN PERFORM 1 / 0; EXCEPTION WHEN division_by_zero THEN NULL; END; PERFORM inlined();', 'function clock_timestamp()', 'Use now()'),
+	('hidden: after a refusal', 'BEGIN PERFORM 1 FROM stock; EXCEPTION WHEN OTHERS THEN NULL; END; PERFORM inlined();', 'function clock_timestamp()', 'Use now()'),
 	('view with trigger', 'INSERT INTO stock_view VALUES (''a'');', 'writing to view app.stock_view', 'write in an activity'),
 	('merge', 'MERGE INTO stock s USING (VALUES (1)) v (a) ON false WHEN NOT MATCHED THEN INSERT VALUES (''a'');', 'writing to table app.stock', 'write in an activity'),
 	('truncate', 'TRUNCATE stock;', 'command TRUNCATE TABLE', 'run it in an activity'),
