@@ -83,6 +83,15 @@ extern Oid	durable_to_regprocedure(const char *signature);
 #define DURABLE_PROC_NUMBER (MyProc->pgprocno)
 #endif
 
+/* Since 17 a background worker can connect as a role that may not log in. */
+#if PG_VERSION_NUM >= 170000
+#define DURABLE_OWNER_NEEDS_LOGIN false
+#define DURABLE_WORKER_CONNECT_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
+#else
+#define DURABLE_OWNER_NEEDS_LOGIN true
+#define DURABLE_WORKER_CONNECT_FLAGS 0
+#endif
+
 /* Stands before a declaration. */
 #if PG_VERSION_NUM >= 180000
 #define DURABLE_NORETURN pg_noreturn

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "compat.h"
 #include "dispatch/pinned_code.h"
 #include "extension.h"
 #include "session.h"
@@ -211,7 +212,7 @@ find_obstacle(HubState *hub)
 		return "The role does not exist any more.";
 	}
 	strlcpy(hub->owner_name, NameStr(((Form_pg_authid) GETSTRUCT(tuple))->rolname), NAMEDATALEN);
-	can_login = WORKERS_NEED_NO_LOGIN || ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	can_login = !DURABLE_OWNER_NEEDS_LOGIN || ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
 	ReleaseSysCache(tuple);
 	if (!can_login)
 		return "The role is not permitted to log in.";
