@@ -210,6 +210,7 @@ if ($server->pg_version >= 17)
 {
 	$gate = $server->close_gate('postgres', 77);
 	$server->safe_psql('postgres', <<'SQL');
+ALTER ROLE hasty RESET lock_timeout;
 ALTER ROLE hasty SET transaction_timeout = '300 ms';
 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'hasty';
 SQL
