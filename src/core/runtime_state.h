@@ -51,6 +51,7 @@ typedef struct HubLimits
 	int64		max_pending_instances;
 	int			max_payload_size;	/* kB */
 	int			max_history_events;
+	int			max_starts_per_second;
 } HubLimits;
 
 /* What a hub says that a turn must know. */

@@ -513,9 +513,10 @@ execute_once(OrchestrationContext *context, int patience_ms)
 }
 
 TurnResult *
-orchestration_replay(RuntimeState *state, OrchestrationContext **context)
+orchestration_replay(RuntimeState *state, bool strict, OrchestrationContext **context)
 {
 	*context = orchestration_context_make(state);
+	(*context)->is_strict = strict;
 	return execute_once(*context, 0);
 }
 
