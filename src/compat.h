@@ -92,6 +92,13 @@ extern Oid	durable_to_regprocedure(const char *signature);
 #define DURABLE_WORKER_CONNECT_FLAGS 0
 #endif
 
+/* Since 18 an SQL function keeps its plans, and what its literals meant, for the session. */
+#if PG_VERSION_NUM >= 180000
+#define DURABLE_SQL_FUNCTIONS_KEEP_PLANS true
+#else
+#define DURABLE_SQL_FUNCTIONS_KEEP_PLANS false
+#endif
+
 /* Stands before a declaration. */
 #if PG_VERSION_NUM >= 180000
 #define DURABLE_NORETURN pg_noreturn
