@@ -66,7 +66,7 @@ pass('an update waits for the activity that runs');
 $gate->query_safe('SELECT pg_advisory_unlock(1)');
 like($updater->query_until(qr/updated/, ''), qr/updated/, 'and is done after it');
 $server->sql('postgres', 'app', q{SELECT durable.raise_event('waits', 'go')});
-$server->ends('postgres', 'app', $_, "with the old library still loaded it goes on: $_") foreach 'in hand', 'waits', 'sleeps';
+$server->ends('postgres', 'app', $_, "scenario 167: with the old library still loaded it goes on: $_") foreach 'in hand', 'waits', 'sleeps';
 $server->effects_are_exact('postgres', 'app', 3, q{instance_id = 'in hand'}, 'each activity has its effect once');
 $server->effects_are_exact('postgres', 'app', 1, q{instance_id IN ('waits', 'sleeps')}, 'in the others as well');
 is($server->safe_psql('postgres', "SELECT count(*) FROM durable.workers WHERE pid = $worker"), '1', 'the worker that was there before is there');
@@ -104,7 +104,7 @@ sub unserved
 	is(scalar(() = $server->log_since($offset) =~ /is not being served/g), 1, "$what: the log has told once");
 	$server->safe_psql('postgres', q{ALTER EXTENSION durable UPDATE TO '1.1-test'});
 	$server->sql('postgres', 'app', "SELECT durable.raise_event('over $to', 'go')");
-	$server->ends('postgres', 'app', "over $to", "$what: after the update it goes on by itself");
+	$server->ends('postgres', 'app', "over $to", "scenario 167: $what: after the update it goes on by itself");
 	$server->effects_are_exact('postgres', 'app', 1, "instance_id = 'over $to'", "$what: with its effect once");
 }
 
