@@ -57,8 +57,12 @@ extern Oid	durable_to_regprocedure(const char *signature);
  * Does the entry of a range table name a relation? The definition of a view has
  * an entry for the view itself up to 15; since 16 the subquery has its OID.
  */
+#if PG_VERSION_NUM >= 160000
 #define durable_names_relation(rte) \
 	((rte)->rtekind == RTE_RELATION || ((rte)->rtekind == RTE_SUBQUERY && OidIsValid((rte)->relid)))
+#else
+#define durable_names_relation(rte) ((rte)->rtekind == RTE_RELATION)
+#endif
 
 /* What a check hook hands to its assign hook is freed by guc.c. */
 #if PG_VERSION_NUM >= 160000
