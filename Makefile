@@ -67,7 +67,7 @@ endif
 # ---------------------------------------------------------------------------
 # What tools/ does. The scripts call make again, with dependencies in place.
 
-suites      = regress isolation pgtap replay tap
+suites      = regress isolation pgtap replay tap packaging
 test_suites = $(addprefix test-,$(suites))
 tool        = PG_CONFIG='$(PG_CONFIG)' T='$(T)' KEEP='$(KEEP)' bash tools/
 
@@ -78,7 +78,7 @@ help:
 	@echo 'make install         install into the PostgreSQL of pg_config (or PG_CONFIG=...)'
 	@echo 'make demo            build, install, and see examples/orders run through a crash; KEEP=1 keeps its server'
 	@echo 'make test            build, install, run every test; T=name: only the tests of that name'
-	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-replay, test-tap), with T=name one test of it'
+	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-replay, test-tap, test-packaging), with T=name one test of it'
 	@echo 'make test-modules    build the libraries that only tests load (make test does)'
 	@echo 'make bench           measure what durable costs, against a bound (bench/README.md); CASE=steps: one case'
 	@echo 'make matrix          every suite on PostgreSQL 15, 17 and 18, in Debian chroots that it makes; M=18 or M="17:regress,tap 18" for some'

@@ -3,7 +3,7 @@
 # Runs test suites, each on servers of its own, all of them even when one
 # fails. The last line is "N passed, N failed", summed over the suites.
 #
-# usage: test.sh [regress|isolation|pgtap|replay|tap]...
+# usage: test.sh [regress|isolation|pgtap|replay|tap|packaging]...
 #        T=name: only the tests of that name; SUITE_TIMEOUT: seconds for a suite
 #
 # What the suites leave (results, diffs, logs) is kept in tmp_check/<suite>.
@@ -42,6 +42,13 @@ expect_something() {
 		name=${name%.*}
 		[ -e "test/expected/$name.out" ] || as_server_user touch -a "expected/$name.out"
 	done
+}
+
+# As the caller, who can read the tree.
+run_packaging() {
+	local files
+	mapfile -t files < <(compgen -G "test/packaging/${T:-*}.pl" | sort)
+	SOURCE=$repo PG_CONFIG=$PG_CONFIG timeout --foreground "${SUITE_TIMEOUT:-900}" perl tools/prove.pl "${files[@]}"
 }
 
 run_tap() { installcheck REGRESS= ISOLATION= PROVE="perl tools/prove.pl"; }
@@ -91,6 +98,7 @@ has_tests() {
 		isolation) compgen -G "$work/test/specs/${T:-*}.spec" ;;
 		pgtap | replay) compgen -G "$work/test/pgtap/${T:-*}.sql" ;;
 		tap) compgen -G "$work/test/t/${T:-*}.pl" ;;
+		packaging) compgen -G "$work/test/packaging/${T:-*}.pl" ;;
 		*) die "no such suite: $1" ;;
 	esac >/dev/null
 }
@@ -169,7 +177,7 @@ build_modules() {
 	esac
 }
 
-[ $# -gt 0 ] || set -- regress isolation pgtap replay tap
+[ $# -gt 0 ] || set -- regress isolation pgtap replay tap packaging
 prepare
 build_modules "$@"
 make_work_dir Makefile README.md docs src/errors.h src/client src/core src/dispatch src/replay src/store src/worker test expected tools
