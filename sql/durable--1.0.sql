@@ -150,7 +150,7 @@ COMMENT ON COLUMN durable_store.instances.turn IS 'Number of the last turn (epis
 COMMENT ON COLUMN durable_store.instances.last_seq IS 'Number of the last history event of this execution.';
 COMMENT ON COLUMN durable_store.instances.function IS 'The orchestrator function, schema-qualified with argument types, as found at the start.';
 COMMENT ON COLUMN durable_store.instances.code IS 'Fingerprint of the definition it runs, in durable_store.code; NULL: the function as it is found.';
-COMMENT ON COLUMN durable_store.instances.settings IS 'search_path, TimeZone, DateStyle and IntervalStyle of the session that started it: its code runs with them.';
+COMMENT ON COLUMN durable_store.instances.settings IS 'search_path, TimeZone, DateStyle and the other settings of the session that started it that change what an expression gives: its code runs with them. What is PostgreSQL''s own default may be missing.';
 COMMENT ON COLUMN durable_store.instances.waiting_events IS 'Names of the external events it awaits after its last turn.';
 
 CREATE TABLE durable_store.history (
@@ -793,6 +793,7 @@ COMMENT ON PROCEDURE durable.run(interval, boolean, text) IS
 CREATE FUNCTION durable.check_replay(
 	instance_id text,
 	function regprocedure DEFAULT NULL,
+	strict boolean DEFAULT false,
 	task_hub text DEFAULT NULL,
 	OUT fits boolean,
 	OUT event_seq integer,
@@ -801,18 +802,19 @@ CREATE FUNCTION durable.check_replay(
 	OUT requested text,
 	OUT message text)
 	AS 'MODULE_PATHNAME', 'durable_check_replay' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION durable.check_replay(text, regprocedure, text) IS
-'Replays the recorded history of an instance, or one that was imported, against the code of today, or against another function, and says whether it fits; if not, the first event that differs (its seq in durable.history and its type), what was recorded there and what the code asks for now. A finished one must come to the same end (output, failure, continue-as-new; of a failure all but its context) and ask for nothing more; one that runs may ask for anything new after its last event, but not fail. As in every replay, kinds, order and names are compared, not inputs. Changes nothing; works in read-only transactions and on standbys. Errors: 42501 unless session_user = current_user = the owner of the hub, UD004 no such instance, 42P13 function is no orchestrator, UD008 in an orchestrator or activity.';
+COMMENT ON FUNCTION durable.check_replay(text, regprocedure, boolean, text) IS
+'Replays the recorded history of an instance, or one that was imported, against the code of today, or against another function, and says whether it fits; if not, the first event that differs (its seq in durable.history and its type), what was recorded there and what the code asks for now. A finished one must come to the same end (output, failure, continue-as-new; of a failure all but its context) and ask for nothing more; one that runs may ask for anything new after its last event, but not fail. As in every replay, kinds, order and names are compared; with strict also the inputs of activities, statements and sub-orchestrations and the data of events sent. A NOTICE names functions that the body calls and that were created or altered after the instance began. Changes nothing; works in read-only transactions and on standbys. Errors: 42501 unless session_user = current_user = the owner of the hub, UD004 no such instance, 42P13 function is no orchestrator, UD008 in an orchestrator or activity.';
 
 CREATE FUNCTION durable.check_replays(
 	orchestrator text DEFAULT NULL,
 	function regprocedure DEFAULT NULL,
 	max_count bigint DEFAULT NULL,
+	strict boolean DEFAULT false,
 	task_hub text DEFAULT NULL)
 RETURNS TABLE (instance_id text, fits boolean, event_seq integer, event text, recorded text, requested text, message text)
 	AS 'MODULE_PATHNAME', 'durable_check_replays' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000;
-COMMENT ON FUNCTION durable.check_replays(text, regprocedure, bigint, text) IS
-'check_replay() of all instances of an orchestrator, named as at their start (NULL: of all orchestrators), the newest first, and then of imported histories; max_count: so many at most (NULL: all). Errors as check_replay(), and 22023 for a function without an orchestrator or a negative max_count.';
+COMMENT ON FUNCTION durable.check_replays(text, regprocedure, bigint, boolean, text) IS
+'check_replay() of all instances of an orchestrator, named as at their start (NULL: of all orchestrators), the newest first, and then of imported histories; max_count: so many at most (NULL: all); strict: as there. Gives no NOTICEs. Errors as check_replay(), and 22023 for a function without an orchestrator or a negative max_count.';
 
 CREATE FUNCTION durable.export_history(instance_id text, task_hub text DEFAULT NULL)
 RETURNS jsonb AS 'MODULE_PATHNAME', 'durable_export_history' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -158,8 +158,11 @@ SELECT durable.run_until_idle(task_hub => 'of the group');
 SELECT durable.pause_hub('of the group');
 SELECT durable.resume_hub('of the group');
 -- Without inheritance a member may still act for the group, but does not see its rows.
+-- (Since PostgreSQL 16 this is settled by the GRANT.)
 RESET SESSION AUTHORIZATION;
+REVOKE durable_regress_hubs_group FROM durable_regress_hubs_b;
 ALTER ROLE durable_regress_hubs_b NOINHERIT;
+GRANT durable_regress_hubs_group TO durable_regress_hubs_b;
 SET SESSION AUTHORIZATION durable_regress_hubs_b;
 SELECT task_hub, instance_id FROM durable.instances ORDER BY 1, 2;
 SELECT durable.raise_event('g1', 'go', task_hub => 'of the group');
