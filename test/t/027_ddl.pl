@@ -184,6 +184,18 @@ $server->safe_psql('postgres', 'ALTER SCHEMA mislaid RENAME TO durable_store');
 $server->runs('postgres', 'app', 'schema back', 'when the schema has its name again work goes on');
 cmp_ok(scalar(complaints($offset)), '<=', 10, 'the workers have not complained for ever');
 
+# The schema that users call: the hubs wait, whatever runs is not failed.
+$gate->query_safe('SELECT pg_advisory_lock(1)');
+$server->sql('postgres', 'app', q{SELECT durable.start_instance('walk_through_gate', '{"gate": 1}', instance_id => 'api 1')});
+$server->wait_until('postgres', DurableServer::at_gate(1, 1));
+$offset = -s $server->logfile;
+$server->safe_psql('postgres', 'ALTER SCHEMA durable RENAME TO mislaid');
+$gate->query_safe('SELECT pg_advisory_unlock(1)');
+$server->wait_for_log(qr/task hub "app" of role "app" in database "postgres" is not being served/, $offset);
+$server->safe_psql('postgres', 'ALTER SCHEMA mislaid RENAME TO durable');
+all_complete('api', 1, 3, 'ALTER SCHEMA durable RENAME: when it has its name again work goes on');
+cmp_ok(scalar(complaints($offset)), '<=', 10, 'the workers have not complained for ever');
+
 # --- roles, in the midst of an activity -----------------------------------------------------------
 
 $gate->query_safe('SELECT pg_advisory_lock(1)');
@@ -202,6 +214,23 @@ $server->ends('postgres', 'renamed', 'role', 'ALTER ROLE ... RENAME: under its n
 is($server->safe_psql('postgres', q{SELECT array_agg(step ORDER BY step) FROM app2.effects WHERE instance_id = 'role'}), '{1,2,3}', 'with each effect once');
 $server->safe_psql('postgres', 'ALTER ROLE renamed RENAME TO app2');
 is(join("\n", complaints($offset)), '', 'no process complains of it');
+
+# Dropped, with all that belongs to it given to another one; its hub is paused first, so that nothing runs without rights.
+$server->add_role('postgres', 'leaving');
+$gate->query_safe('SELECT pg_advisory_lock(1)');
+$server->sql('postgres', 'leaving', q{SELECT durable.start_instance('walk_through_gate', '{"gate": 1}', instance_id => 'inherited')});
+$server->wait_until('postgres', DurableServer::at_gate(1, 1));
+$server->sql('postgres', 'leaving', q{SELECT durable.pause_hub('leaving')});
+$locker->{stdin} .= "REASSIGN OWNED BY leaving TO app2;\nDROP OWNED BY leaving;\nDROP ROLE leaving;\n\\echo left\n";
+$locker->{run}->pump_nb;
+$server->wait_until('postgres', q{EXISTS (SELECT FROM pg_locks WHERE relation = 'leaving.effects'::regclass AND NOT granted)});	# until the activity has ended
+$gate->query_safe('SELECT pg_advisory_unlock(1)');
+like($locker->query_until(qr/left/, ''), qr/left/, 'REASSIGN OWNED and DROP OWNED wait for an activity');
+is($server->safe_psql('postgres', q{SELECT array_agg(step ORDER BY step) FROM leaving.effects WHERE instance_id = 'inherited'}), '{1,2}', 'what ran meanwhile has had its effect');
+$server->safe_psql('postgres', q{SELECT durable.reassign_hub('leaving', 'app2'), durable.resume_hub('leaving')});
+is($server->sql('postgres', 'app2', q{SELECT status FROM durable.wait_for_completion('inherited', task_hub => 'leaving')}), 'completed', 'reassign_hub() lets it go on');
+is($server->safe_psql('postgres', q{SELECT array_agg(step || ' ' || session_user_was ORDER BY step) FROM leaving.effects WHERE instance_id = 'inherited'}),
+	'{"1 leaving","2 leaving","3 app2"}', 'as the new owner, with each effect once');
 
 # --- databases ------------------------------------------------------------------------------------
 
