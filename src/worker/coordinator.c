@@ -434,6 +434,7 @@ note_failure(HubState *hub, const SlotInfo *slot)
 static void
 note_unwillingness(HubState *hub)
 {
+	hub->wake_again_at = 0;		/* idle ones shall find it, too */
 	hub->failures++;
 	hub->retry_at = ms_from_now(process_backoff(hub->failures, FAILURE_BACKOFF_FIRST_MS,
 												FAILURE_BACKOFF_LAST_MS));
