@@ -67,7 +67,7 @@ endif
 # ---------------------------------------------------------------------------
 # What tools/ does. The scripts call make again, with dependencies in place.
 
-suites      = regress isolation pgtap replay tap
+suites      = regress isolation pgtap replay deep tap
 test_suites = $(addprefix test-,$(suites))
 tool        = PG_CONFIG='$(PG_CONFIG)' T='$(T)' KEEP='$(KEEP)' bash tools/
 
@@ -78,7 +78,7 @@ help:
 	@echo 'make install         install into the PostgreSQL of pg_config (or PG_CONFIG=...)'
 	@echo 'make demo            build, install, and see examples/orders run through a crash; KEEP=1 keeps its server'
 	@echo 'make test            build, install, run every test; T=name: only the tests of that name'
-	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-replay, test-tap), with T=name one test of it'
+	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-replay, test-deep, test-tap), with T=name one test of it'
 	@echo 'make test-modules    build the libraries that only tests load (make test does)'
 	@echo 'make installcheck    the PGXS way, after make install, not as root: regress, isolation and TAP tests'
 	@echo 'make deps            install the Debian packages that build, test and demo need'

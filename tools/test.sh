@@ -3,8 +3,9 @@
 # Runs test suites, each on servers of its own, all of them even when one
 # fails. The last line is "N passed, N failed", summed over the suites.
 #
-# usage: test.sh [regress|isolation|pgtap|replay|tap]...
+# usage: test.sh [regress|isolation|pgtap|replay|deep|tap]...
 #        T=name: only the tests of that name; SUITE_TIMEOUT: seconds for a suite
+#        SEED=n, CASES=n: what "deep" generates
 #
 # What the suites leave (results, diffs, logs) is kept in tmp_check/<suite>.
 
@@ -48,7 +49,7 @@ run_tap() { installcheck REGRESS= ISOLATION= PROVE="perl tools/prove.pl"; }
 
 run_pgtap() {
 	local files status=0
-	mapfile -t files < <(compgen -G "test/pgtap/${T:-*}.sql" | sort)
+	mapfile -t files < <(compgen -G "test/${pgtap_dir:-pgtap}/${T:-*}.sql" | sort)
 	start_pgtap_server || return 1
 	as_server_user env PATH="$bindir:$PATH" PGHOST="$work/tmp_check" PGUSER=postgres PGOPTIONS="${pgtap_options:-}" \
 		CORE_TEST="$work/test/modules/core_test/core_test" \
@@ -60,6 +61,12 @@ run_pgtap() {
 # The same with every turn run twice: a replay must come to the same.
 run_replay() {
 	local pgtap_options='-c durable.double_replay=on'
+	run_pgtap
+}
+
+# Generated cases, many of them.
+run_deep() {
+	local pgtap_dir=deep
 	run_pgtap
 }
 
@@ -90,6 +97,7 @@ has_tests() {
 		regress) compgen -G "$work/test/sql/${T:-*}.sql" ;;
 		isolation) compgen -G "$work/test/specs/${T:-*}.spec" ;;
 		pgtap | replay) compgen -G "$work/test/pgtap/${T:-*}.sql" ;;
+		deep) compgen -G "$work/test/deep/${T:-*}.sql" ;;
 		tap) compgen -G "$work/test/t/${T:-*}.pl" ;;
 		*) die "no such suite: $1" ;;
 	esac >/dev/null
@@ -169,7 +177,7 @@ build_modules() {
 	esac
 }
 
-[ $# -gt 0 ] || set -- regress isolation pgtap replay tap
+[ $# -gt 0 ] || set -- regress isolation pgtap replay deep tap
 prepare
 build_modules "$@"
 make_work_dir Makefile README.md docs src/errors.h src/client src/core src/dispatch src/replay src/store src/worker test expected tools

@@ -373,15 +373,19 @@ load_history(const StoreScope *scope, const char *task_hub, List *instances, Dat
 	}
 }
 
-/* Has any of them had a turn already? */
+/* Has any of them had a turn already? By its number and by its status, lest a wrong one hides a history. */
 static bool
 have_history(List *instances)
 {
 	ListCell   *lc;
 
 	foreach(lc, instances)
-		if (((FetchedInstance *) lfirst(lc))->state->last_seq > 0)
+	{
+		const RuntimeState *state = ((FetchedInstance *) lfirst(lc))->state;
+
+		if (state->last_seq != 0 || state->status != STATUS_PENDING)
 			return true;
+	}
 	return false;
 }
 
