@@ -8,6 +8,7 @@
 
 #include "utils/timestamp.h"
 
+#include "core/decisions.h"
 #include "core/history_check.h"
 #include "core/reconcile.h"
 
@@ -24,7 +25,7 @@ damaged_event(const HistoryEvent *event, const char *problem)
 static const char *
 action_problem(const HistoryEvent *event)
 {
-	if (event->event_id < 0)
+	if (event->event_id < 0 && !(event->type == EVENT_TIMER_CREATED && event->event_id == SPLIT_TIMER_ID))
 		return "has no event_id";
 	if (event->type == EVENT_TIMER_CREATED)
 		return TIMESTAMP_IS_NOBEGIN(event->fire_at) ? "has no fire_at" : NULL;

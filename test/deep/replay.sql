@@ -27,7 +27,7 @@
 \endif
 \set orders 4
 SELECT plan(11);
-SELECT diag(clock_timestamp()::text || format(' SEED=%s CASES=%s', :seed, :cases));
+SELECT diag(format('SEED=%s CASES=%s', :seed, :cases));
 SET client_min_messages = error;
 
 -- ---------------------------------------------------------------------------
@@ -303,7 +303,7 @@ SELECT 'SELECT durable.run_until_idle(advance_time => true, timeout => ''300 ms'
 \gexec
 \o
 RESET SESSION AUTHORIZATION;
-SELECT diag(clock_timestamp()::text || format(' %s', (SELECT string_agg(format('%s %s', count, status), ', ') FROM
+SELECT diag(format('%s', (SELECT string_agg(format('%s %s', count, status), ', ') FROM
 	(SELECT status, count(*) FROM durable.instances WHERE name = 'program' GROUP BY 1) s)));
 SELECT is_empty($$ SELECT instance_id, status, failure FROM durable.instances WHERE completed_at IS NULL OR status = 'failed' AND failure ->> 'sqlstate' !~ '^ZZ' $$,
 	'every instance ends, and none but by a failed activity');
@@ -337,11 +337,13 @@ CREATE TABLE cuts AS
 			THEN 'suspended' ELSE 'running' END AS status
 	FROM recorded WHERE event_type <> 1
 	WINDOW a_turn AS (PARTITION BY instance_id, generation, turn), so_far AS (PARTITION BY instance_id, generation ORDER BY seq);
--- What became of the turn that continued as new is not in its history: its messages come again to all of that.
+-- What became of the turn that continued as new is not in its history: its messages come again to all of that. (Unless the next generation
+-- ended in the very turn: what came meanwhile was deleted then, too.)
 INSERT INTO cuts
 	SELECT CASE WHEN is_child THEN 'kid' ELSE 'cut' END || ' next', instance_id, generation, max(seq), max(turn), NULL,
 		CASE WHEN max(seq) FILTER (WHERE event_type = 19) > coalesce(max(seq) FILTER (WHERE event_type = 20), 0) THEN 'suspended' ELSE 'running' END
-	FROM recorded r WHERE EXISTS (SELECT FROM last_turns l WHERE (l.instance_id, l.generation) = (r.instance_id, r.generation)) GROUP BY instance_id, generation, is_child;
+	FROM recorded r WHERE EXISTS (SELECT FROM last_turns l WHERE (l.instance_id, l.generation) = (r.instance_id, r.generation))
+		AND NOT EXISTS (SELECT FROM recorded n WHERE (n.instance_id, n.generation, n.turn, n.event_type) = (r.instance_id, r.generation + 1, 1, 1)) GROUP BY instance_id, generation, is_child;
 CREATE INDEX ON cuts (hub);
 ANALYZE recorded, cuts;
 
@@ -391,7 +393,7 @@ FROM hubs ORDER BY hub
 \gexec
 \o
 SELECT count(*) AS cuts, count(*) FILTER (WHERE whole) AS whole_cuts FROM cuts \gset
-SELECT diag(clock_timestamp()::text || format(' %s prefixes, %s of them of whole turns, %s decisions', :cuts, :whole_cuts, (SELECT count(*) FROM decided)));
+SELECT diag(format('%s prefixes, %s of them of whole turns, %s decisions', :cuts, :whole_cuts, (SELECT count(*) FROM decided)));
 
 -- What was recorded, by what was decided, of each cut.
 CREATE INDEX ON decided (hub, instance_id);
@@ -456,13 +458,14 @@ FROM (SELECT DISTINCT hub, step FROM sent) s ORDER BY hub, step
 SELECT format('CALL take_decisions(%L)', hub) FROM (SELECT DISTINCT hub FROM sent) h
 \gexec
 \o
--- An attempt that was due in the turn that completed the instance is none when it is due later.
+-- A retry that comes in the turn that completes the instance, but after its end, is none when it comes in another turn.
 CREATE TABLE regrouped AS
-	SELECT c.hub, c.instance_id, c.generation, 
-		(SELECT array_agg(r.what ORDER BY r.event_id) FROM recorded r WHERE r.instance_id = c.instance_id AND r.generation = c.generation AND (r.is_action OR r.event_type = 1)
-			AND r.event_id <= coalesce((SELECT e.event_id FROM recorded e WHERE e.instance_id = c.instance_id AND e.generation = c.generation AND e.event_type = 1), r.event_id)) AS recorded,
-		(SELECT array_agg(d.what ORDER BY d.event_id) FROM decided d WHERE d.hub = c.hub AND d.instance_id = c.instance_id) AS decided
-	FROM cuts c WHERE c.hub LIKE 'regroup %';
+	SELECT c.instance_id, c.generation,
+		(SELECT array_agg(r.what ORDER BY r.event_id) FROM recorded r WHERE r.instance_id = c.instance_id AND r.generation = c.generation
+			AND (r.is_action OR r.event_type = 1) AND r.event_id <= e.event_id) AS recorded,
+		(SELECT array_agg(d.what ORDER BY d.event_id) FROM decided d WHERE d.hub = c.hub AND d.instance_id = c.instance_id AND d.event_id <= e.event_id) AS decided
+	FROM cuts c CROSS JOIN LATERAL (SELECT coalesce(max(event_id), 2147483647) AS event_id FROM recorded e
+		WHERE e.instance_id = c.instance_id AND e.generation = c.generation AND e.event_type = 1) e WHERE c.hub LIKE 'regroup %';
 SELECT is_empty($$ SELECT instance_id, generation, d AS missing, decided, story(instance_id) FROM regrouped, unnest(recorded) d WHERE d <> ALL (coalesce(decided, '{}')) LIMIT 3 $$,
 	'the same messages in more turns come to all that was recorded');
 SELECT is_empty($$ SELECT instance_id, generation, d AS added, recorded, story(instance_id) FROM regrouped, unnest(decided) d WHERE d <> ALL (coalesce(recorded, '{}')) AND NOT is_gap(instance_id, generation, d) LIMIT 3 $$,
@@ -483,4 +486,13 @@ CALL take_decisions('cut1');
 SELECT cmp_ok(count(*)::int, '>', 0, 'a program that sets its timers otherwise is found out')
 FROM compared c WHERE hub = 'cut1' AND recorded::text LIKE '%TimerCreated%'
 	AND recorded <> (SELECT array_agg(concat_ws(' ', d.what, 'at', nullif(d.times, '')) ORDER BY d.seq) FROM decided d WHERE d.instance_id = c.instance_id);
+SELECT num_failed() > 0 AS failed \gset
+\if :failed
+	SELECT coalesce(string_agg(difference, E'\n'), 'nothing was decided otherwise') AS differences FROM (
+		(SELECT format(E'%s, cut after %s:%s\nrecorded %s\ndecided %s\n%s', instance_id, generation, seq, recorded, decided, story(instance_id)) AS difference
+			FROM compared WHERE whole AND recorded IS DISTINCT FROM decided LIMIT 3)
+		UNION ALL (SELECT format(E'%s, in more turns\nrecorded %s\ndecided %s\n%s', instance_id, recorded, decided, story(instance_id)) FROM regrouped WHERE recorded IS DISTINCT FROM decided LIMIT 3)) d \gset
+	\warn :differences
+	\warn 'To see it again: make test-deep SEED=':seed 'CASES=':cases
+\endif
 SELECT * FROM finish();

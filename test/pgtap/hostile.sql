@@ -91,7 +91,7 @@ SELECT is_empty($$ SELECT id, failure(id, 'detail') FROM probes WHERE failure(id
 SELECT cmp_ok(count(*)::int, '>', 100, 'there were many of those') FROM probes WHERE failure(id, 'sqlstate') = 'UD013';
 SELECT is((SELECT count(*) FROM probes WHERE refused IS NOT NULL AND status(id) <> 'completed'), 0::bigint, 'where the table refused the change the instance completes');
 -- An answer with another number, or to another execution, is one to something that was never asked (scenario 159); what it was the answer to never comes.
-SELECT is_empty($$ SELECT id FROM probes WHERE status(id) NOT IN ('completed', 'failed') AND id !~ '^history (task_id|event_type) .* [56]$|^instances (execution_id|completed_at) |^(activity_queue|inbox) (execution_id|task_id|visible_at|event_type) |^history (task_id|event_type)' $$,
+SELECT is_empty($$ SELECT id FROM probes WHERE status(id) NOT IN ('completed', 'failed') AND id !~ '^activity_queue (execution_id|task_id|visible_at) |^instances execution_id ' $$,
 	'nothing runs on but what waits for an answer whose number was changed');
 
 -- ---------------------------------------------------------------------------
