@@ -94,6 +94,22 @@ SELECT is((SELECT count(*) FROM probes WHERE refused IS NOT NULL AND status(id) 
 SELECT is_empty($$ SELECT id FROM probes WHERE status(id) NOT IN ('completed', 'failed') AND id !~ '^activity_queue (execution_id|task_id|visible_at) |^instances execution_id ' $$,
 	'nothing runs on but what waits for an answer whose number was changed');
 
+-- An activity that loses a conflict is repeated, whatever its row says of how often.
+CREATE FUNCTION lose_conflict() RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	IF durable.attempt() < 3 THEN
+		RAISE SQLSTATE '40001';
+	END IF;
+	RETURN durable.attempt();
+END $$;
+SELECT start('call', '{"name": "lose_conflict"}', 'attempt ' || n) FROM unnest(ARRAY[-2147483648, -5, 0, 1, 2147483647]) n;
+:run
+RESET SESSION AUTHORIZATION;
+UPDATE durable_store.activity_queue SET attempt = substr(instance_id, 9)::int, visible_at = now() WHERE instance_id LIKE 'attempt %';
+SET SESSION AUTHORIZATION app;
+SELECT format('# %s work items', durable.run_until_idle(advance_time => true)) FROM generate_series(1, 1);
+SELECT is(output('attempt ' || n), CASE WHEN n < 3 THEN '3'::jsonb ELSE to_jsonb(n - 1) END, 'attempt number ' || n) FROM unnest(ARRAY[-2147483648, -5, 0, 1, 2147483647]) n;
+
 -- ---------------------------------------------------------------------------
 -- Rows that are gone, or twice there
 -- ---------------------------------------------------------------------------
