@@ -45,7 +45,7 @@ make_data() {
 		RETURN durable.wait_for_event('go', '1 day');
 	END $$;
 	SELECT durable.register_orchestrator('go', 'go(jsonb)'), durable.register_activity('act', 'act(int)', retry => durable.retry_policy(2));
-	SELECT durable.start_instance('go', to_jsonb(n % 4), instance_id => 'i' || n, tags => '{"a": 1}') FROM generate_series(1, 20) n;
+	SELECT durable.start_instance('go', to_jsonb(n % 4), instance_id => 'i' || n, tags => '{"a": "1"}') FROM generate_series(1, 20) n;
 	SELECT durable.run_until_idle();
 	SELECT durable.raise_event('i' || n, 'go', '[1, {"a": 2}]') FROM generate_series(1, 6) n;
 	SELECT durable.run_until_idle();
@@ -83,12 +83,13 @@ if [ "${status:-0}" != 124 ]; then
 	grep -nE 'PANIC|terminated by signal' -A3 log/postmaster.log || true
 	die "sqlsmith ended early"
 fi
+keep=$repo/tmp_check/sqlsmith
+mkdir -p "$keep" && cp log/postmaster.log sqlsmith.out "$keep/"
 queries=$(grep -cE 'ERROR: ' log/postmaster.log || true)
+internal=$(grep -cE ' XX[0-9A-Z]{3}: ' log/postmaster.log || true)
 ran=$(psql_as postgres -At -c "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'postgres'")
-say "$ran transactions, $queries errors"
+say "$ran transactions, $queries errors, $internal of them internal ones, of whomever"
 if find_trouble; then
-	keep=$repo/tmp_check/sqlsmith
-	mkdir -p "$keep" && cp log/postmaster.log "$keep/"
 	die "crashes or internal errors, see $keep/postmaster.log"
 fi
 say "no crash, no internal error of ours"
