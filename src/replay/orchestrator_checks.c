@@ -116,7 +116,7 @@ check_reads(const List *range_table)
 
 		if (!durable_names_relation(rte))
 			continue;
-		refuse(psprintf("reading %s %s", relation_word(rte->relkind), relation_name(rte->relid)), &refusal_of_reads);
+		refuse(psprintf("reading %s %s", relation_word(get_rel_relkind(rte->relid)), relation_name(rte->relid)), &refusal_of_reads);
 		return;
 	}
 }
