@@ -71,7 +71,7 @@ suites      = regress isolation pgtap replay deep ubsan tap
 test_suites = $(addprefix test-,$(suites))
 tool        = PG_CONFIG='$(PG_CONFIG)' T='$(T)' KEEP='$(KEEP)' bash tools/
 
-.PHONY: help deps demo test $(test_suites) bench matrix sqlsmith format
+.PHONY: help deps demo test $(test_suites) bench matrix sqlsmith valgrind format
 
 help:
 	@echo 'make                 build'
@@ -83,6 +83,7 @@ help:
 	@echo 'make bench           measure what durable costs, against a bound (bench/README.md); CASE=steps: one case'
 	@echo 'make matrix          every suite on PostgreSQL 15, 17 and 18, in Debian chroots that it makes; M=18 or M="17:regress,tap 18" for some'
 	@echo 'make sqlsmith        random queries against the schema: MINUTES=n, SEED=n'
+	@echo 'make valgrind        pgTAP tests on a server under valgrind: T="timers retry", VALGRIND_PG=pg_config of one built for it'
 	@echo 'make installcheck    the PGXS way, after make install, not as root: regress, isolation and TAP tests'
 	@echo 'make deps            install the Debian packages that build, test and demo need'
 	@echo 'make format          clang-format the C code'
@@ -102,5 +103,7 @@ matrix:
 	@$(tool)matrix.sh $(M)
 sqlsmith:
 	@MINUTES='$(MINUTES)' SEED='$(SEED)' SQLSMITH='$(SQLSMITH)' $(tool)sqlsmith.sh
+valgrind:
+	@VALGRIND_PG='$(VALGRIND_PG)' VALGRIND_SUPPRESSIONS='$(VALGRIND_SUPPRESSIONS)' $(tool)valgrind.sh
 format:
 	clang-format -i src/*.[ch] src/*/*.[ch]

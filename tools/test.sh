@@ -83,7 +83,9 @@ run_ubsan() {
 	for name in $ubsan_tests; do
 		[ "$name" != "${T:-$name}" ] || pgtap_files+=("test/pgtap/$name.sql")
 	done
-	run_regress || status=1
+	if has_tests regress; then
+		run_regress || status=1
+	fi
 	if [ ${#pgtap_files[@]} -gt 0 ]; then
 		run_pgtap || status=1
 	fi
@@ -141,7 +143,8 @@ start_pgtap_server() {
 
 has_tests() {
 	case $1 in
-		regress | ubsan) compgen -G "$work/test/sql/${T:-*}.sql" ;;
+		regress) compgen -G "$work/test/sql/${T:-*}.sql" ;;
+		ubsan) has_tests regress || grep -qw -- "$T" <<<"$ubsan_tests" ;;
 		isolation) compgen -G "$work/test/specs/${T:-*}.spec" ;;
 		pgtap | replay) compgen -G "$work/test/pgtap/${T:-*}.sql" ;;
 		deep) compgen -G "$work/test/deep/${T:-*}.sql" ;;
