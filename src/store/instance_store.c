@@ -315,7 +315,7 @@ lock_found(const char *task_hub, RowBuffer *ids, int max_instances)
 
 /*
  * Locks instances, looking at ever more messages while all that were found
- * belong to instances that others hold.
+ * belong to instances that others hold, or that are gone.
  */
 static List *
 lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int max_instances,
@@ -335,7 +335,7 @@ lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 		if (rows > 0)
 			return fetched_from_result(scope, task_hub, rows);
 		if (looked_at < (uint64) look_at)
-			return NIL;
+			return NIL;			/* that was all of them */
 	}
 }
 
@@ -475,15 +475,19 @@ load_history(const StoreScope *scope, const char *task_hub, List *instances, Dat
 			   store_execute(list_length(instances) == 1 ? &read_history_of_one : &read_history, values, NULL));
 }
 
-/* Has any of them had a turn already? */
+/* Has any of them had a turn already? By its number and by its status, lest a wrong one hides a history. */
 static bool
 have_history(List *instances)
 {
 	ListCell   *lc;
 
 	foreach(lc, instances)
-		if (((FetchedInstance *) lfirst(lc))->state->last_seq > 0)
+	{
+		const RuntimeState *state = ((FetchedInstance *) lfirst(lc))->state;
+
+		if (state->last_seq != 0 || state->status != STATUS_PENDING)
 			return true;
+	}
 	return false;
 }
 
