@@ -95,6 +95,6 @@ test:
 $(test_suites): test-%:
 	@$(tool)test.sh $*
 bench:
-	@PG_CONFIG='$(PG_CONFIG)' CASE='$(CASE)' ROUNDS='$(or $(ROUNDS),5)' SLEEPING='$(SLEEPING)' bash bench/run.sh
+	@PG_CONFIG='$(PG_CONFIG)' CASE='$(CASE)' ROUNDS='$(or $(ROUNDS),5)' SLEEPING='$(or $(SLEEPING),1000000)' bash bench/run.sh
 format:
 	clang-format -i src/*.[ch] src/*/*.[ch]

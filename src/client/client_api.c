@@ -23,6 +23,7 @@
 #include "dispatch/registry.h"
 #include "errors.h"
 #include "ids.h"
+#include "replay/function_lookup.h"
 #include "replay/orchestration_context.h"
 #include "store/activity_store.h"
 #include "store/inbox_store.h"
@@ -167,6 +168,7 @@ read_instance_id(FunctionCallInfo fcinfo, NewInstance *instance)
 
 		make_time_ordered_uuid(instance->created_at, &id);
 		instance->instance_id = execution_id_text(&id);
+		instance->has_new_id = true;
 		return;
 	}
 	require_instance_id(PG_GETARG_TEXT_PP(S_INSTANCE_ID));
@@ -238,7 +240,9 @@ find_code(const Hub *hub, NewInstance *instance)
 {
 	if (instance->version == NULL)
 		instance->version = hub->default_version;
-	instance->function = orchestrator_function(hub->name, instance->name, instance->version);
+	instance->function = store_has_orchestrators(hub->name) ?
+		orchestrator_function(hub->name, instance->name, instance->version) :
+		function_signature(orchestrator_lookup(instance->name));
 	instance->code = code_of_signature(instance->function, hub->owner);
 }
 
@@ -483,7 +487,9 @@ find_code_again(const Hub *hub, NewInstance *instance)
 	if (function != NULL)
 		instance->function = function;
 	else if (strchr(instance->function, '(') == NULL)
-		instance->function = orchestrator_function(hub->name, instance->name, instance->version);
+		instance->function = store_has_orchestrators(hub->name) ?
+		orchestrator_function(hub->name, instance->name, instance->version) :
+		function_signature(orchestrator_lookup(instance->name));
 	instance->code = code_of_signature(instance->function, hub->owner);
 }
 

@@ -4,10 +4,19 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
@@ -19,14 +28,6 @@
 #define LIMIT_COLUMNS "h.max_workers, h.max_pending_instances, h.max_payload_size, h.max_history_events"
 #define HUB_COLUMNS \
 	"h.task_hub, h.owner::pg_catalog.oid, h.paused, h.system_identifier, h.database_oid, h.default_version, " LIMIT_COLUMNS
-
-static StoreStatement find_hub = {
-	"SELECT " HUB_COLUMNS " FROM durable_store.hubs h WHERE h.task_hub = $1", 1, {TEXTOID}
-};
-
-static StoreStatement find_default_hub = {
-	"SELECT " HUB_COLUMNS " FROM durable_store.hubs h WHERE h.owner = $1 AND h.is_default", 1, {OIDOID}
-};
 
 static StoreStatement create_hub = {
 	"INSERT INTO durable_store.hubs (task_hub, owner, is_default, system_identifier, database_oid)"
@@ -165,34 +166,124 @@ hub_from_row(const Row *row)
 	return hub;
 }
 
-static bool
-find_one(StoreStatement *statement, Datum key, Hub *hub)
+/* ------------------------------------------------------------------------
+ * Finding a hub
+ *
+ * Every call of a client does, so it is not done by a statement, which would
+ * cost as much as all the rest, but as the server looks into its catalogs.
+ * ------------------------------------------------------------------------
+ */
+
+/* Columns of hubs, in the order of the table. */
+enum
 {
-	StoreScope	scope;
-	bool		found;
+	H_TASK_HUB = 1, H_OWNER, H_IS_DEFAULT, H_PAUSED, H_SYSTEM_IDENTIFIER, H_DATABASE_OID, H_OBSTACLE, H_OBSTACLE_SINCE,
+	H_CREATED_AT, H_MATCH_STRATEGY, H_FAILURE_STRATEGY, H_VERSION, H_DEFAULT_VERSION,
+	H_MAX_WORKERS, H_MAX_PENDING_INSTANCES, H_MAX_PAYLOAD_SIZE, H_MAX_HISTORY_EVENTS
+};
 
-	store_open(&scope);
-	found = store_execute(statement, &key, NULL) > 0;
-	if (found)
-	{
-		Row			row = store_row(&scope, 0);
+/* A look at a table of ours by the first column of an index. */
+typedef struct Look
+{
+	Relation	table;
+	Snapshot	snapshot;
+	SysScanDesc scan;
+} Look;
 
-		*hub = hub_from_row(&row);
-	}
-	store_close(&scope);
-	return found;
+static HeapTuple
+look_begin(Look *look, const char *table, const char *index, ScanKey key)
+{
+	Oid			schema = get_namespace_oid("durable_store", false);
+
+	look->table = table_open(get_relname_relid(table, schema), AccessShareLock);
+	look->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	look->scan = systable_beginscan(look->table, get_relname_relid(index, schema), true, look->snapshot, 1, key);
+	return systable_getnext(look->scan);
+}
+
+static void
+look_end(Look *look)
+{
+	systable_endscan(look->scan);
+	UnregisterSnapshot(look->snapshot);
+	table_close(look->table, AccessShareLock);
+}
+
+static void
+key_of_hub(ScanKey key, const char *name)
+{
+	ScanKeyEntryInitialize(key, 0, H_TASK_HUB, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, TEXT_DATUM(name));
+}
+
+/* 0 for null. */
+static Datum
+value_of(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, column, desc, &isnull);
+
+	return isnull ? (Datum) 0 : value;
+}
+
+static void
+hub_from_tuple(HeapTuple tuple, TupleDesc desc, Hub *hub)
+{
+	Datum		version = value_of(tuple, desc, H_DEFAULT_VERSION);
+
+	strlcpy(hub->name, TextDatumGetCString(value_of(tuple, desc, H_TASK_HUB)), NAMEDATALEN);
+	hub->owner = DatumGetObjectId(value_of(tuple, desc, H_OWNER));
+	hub->paused = DatumGetBool(value_of(tuple, desc, H_PAUSED));
+	hub->is_ours = (uint64) DatumGetInt64(value_of(tuple, desc, H_SYSTEM_IDENTIFIER)) == GetSystemIdentifier() &&
+		DatumGetObjectId(value_of(tuple, desc, H_DATABASE_OID)) == MyDatabaseId;
+	hub->default_version = version ? TextDatumGetCString(version) : NULL;
+	hub->limits.max_workers = DatumGetInt32(value_of(tuple, desc, H_MAX_WORKERS));
+	hub->limits.max_pending_instances = DatumGetInt64(value_of(tuple, desc, H_MAX_PENDING_INSTANCES));
+	hub->limits.max_payload_size = DatumGetInt32(value_of(tuple, desc, H_MAX_PAYLOAD_SIZE));
+	hub->limits.max_history_events = DatumGetInt32(value_of(tuple, desc, H_MAX_HISTORY_EVENTS));
+}
+
+static bool
+find_one(const char *index, ScanKey key, Hub *hub)
+{
+	Look		look;
+	HeapTuple	tuple = look_begin(&look, "hubs", index, key);
+
+	if (HeapTupleIsValid(tuple))
+		hub_from_tuple(tuple, RelationGetDescr(look.table), hub);
+	look_end(&look);
+	return HeapTupleIsValid(tuple);
 }
 
 bool
 store_find_hub(const char *name, Hub *hub)
 {
-	return find_one(&find_hub, TEXT_DATUM(name), hub);
+	ScanKeyData key;
+
+	key_of_hub(&key, name);
+	return find_one("hubs_pkey", &key, hub);
 }
 
+/* The index has defaults only. */
 bool
 store_find_default_hub(Oid owner, Hub *hub)
 {
-	return find_one(&find_default_hub, ObjectIdGetDatum(owner), hub);
+	ScanKeyData key;
+
+	ScanKeyInit(&key, H_OWNER, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(owner));
+	return find_one("hubs_default_of_owner", &key, hub);
+}
+
+bool
+store_has_orchestrators(const char *task_hub)
+{
+	ScanKeyData key;
+	Look		look;
+	bool		found;
+
+	key_of_hub(&key, task_hub);
+	found = HeapTupleIsValid(look_begin(&look, "orchestrators", "orchestrators_pkey", &key));
+	look_end(&look);
+	return found;
 }
 
 bool

@@ -113,6 +113,17 @@ message_buffer_add(MessageBuffer *buffer, const char *instance_id, const History
 	row_buffer_set_jsonb(rows, C_FAILURE, event->failure);
 }
 
+/* When the first of them makes a turn. */
+static TimestampTz
+first_visible(const RowBuffer *rows)
+{
+	TimestampTz first = DT_NOEND;
+
+	for (int i = 0; i < rows->n_rows; i++)
+		first = Min(first, DatumGetTimestampTz(rows->values[C_VISIBLE_AT][i]));
+	return first;
+}
+
 void
 store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 {
@@ -123,7 +134,7 @@ store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 	store_open(&scope);
 	store_execute_rows(&insert_message, &insert_messages, task_hub, buffer->rows);
 	store_close(&scope);
-	wake_hub_at_commit(task_hub, buffer->rows->n_rows);
+	wake_hub_when_due_at_commit(task_hub, buffer->rows->n_rows, first_visible(buffer->rows));
 }
 
 void

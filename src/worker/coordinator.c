@@ -637,7 +637,7 @@ wake_idle_worker(HubState *hub)
 {
 	if (clock_now() < hub->wake_again_at)
 		return;
-	shmem_wake_hub(hub->name);
+	shmem_wake_hub(hub->name, DT_NOBEGIN);
 	hub->vain_wakes++;
 	hub->wake_again_at = ms_from_now(process_backoff(hub->vain_wakes, WATCH_MS, LAST_WAKE_GAP_MS));
 }
@@ -811,10 +811,12 @@ static void
 sleep_until_needed(void)
 {
 	bool		spare = !watching && !look_wanted && next_due() > ms_from_now(SPARE_MS);
+	TimestampTz look = next_look();
 
 	process_report_idle();
-	slot_set_state(spare ? SLOT_IDLE : SLOT_BUSY);
-	(void) clock_wait_until(Min(next_look(), Min(next_sweep, bury_later)));
+	slot_sleep(spare ? SLOT_IDLE : SLOT_BUSY, look_wanted ? DT_NOBEGIN : look);
+	(void) clock_wait_until(Min(look, Min(next_sweep, bury_later)));
+	slot_wake_up();
 }
 
 /* Connects with all rights, for the catalogs; the store lowers them to the extension's owner. */
