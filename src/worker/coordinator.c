@@ -55,6 +55,9 @@
 	"The server log says why before this message. " \
 	"Workers are started again after growing delays of up to a minute."
 
+/* A hub in which nothing happens is swept so many times more seldom. */
+#define QUIET_SWEEPS 60
+
 /* Nothing due for so long: the coordinator can be spared. */
 #define SPARE_MS 1000
 
@@ -77,6 +80,7 @@ typedef struct HubState
 	int			refusals;		/* starts in a row refused for want of a slot */
 	TimestampTz starving_since; /* it has no worker and gets none; 0: it does not starve */
 	TimestampTz retry_at;		/* no worker is started before */
+	int			quiet_sweeps;	/* left out since something happened in it; -1: something has */
 	int			vain_wakes;		/* of idle workers in a row, without an end of the ready work */
 	TimestampTz wake_again_at;
 	/* of the last count */
@@ -131,6 +135,7 @@ add_hub(const char *name)
 	HubState   *hub = palloc0(sizeof(HubState));
 
 	strlcpy(hub->name, name, NAMEDATALEN);
+	hub->quiet_sweeps = -1;
 	hubs = lappend(hubs, hub);
 	MemoryContextSwitchTo(old_context);
 	return hub;
@@ -692,6 +697,8 @@ staff_hubs(void)
 	{
 		HubState   *hub = lfirst(lc);
 
+		if (has_ready_work(hub) || hub->numbers != NULL)
+			hub->quiet_sweeps = -1;
 		if (!has_ready_work(hub))
 		{
 			hub->overloaded = false;
@@ -710,6 +717,19 @@ staff_hubs(void)
 }
 
 /* ---- housekeeping ---- */
+
+/*
+ * What is to be swept comes of work: hubs that had none since the last time
+ * are left alone, but for what has only become old.
+ */
+static bool
+needs_sweep(HubState *hub)
+{
+	bool		needed = hub->quiet_sweeps < 0 || hub->quiet_sweeps + 1 >= QUIET_SWEEPS || setting_retention >= 0;
+
+	hub->quiet_sweeps = needed ? 0 : hub->quiet_sweeps + 1;
+	return needed;
+}
 
 static void
 sweep_hub(const char *name)
@@ -730,7 +750,8 @@ sweep_hubs(void)
 	foreach(lc, hubs)
 	{
 		process_serve_requests();
-		sweep_hub(((HubState *) lfirst(lc))->name);
+		if (needs_sweep(lfirst(lc)))
+			sweep_hub(((HubState *) lfirst(lc))->name);
 	}
 	next_sweep = ms_from_now(setting_poll_interval);
 }
