@@ -22,6 +22,7 @@
 #include "clock.h"
 #include "settings.h"
 #include "store/hub_store.h"
+#include "store/low_water.h"
 #include "store/purge_store.h"
 #include "store/store.h"
 
@@ -109,17 +110,24 @@ static StoreStatement release_rejected = {
 };
 
 /* Three index probes a hub. What is parked was due when it was. */
-#define NEXT_TURN(hub) \
-	"(SELECT m.visible_at FROM durable_store.inbox m WHERE m.task_hub = " hub " ORDER BY m.visible_at LIMIT 1)"
-#define NEXT_ACTIVITY(hub) \
+#define NEXT_TURN(hub, from) \
+	"(SELECT m.visible_at FROM durable_store.inbox m WHERE m.task_hub = " hub " AND m.visible_at >= " from \
+	" ORDER BY m.visible_at LIMIT 1)"
+#define NEXT_ACTIVITY(hub, from) \
 	"least((SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = " hub " AND NOT a.parked" \
-	" ORDER BY a.visible_at LIMIT 1)," \
+	" AND a.visible_at >= " from " ORDER BY a.visible_at LIMIT 1)," \
 	" (SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = " hub " AND a.parked" \
 	" ORDER BY a.name, coalesce(a.version, ''), a.visible_at LIMIT 1))"
 
 static StoreStatement hub_loads = {
-	"SELECT " HUB_COLUMNS ", " NEXT_TURN("h.task_hub") ", " NEXT_ACTIVITY("h.task_hub") ", h.obstacle IS NOT NULL"
-	" FROM durable_store.hubs h WHERE NOT h.paused", 0
+	"SELECT " HUB_COLUMNS ", " NEXT_TURN("h.task_hub", "w.turns") ", " NEXT_ACTIVITY("h.task_hub", "w.activities")
+	", h.obstacle IS NOT NULL"
+	" FROM durable_store.hubs h CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.max(u.turns), '-infinity') AS turns,"
+	"  coalesce(pg_catalog.max(u.activities), '-infinity') AS activities"
+	"  FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) u(task_hub, turns, activities)"
+	"  WHERE u.task_hub = h.task_hub OFFSET 0) w"
+	" WHERE NOT h.paused",
+	3, {TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
 static StoreStatement next_due_after = {
@@ -131,7 +139,7 @@ static StoreStatement next_due_after = {
 };
 
 static StoreStatement next_due = {
-	"SELECT least(" NEXT_TURN("$1") ", " NEXT_ACTIVITY("$1") ")", 1, {TEXTOID}
+	"SELECT least(" NEXT_TURN("$1", "$2") ", " NEXT_ACTIVITY("$1", "$3") ")", 3, {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 /* Messages whose instance was purged while they were on their way. */
@@ -463,15 +471,52 @@ time_or_never(const Row *row, int column)
 	return row_is_null(row, column) ? DT_NOEND : row_time(row, column);
 }
 
+/* Where the queues of hubs are to be looked at from, if not from the front, as arrays. */
+static void
+marks_of_hubs(Datum *values)
+{
+	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	RowBuffer  *rows = row_buffer_make(3, types);
+	ListCell   *lc;
+
+	foreach(lc, low_water_hubs())
+	{
+		row_buffer_add(rows);
+		row_buffer_set_text(rows, 0, lfirst(lc));
+		row_buffer_set(rows, 1, TimestampTzGetDatum(low_water(lfirst(lc), QUEUE_INBOX)));
+		row_buffer_set(rows, 2, TimestampTzGetDatum(low_water(lfirst(lc), QUEUE_ACTIVITIES)));
+	}
+	row_buffer_arrays(rows, values);
+}
+
+/* Notes what a look at all hubs cost, as if each queue had cost it. */
+static void
+note_looks(List *loads, TimestampTz began)
+{
+	ListCell   *lc;
+
+	foreach(lc, loads)
+	{
+		HubLoad    *load = lfirst(lc);
+
+		low_water_looked(load->name, QUEUE_INBOX, began);
+		low_water_looked(load->name, QUEUE_ACTIVITIES, began);
+		load->next_turn = Min(load->next_turn, low_water_next_full_look(load->name));
+	}
+}
+
 List *
 store_hub_loads(void)
 {
+	TimestampTz began = GetCurrentTimestamp();
+	Datum		values[3];
 	List	   *loads = NIL;
 	StoreScope	scope;
 	uint64		rows;
 
+	marks_of_hubs(values);
 	store_open(&scope);
-	rows = store_execute(&hub_loads, NULL, NULL);
+	rows = store_execute(&hub_loads, values, NULL);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(&scope, i);
@@ -491,23 +536,35 @@ store_hub_loads(void)
 		MemoryContextSwitchTo(old);
 	}
 	store_close(&scope);
+	note_looks(loads, began);
 	return loads;
+}
+
+static TimestampTz
+query_time(StoreStatement *statement, Datum *values)
+{
+	StoreScope	scope;
+	Row			row;
+	TimestampTz time;
+
+	store_open(&scope);
+	store_execute(statement, values, NULL);
+	row = store_row(&scope, 0);
+	time = time_or_never(&row, 1);
+	store_close(&scope);
+	return time;
 }
 
 TimestampTz
 store_next_due(const char *task_hub, TimestampTz after)
 {
-	Datum		values[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(after)};
-	StoreScope	scope;
-	Row			row;
-	TimestampTz due;
+	Datum		values[3] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(after)};
 
-	store_open(&scope);
-	store_execute(TIMESTAMP_IS_NOBEGIN(after) ? &next_due : &next_due_after, values, NULL);
-	row = store_row(&scope, 0);
-	due = time_or_never(&row, 1);
-	store_close(&scope);
-	return due;
+	if (!TIMESTAMP_IS_NOBEGIN(after))
+		return query_time(&next_due_after, values);
+	values[1] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
+	values[2] = TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES));
+	return Min(query_time(&next_due, values), low_water_next_full_look(task_hub));
 }
 
 /* Purges what finished longer ago than durable.retention. */
