@@ -98,7 +98,7 @@ test:
 $(test_suites): test-%:
 	@$(tool)test.sh $*
 bench:
-	@PG_CONFIG='$(PG_CONFIG)' CASE='$(CASE)' ROUNDS='$(or $(ROUNDS),5)' SLEEPING='$(SLEEPING)' bash bench/run.sh
+	@PG_CONFIG='$(PG_CONFIG)' CASE='$(CASE)' ROUNDS='$(or $(ROUNDS),5)' SLEEPING='$(or $(SLEEPING),1000000)' bash bench/run.sh
 matrix:
 	@$(tool)matrix.sh $(M)
 sqlsmith:

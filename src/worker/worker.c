@@ -127,10 +127,10 @@ sleep_until_due(WorkerState *worker)
 		slot_leave(LEFT_GONE, DT_NOEND);	/* "due" is not known then */
 	if (clock_now() >= leave_at)
 		slot_leave(LEFT_IDLE, due);
-	until = next_look(worker, due);
+	until = Min(next_look(worker, due), leave_at);
 	process_report_idle();
-	slot_set_state(SLOT_IDLE);
-	(void) clock_wait_until(Min(until, leave_at));
+	slot_sleep(SLOT_IDLE, until);
+	(void) clock_wait_until(until);
 	slot_set_state(SLOT_BUSY);
 }
 
