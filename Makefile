@@ -53,8 +53,9 @@ $(shlib): $(root)src/durable.map
 
 # Libraries for the tests alone, never installed.
 .PHONY: test-modules
-test-modules: $(filter src/core/%,$(OBJS))
+test-modules: $(OBJS)
 	@$(MAKE) --no-print-directory -C test/modules/core_test PG_CONFIG='$(PG_CONFIG)' WARNINGS='$(WARNINGS)'
+	@$(MAKE) --no-print-directory -C test/modules/points PG_CONFIG='$(PG_CONFIG)' WARNINGS='$(WARNINGS)'
 
 -include $(OBJS:.o=.d)
 else

@@ -13,6 +13,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 
+#include "points.h"
 #include "settings.h"
 #include "shmem.h"
 #include "wake.h"
@@ -81,8 +82,14 @@ fire_waiters(void)
 static void
 fire(void)
 {
+	if (wakes.n_hubs > 0)
+		DURABLE_POINT("wake.before");
 	fire_hubs();
+	if (wakes.n_hubs > 0)
+		DURABLE_POINT("wake.hubs");
 	fire_waiters();
+	if (wakes.n_instances > 0)
+		DURABLE_POINT("wake.waiters");
 	for (int i = 0; i < wakes.n_cancelled; i++)
 		shmem_cancel_activities(cancelled[i]);
 	if (wakes.launcher)

@@ -22,6 +22,7 @@
 #include "dispatch/versioning.h"
 #include "errors.h"
 #include "ids.h"
+#include "points.h"
 #include "replay/function_lookup.h"
 #include "replay/orchestration_executor.h"
 #include "replay/sandbox.h"
@@ -398,6 +399,7 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 
 	if (deaths == SUSPECT_MUST_WAIT)
 		return NULL;
+	DURABLE_POINT("turn.taken");
 	if (rewind_is_due(state) && !is_poisoned)
 		accepted = rewind_turn(checkpoint, state, accepted, now);
 	begin_turn(state, accepted, now);
@@ -407,6 +409,7 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, now);
 	else
 		state = run_generations(state, patience_ms, &checkpoint->outbox);
+	DURABLE_POINT("turn.replayed");
 	suspect_release();
 	return state;
 }
@@ -531,19 +534,25 @@ try_batch(Batch *batch)
 
 	if (!work_item_begin(NULL))
 		return DISPATCH_GONE;
+	DURABLE_POINT("turn.before_claim");
 	instances = store_fetch_instances(batch->task_hub, clock_now(), setting_batch_size);
 	foreach(lc, instances)
 		batch->instance_ids = lappend(batch->instance_ids,
 									  pstrdup(((FetchedInstance *) lfirst(lc))->state->instance_id));
 	if (instances != NIL)
 	{
-		List	   *checkpoints = run_turns(batch, instances);
+		List	   *checkpoints;
 
+		DURABLE_POINT("turn.claimed");
+		checkpoints = run_turns(batch, instances);
+		DURABLE_POINT("turn.before_checkpoint");
 		store_checkpoint(batch->task_hub, checkpoints, clock_now());
 		put_off_rejected(batch->task_hub, batch->rejected);
 		batch->n_queued = count_activities(checkpoints);
 	}
 	work_item_commit();
+	if (instances != NIL)
+		DURABLE_POINT("turn.committed");
 	return instances == NIL ? DISPATCH_IDLE : DISPATCH_DONE;
 }
 

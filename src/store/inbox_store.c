@@ -9,6 +9,7 @@
 #include "utils/timestamp.h"
 
 #include "core/decisions.h"
+#include "points.h"
 #include "store/inbox_store.h"
 #include "store/store.h"
 #include "wake.h"
@@ -123,6 +124,7 @@ store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 	store_open(&scope);
 	store_execute_rows(&insert_message, &insert_messages, task_hub, buffer->rows);
 	store_close(&scope);
+	DURABLE_POINT("message.inserted");
 	wake_hub_at_commit(task_hub, buffer->rows->n_rows);
 }
 

@@ -16,6 +16,7 @@
 
 #include "clock.h"
 #include "dispatch/dispatchers.h"
+#include "points.h"
 #include "session.h"
 #include "settings.h"
 #include "worker/workers.h"
@@ -127,6 +128,7 @@ sleep_until_due(WorkerState *worker)
 	until = next_look(worker, due);
 	process_report_idle();
 	slot_set_state(SLOT_IDLE);
+	DURABLE_POINT("worker.idle");
 	(void) clock_wait_until(Min(until, leave_at));
 	slot_set_state(SLOT_BUSY);
 }
@@ -137,7 +139,9 @@ durable_worker_main(Datum main_arg)
 	WorkerState worker = {0};
 
 	process_begin();
+	DURABLE_POINT("worker.begin");
 	worker_connect(&worker);
+	DURABLE_POINT("worker.connected");
 	slot_set_state(SLOT_BUSY);
 	for (;;)
 	{
