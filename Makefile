@@ -72,7 +72,7 @@ suites      = regress isolation pgtap replay tap
 test_suites = $(addprefix test-,$(suites))
 tool        = PG_CONFIG='$(PG_CONFIG)' T='$(T)' KEEP='$(KEEP)' bash tools/
 
-.PHONY: help deps demo test $(test_suites) format
+.PHONY: help deps demo test $(test_suites) bench matrix format
 
 help:
 	@echo 'make                 build'
@@ -81,6 +81,8 @@ help:
 	@echo 'make test            build, install, run every test; T=name: only the tests of that name'
 	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-replay, test-tap), with T=name one test of it'
 	@echo 'make test-modules    build the libraries that only tests load (make test does)'
+	@echo 'make bench           measure what durable costs, against a bound (bench/README.md); CASE=steps: one case'
+	@echo 'make matrix          every suite on PostgreSQL 15, 17 and 18, in Debian chroots that it makes; M=18 or M="17:regress,tap 18" for some'
 	@echo 'make installcheck    the PGXS way, after make install, not as root: regress, isolation and TAP tests'
 	@echo 'make deps            install the Debian packages that build, test and demo need'
 	@echo 'make format          clang-format the C code'
@@ -94,5 +96,9 @@ test:
 	@$(tool)test.sh $(suites)
 $(test_suites): test-%:
 	@$(tool)test.sh $*
+bench:
+	@PG_CONFIG='$(PG_CONFIG)' CASE='$(CASE)' ROUNDS='$(or $(ROUNDS),5)' SLEEPING='$(SLEEPING)' bash bench/run.sh
+matrix:
+	@$(tool)matrix.sh $(M)
 format:
 	clang-format -i src/*.[ch] src/*/*.[ch]

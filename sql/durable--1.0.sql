@@ -29,6 +29,7 @@ CREATE TABLE durable_store.hubs (
 	paused				boolean NOT NULL DEFAULT false,
 	system_identifier	bigint NOT NULL,
 	database_oid		oid NOT NULL,
+	identity			text NOT NULL DEFAULT '',
 	obstacle			text,
 	obstacle_since		timestamptz,
 	created_at			timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -39,7 +40,8 @@ CREATE TABLE durable_store.hubs (
 	max_workers			integer CHECK (max_workers > 0),
 	max_pending_instances	bigint CHECK (max_pending_instances > 0),
 	max_payload_size	integer CHECK (max_payload_size > 0),
-	max_history_events	integer CHECK (max_history_events > 0)
+	max_history_events	integer CHECK (max_history_events > 0),
+	max_starts_per_second	integer CHECK (max_starts_per_second > 0)
 );
 CREATE UNIQUE INDEX hubs_default_of_owner ON durable_store.hubs (owner) WHERE is_default;
 COMMENT ON TABLE durable_store.hubs IS 'A row is a task hub: a set of instances that belong to one role and run as it.';
@@ -50,6 +52,7 @@ COMMENT ON COLUMN durable_store.hubs.obstacle IS 'Why no background worker serve
 COMMENT ON COLUMN durable_store.hubs.obstacle_since IS 'When that was found.';
 COMMENT ON COLUMN durable_store.hubs.system_identifier IS 'The cluster the hub is bound to: a copy elsewhere does not run until adopt_hub().';
 COMMENT ON COLUMN durable_store.hubs.database_oid IS 'The database the hub is bound to, as system_identifier.';
+COMMENT ON COLUMN durable_store.hubs.identity IS 'The durable.identity the hub is bound to, as system_identifier.';
 COMMENT ON COLUMN durable_store.hubs.match_strategy IS 'Which versions of instances run: all, the hub''s own, or those that are not newer (set_hub_versioning).';
 COMMENT ON COLUMN durable_store.hubs.failure_strategy IS 'What becomes of an instance whose version does not: it waits, or fails.';
 COMMENT ON COLUMN durable_store.hubs.default_version IS 'The version of new instances and sub-orchestrations that name none.';
@@ -58,6 +61,7 @@ COMMENT ON COLUMN durable_store.hubs.max_workers IS 'Most background workers it 
 COMMENT ON COLUMN durable_store.hubs.max_pending_instances IS 'Clients can start no more instances while so many have not finished.';
 COMMENT ON COLUMN durable_store.hubs.max_payload_size IS 'In kB.';
 COMMENT ON COLUMN durable_store.hubs.max_history_events IS 'Most events in the history of an execution.';
+COMMENT ON COLUMN durable_store.hubs.max_starts_per_second IS 'Most waiting instances that its workers wake in a second, by a start or a timer.';
 
 CREATE TABLE durable_store.orchestrators (
 	task_hub			text COLLATE "C" NOT NULL,
@@ -146,7 +150,7 @@ COMMENT ON COLUMN durable_store.instances.turn IS 'Number of the last turn (epis
 COMMENT ON COLUMN durable_store.instances.last_seq IS 'Number of the last history event of this execution.';
 COMMENT ON COLUMN durable_store.instances.function IS 'The orchestrator function, schema-qualified with argument types, as found at the start.';
 COMMENT ON COLUMN durable_store.instances.code IS 'Fingerprint of the definition it runs, in durable_store.code; NULL: the function as it is found.';
-COMMENT ON COLUMN durable_store.instances.settings IS 'search_path, TimeZone, DateStyle and IntervalStyle of the session that started it: its code runs with them.';
+COMMENT ON COLUMN durable_store.instances.settings IS 'search_path, TimeZone, DateStyle and the other settings of the session that started it that change what an expression gives: its code runs with them. What is PostgreSQL''s own default may be missing.';
 COMMENT ON COLUMN durable_store.instances.waiting_events IS 'Names of the external events it awaits after its last turn.';
 
 CREATE TABLE durable_store.history (
@@ -352,9 +356,9 @@ CREATE FUNCTION durable_store.may_use() RETURNS boolean
 COMMENT ON FUNCTION durable_store.may_use() IS 'True if the current user may use schema durable, else error 42501.';
 
 CREATE VIEW durable_store.visible_hubs AS
-SELECT h.task_hub, h.owner, h.paused, h.system_identifier, h.database_oid, h.obstacle, h.obstacle_since,
+SELECT h.task_hub, h.owner, h.paused, h.system_identifier, h.database_oid, h.identity, h.obstacle, h.obstacle_since,
 	h.version, h.match_strategy, h.failure_strategy, h.default_version,
-	h.max_workers, h.max_pending_instances, h.max_payload_size, h.max_history_events, h.is_default, h.created_at,
+	h.max_workers, h.max_pending_instances, h.max_payload_size, h.max_history_events, h.max_starts_per_second, h.is_default, h.created_at,
 	pg_catalog.pg_has_role(h.owner, 'USAGE') AS readable
 FROM durable_store.hubs h
 WHERE (SELECT durable_store.may_use())
@@ -393,9 +397,9 @@ RETURNS text LANGUAGE sql STABLE PARALLEL RESTRICTED
 COMMENT ON FUNCTION durable_store.activity_state(text, text, integer, text, timestamptz) IS
 'State of a row of activity_queue: running, if a background worker has it in hand, delayed until visible_at, else queued.';
 
-CREATE FUNCTION durable_store.is_here(system_identifier bigint, database_oid oid) RETURNS boolean
+CREATE FUNCTION durable_store.is_here(system_identifier bigint, database_oid oid, identity text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'durable_is_here' LANGUAGE C STABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION durable_store.is_here(bigint, oid) IS 'Are these this cluster and this database?';
+COMMENT ON FUNCTION durable_store.is_here(bigint, oid, text) IS 'Are these this cluster, this database and durable.identity?';
 
 CREATE VIEW durable.instances WITH (security_barrier) AS
 SELECT i.task_hub, i.instance_id,
@@ -560,7 +564,7 @@ COMMENT ON COLUMN durable.messages.visible_at IS 'When it is delivered: a timer 
 
 CREATE VIEW durable.queues WITH (security_barrier) AS
 SELECT hub.task_hub, hub.owner,
-	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid) THEN 'elsewhere'
+	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid, hub.identity) THEN 'elsewhere'
 		WHEN hub.paused THEN 'paused' WHEN hub.obstacle IS NOT NULL THEN 'not served' ELSE 'open' END AS state,
 	m.ready_turns, a.ready_activities,
 	greatest(pg_catalog.clock_timestamp() - least(m.oldest, a.oldest), interval '0') AS oldest_age,
@@ -574,7 +578,10 @@ SELECT hub.task_hub, hub.owner,
 		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('version', hub.version, 'match_strategy', hub.match_strategy,
 			'failure_strategy', hub.failure_strategy, 'default_version', hub.default_version))
 	END AS versioning,
-	hub.obstacle
+	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid, hub.identity)
+		THEN pg_catalog.format('It is bound to system %s, database %s, identity "%s".', hub.system_identifier, hub.database_oid, hub.identity)
+		ELSE hub.obstacle
+	END AS obstacle
 FROM durable_store.visible_hubs hub
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(DISTINCT i.instance_id) FILTER (WHERE i.visible_at <= pg_catalog.clock_timestamp()) AS ready_turns,
@@ -590,8 +597,8 @@ CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS ready_activities,
 		pg_catalog.min(q.visible_at) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS oldest
 	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a;
-COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another database, this one is a copy (adopt_hub, discard_hub); not served: background workers cannot, see obstacle.';
-COMMENT ON COLUMN durable.queues.obstacle IS 'What keeps background workers from serving it, as the server log said; NULL: nothing that is known of.';
+COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another place, this is a copy (adopt_hub, discard_hub), see obstacle; not served: background workers cannot, see obstacle.';
+COMMENT ON COLUMN durable.queues.obstacle IS 'What keeps background workers from serving it, as the server log said, or what it is bound to; NULL: nothing that is known of.';
 COMMENT ON COLUMN durable.queues.rejected IS 'Instances that wait because the hub does not run their version.';
 COMMENT ON COLUMN durable.queues.versioning IS 'What set_hub_versioning() has set; NULL: nothing.';
 COMMENT ON VIEW durable.queues IS 'Per task hub: what is ready, how old the oldest of it is, timers set, the next one due, work items running now, instances finished in the last minute.';
@@ -607,9 +614,9 @@ COMMENT ON COLUMN durable.queues.finished_per_minute IS 'Instances that finished
 
 CREATE VIEW durable.hubs WITH (security_barrier) AS
 SELECT hub.task_hub, hub.owner, hub.is_default,
-	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid) THEN 'elsewhere'
+	CASE WHEN NOT durable_store.is_here(hub.system_identifier, hub.database_oid, hub.identity) THEN 'elsewhere'
 		WHEN hub.paused THEN 'paused' WHEN hub.obstacle IS NOT NULL THEN 'not served' ELSE 'open' END AS state,
-	hub.max_workers, hub.max_pending_instances, hub.max_payload_size, hub.max_history_events,
+	hub.max_workers, hub.max_pending_instances, hub.max_payload_size, hub.max_history_events, hub.max_starts_per_second,
 	hub.version, hub.match_strategy, hub.failure_strategy, hub.default_version, hub.created_at
 FROM durable_store.visible_hubs hub;
 COMMENT ON VIEW durable.hubs IS 'The task hubs of the roles you are a member of, with their limits and versioning; cheap, durable.queues counts.';
@@ -621,6 +628,7 @@ COMMENT ON COLUMN durable.hubs.max_workers IS 'Most background workers it has at
 COMMENT ON COLUMN durable.hubs.max_pending_instances IS 'Clients can start no more instances while so many have not finished.';
 COMMENT ON COLUMN durable.hubs.max_payload_size IS 'Largest input, result, event or status, in kB.';
 COMMENT ON COLUMN durable.hubs.max_history_events IS 'Most events in the history of an execution.';
+COMMENT ON COLUMN durable.hubs.max_starts_per_second IS 'Most waiting instances that its workers wake in a second, by a start or a timer.';
 COMMENT ON COLUMN durable.hubs.version IS 'The version it runs; this and what follows is set by set_hub_versioning().';
 COMMENT ON COLUMN durable.hubs.match_strategy IS 'Which versions of instances run: none (all), strict or current_or_older.';
 COMMENT ON COLUMN durable.hubs.failure_strategy IS 'What becomes of an instance whose version does not: reject (it waits) or fail.';
@@ -785,6 +793,7 @@ COMMENT ON PROCEDURE durable.run(interval, boolean, text) IS
 CREATE FUNCTION durable.check_replay(
 	instance_id text,
 	function regprocedure DEFAULT NULL,
+	strict boolean DEFAULT false,
 	task_hub text DEFAULT NULL,
 	OUT fits boolean,
 	OUT event_seq integer,
@@ -793,18 +802,19 @@ CREATE FUNCTION durable.check_replay(
 	OUT requested text,
 	OUT message text)
 	AS 'MODULE_PATHNAME', 'durable_check_replay' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION durable.check_replay(text, regprocedure, text) IS
-'Replays the recorded history of an instance, or one that was imported, against the code of today, or against another function, and says whether it fits; if not, the first event that differs (its seq in durable.history and its type), what was recorded there and what the code asks for now. A finished one must come to the same end (output, failure, continue-as-new; of a failure all but its context) and ask for nothing more; one that runs may ask for anything new after its last event, but not fail. As in every replay, kinds, order and names are compared, not inputs. Changes nothing; works in read-only transactions and on standbys. Errors: 42501 unless session_user = current_user = the owner of the hub, UD004 no such instance, 42P13 function is no orchestrator, UD008 in an orchestrator or activity.';
+COMMENT ON FUNCTION durable.check_replay(text, regprocedure, boolean, text) IS
+'Replays the recorded history of an instance, or one that was imported, against the code of today, or against another function, and says whether it fits; if not, the first event that differs (its seq in durable.history and its type), what was recorded there and what the code asks for now. A finished one must come to the same end (output, failure, continue-as-new; of a failure all but its context) and ask for nothing more; one that runs may ask for anything new after its last event, but not fail. As in every replay, kinds, order and names are compared; with strict also the inputs of activities, statements and sub-orchestrations and the data of events sent. A NOTICE names functions that the body calls and that were created or altered after the instance began. Changes nothing; works in read-only transactions and on standbys. Errors: 42501 unless session_user = current_user = the owner of the hub, UD004 no such instance, 42P13 function is no orchestrator, UD008 in an orchestrator or activity.';
 
 CREATE FUNCTION durable.check_replays(
 	orchestrator text DEFAULT NULL,
 	function regprocedure DEFAULT NULL,
 	max_count bigint DEFAULT NULL,
+	strict boolean DEFAULT false,
 	task_hub text DEFAULT NULL)
 RETURNS TABLE (instance_id text, fits boolean, event_seq integer, event text, recorded text, requested text, message text)
 	AS 'MODULE_PATHNAME', 'durable_check_replays' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000;
-COMMENT ON FUNCTION durable.check_replays(text, regprocedure, bigint, text) IS
-'check_replay() of all instances of an orchestrator, named as at their start (NULL: of all orchestrators), the newest first, and then of imported histories; max_count: so many at most (NULL: all). Errors as check_replay(), and 22023 for a function without an orchestrator or a negative max_count.';
+COMMENT ON FUNCTION durable.check_replays(text, regprocedure, bigint, boolean, text) IS
+'check_replay() of all instances of an orchestrator, named as at their start (NULL: of all orchestrators), the newest first, and then of imported histories; max_count: so many at most (NULL: all); strict: as there. Gives no NOTICEs. Errors as check_replay(), and 22023 for a function without an orchestrator or a negative max_count.';
 
 CREATE FUNCTION durable.export_history(instance_id text, task_hub text DEFAULT NULL)
 RETURNS jsonb AS 'MODULE_PATHNAME', 'durable_export_history' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -848,7 +858,7 @@ COMMENT ON FUNCTION durable.discard_hub(text) IS
 CREATE FUNCTION durable.adopt_hub(name text)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_adopt_hub' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable.adopt_hub(text) IS
-'Binds a hub to this database, so that a copy (dump and restore, CREATE DATABASE ... TEMPLATE, pg_upgrade) goes on here. Be sure the original does not run it any more. Error 42704: no such hub.';
+'Binds a hub to this server, database and durable.identity, so that a copy (dump and restore, CREATE DATABASE ... TEMPLATE, pg_upgrade) goes on here. Be sure the original does not run it any more. Error 42704: no such hub.';
 
 CREATE FUNCTION durable.set_hub_versioning(
 	name text,
@@ -865,11 +875,12 @@ CREATE FUNCTION durable.set_hub_limits(
 	max_workers integer DEFAULT NULL,
 	max_pending_instances bigint DEFAULT NULL,
 	max_payload_size integer DEFAULT NULL,
-	max_history_events integer DEFAULT NULL)
+	max_history_events integer DEFAULT NULL,
+	max_starts_per_second integer DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_set_hub_limits' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-REVOKE ALL ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer) FROM PUBLIC;
-COMMENT ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer) IS
-'Limits what a hub takes of the server, beside the limits that all have: background workers at a time; unfinished instances, beyond which start_instance() and restart() fail (UD007); size of a payload in kB; events in a history. NULL and what is not given is no limit of its own; the smaller of the hub''s and the server''s counts. Sub-orchestrations, start_detached() and continue-as-new are counted, but not refused: what runs would fail by what else there is. Transactions do not see each other''s starts before they commit, so those that run at the same time can go beyond max_pending_instances together. For superusers, and whom they GRANT EXECUTE: the owner of a hub cannot raise its limits. Errors: 42704 no such hub, 22023 limits that make no sense, 42501.';
+REVOKE ALL ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer, integer) IS
+'Limits what a hub takes of the server, beside the limits that all have: background workers at a time; unfinished instances, beyond which start_instance() and restart() fail (UD007); size of a payload in kB; events in a history; how many instances its background workers wake in a second because they wait to be started or because a timer is due, the oldest first, while answers and events are delivered as ever. NULL and what is not given is no limit of its own; the smaller of the hub''s and the server''s counts. Sub-orchestrations, start_detached() and continue-as-new are counted, but not refused: what runs would fail by what else there is. Transactions do not see each other''s starts before they commit, so those that run at the same time can go beyond max_pending_instances together. For superusers, and whom they GRANT EXECUTE: the owner of a hub cannot raise its limits. Errors: 42704 no such hub, 22023 limits that make no sense, 42501.';
 
 CREATE FUNCTION durable.register_orchestrator(name text, function regprocedure, version text DEFAULT '', task_hub text DEFAULT NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'durable_register_orchestrator' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -2,7 +2,7 @@
  * compat.h
  *		The differences between PostgreSQL 15, 16, 17 and 18.
  *
- * No other file tests PG_VERSION_NUM.
+ * No other file tests PG_VERSION_NUM, but for compat.c.
  */
 #ifndef DURABLE_COMPAT_H
 #define DURABLE_COMPAT_H
@@ -46,6 +46,19 @@
 #else
 #define durable_qualified_name_list(name) stringToQualifiedNameList(name)
 #endif
+
+/*
+ * The function of a name with argument types, InvalidOid if there is none; an
+ * error if this is no such name. to_regprocedure() hides the errors since 16.
+ */
+extern Oid	durable_to_regprocedure(const char *signature);
+
+/*
+ * Does the entry of a range table name a relation? The definition of a view has
+ * an entry for the view itself up to 15; since 16 the subquery has its OID.
+ */
+#define durable_names_relation(rte) \
+	((rte)->rtekind == RTE_RELATION || ((rte)->rtekind == RTE_SUBQUERY && OidIsValid((rte)->relid)))
 
 /* What a check hook hands to its assign hook is freed by guc.c. */
 #if PG_VERSION_NUM >= 160000

@@ -299,6 +299,23 @@ engine_leave(EngineScope *scope)
 		AtEOXact_GUC(true, scope->guc_nest_level);
 }
 
+/*
+ * Lets a setting be what was recorded; most are that already. An empty name of
+ * a locale is what PostgreSQL has before anybody gave it one, and cannot be set.
+ */
+static void
+restore_setting(const RecordedSetting *setting, const char *value)
+{
+	const char *current = GetConfigOption(setting->name, false, false);
+
+	if (value == NULL)
+		value = GetConfigOptionResetString(setting->name);
+	if (value == NULL || strcmp(value, current) == 0 || (value[0] == '\0' && strncmp(setting->name, "lc_", 3) == 0))
+		return;
+	(void) set_config_option(setting->name, value, setting->by_superuser ? PGC_SUSET : PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 int
 user_code_enter(const InstanceSettings *settings)
 {
@@ -307,14 +324,8 @@ user_code_enter(const InstanceSettings *settings)
 	for (int i = 0; i < lengthof(pinned_settings); i++)
 		if (pinned_settings[i].own)
 			save_setting(pinned_settings[i].name, pinned_settings[i].own);
-	if (settings->search_path)
-		save_setting("search_path", settings->search_path);
-	if (settings->time_zone)
-		save_setting("TimeZone", settings->time_zone);
-	if (settings->date_style)
-		save_setting("DateStyle", settings->date_style);
-	if (settings->interval_style)
-		save_setting("IntervalStyle", settings->interval_style);
+	for (int i = 0; settings->are_known && i < N_RECORDED_SETTINGS; i++)
+		restore_setting(&recorded_settings[i], settings->values[i]);
 	return nest_level;
 }
 

@@ -19,6 +19,7 @@
 char	   *setting_task_hub = NULL;
 bool		setting_enabled = true;
 char	   *setting_databases = NULL;
+char	   *setting_identity = NULL;
 int			setting_max_workers = 4;
 int			setting_orchestrator_workers = 4;
 int			setting_activity_workers = 4;
@@ -128,6 +129,19 @@ setting_lets_hubs_run_of(Oid owner)
 	if (!superuser_arg(owner) || setting_allow_superuser_hubs == SUPERUSER_HUBS_ON)
 		return true;
 	return setting_allow_superuser_hubs == SUPERUSER_HUBS_BOOTSTRAP && owner == BOOTSTRAP_SUPERUSERID;
+}
+
+/* It is compared with what is stored in databases of any encoding. */
+static bool
+check_identity(char **newval, void **extra, GucSource source)
+{
+	bool		ok = strlen(*newval) < NAMEDATALEN;
+
+	for (const char *c = *newval; *c; c++)
+		ok = ok && *c >= ' ' && *c <= '~';
+	if (!ok)
+		GUC_check_errdetail("It is at most %d printable ASCII characters.", NAMEDATALEN - 1);
+	return ok;
 }
 
 static bool
@@ -250,14 +264,19 @@ define_process_settings(void)
 {
 	DefineCustomBoolVariable("durable.enabled",
 							 "Do background processes run orchestrations and activities?",
-							 "off: clients may go on to start and raise, and run_until_idle() works.",
-							 &setting_enabled, true, PGC_SIGHUP, 0,
+							 "off: clients may go on to start and raise, and run_until_idle() works. Can be set for a database, which takes effect at once.",
+							 &setting_enabled, true, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomStringVariable("durable.databases",
 							   "Databases in which background processes look for the extension.",
 							   "A comma-separated list of names, or * for all.",
 							   &setting_databases, "*", PGC_SIGHUP, 0,
 							   NULL, NULL, NULL);
+	DefineCustomStringVariable("durable.identity",
+							   "What tells this server from copies of its data directory.",
+							   "Task hubs are bound to it, to the system identifier and to the database: where one of them differs they do not run until adopt_hub().",
+							   &setting_identity, "", PGC_SIGHUP, 0,
+							   check_identity, NULL, NULL);
 	DefineCustomIntVariable("durable.max_workers",
 							"Most durable workers in the server, launcher and coordinators not counted.",
 							"They are taken from max_worker_processes; the last one is kept for a hub that has none, and for what is known to be short.",

@@ -11,6 +11,7 @@
 extern char *setting_task_hub;
 extern bool setting_enabled;
 extern char *setting_databases;		/* '*' or a comma-separated list */
+extern char *setting_identity;
 extern int	setting_max_workers;
 extern int	setting_orchestrator_workers;
 extern int	setting_activity_workers;

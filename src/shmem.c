@@ -50,6 +50,9 @@
 /* What has become free is kept for so long for the one it was offered to. */
 #define OFFER_MS 2000
 
+/* So much of a hub's max_starts_per_second comes together when it is not used. */
+#define START_BURST_US (100 * INT64CONST(1000))
+
 typedef struct ProcessSlot
 {
 	SlotInfo	info;
@@ -368,6 +371,7 @@ fill_slot(ProcessSlot *slot, const SlotInfo *like)
 	slot->info.owner = like->owner;
 	strlcpy(slot->info.hub, like->hub, NAMEDATALEN);
 	slot->info.index = like->index;
+	slot->info.max_starts_per_second = like->max_starts_per_second;
 	slot->info.state = SLOT_STARTING;
 	slot->info.started_at = slot->info.state_since = GetCurrentTimestamp();
 	slot->info.next_due = DT_NOEND;
@@ -930,6 +934,122 @@ coordinator_hold_wish(const char *hub)
 }
 
 /* ----------------------------------------------------------------
+ * Start rates: a token bucket a hub, kept as the time until which its starts
+ * are used up, the same in all slots of its workers. The callers of the first
+ * functions hold the lock.
+ * ----------------------------------------------------------------
+ */
+
+static TimestampTz
+starts_used_until(Oid dboid, const char *hub)
+{
+	TimestampTz until = 0;
+
+	for (int i = 0; i < shared->n_slots; i++)
+		if (is_worker_of(&slot_at(i)->info, dboid, hub))
+			until = Max(until, slot_at(i)->info.starts_used_until);
+	return until;
+}
+
+static void
+set_starts_used_until(Oid dboid, const char *hub, TimestampTz until)
+{
+	for (int i = 0; i < shared->n_slots; i++)
+		if (is_worker_of(&slot_at(i)->info, dboid, hub))
+			slot_at(i)->info.starts_used_until = until;
+}
+
+/* The time one start takes of a second, in microseconds. */
+static int64
+start_interval(int max_starts_per_second)
+{
+	return USECS_PER_SEC / max_starts_per_second;
+}
+
+/* What was not used before this time is lost. */
+static TimestampTz
+burst_begin(int64 interval, TimestampTz now)
+{
+	return now - Max(interval, START_BURST_US);
+}
+
+int
+worker_take_starts(int wanted)
+{
+	int64		interval;
+	TimestampTz now;
+	TimestampTz from;
+	int			n;
+
+	if (my_slot == NULL || my_slot->info.max_starts_per_second == 0)
+		return UNLIMITED_STARTS;
+	interval = start_interval(my_slot->info.max_starts_per_second);
+	now = GetCurrentTimestamp();
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	from = Max(starts_used_until(my_slot->info.dboid, my_slot->info.hub), burst_begin(interval, now));
+	n = from > now ? 0 : (int) Min((now - from) / interval, wanted);
+	set_starts_used_until(my_slot->info.dboid, my_slot->info.hub, from + n * interval);
+	LWLockRelease(lock);
+	return n;
+}
+
+void
+worker_give_back_starts(int n)
+{
+	int64		interval;
+
+	if (my_slot == NULL || my_slot->info.max_starts_per_second == 0 || n == 0)
+		return;
+	interval = start_interval(my_slot->info.max_starts_per_second);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	set_starts_used_until(my_slot->info.dboid, my_slot->info.hub,
+						  starts_used_until(my_slot->info.dboid, my_slot->info.hub) - n * interval);
+	LWLockRelease(lock);
+}
+
+static TimestampTz
+next_start(Oid dboid, const char *hub, int max_starts_per_second, int64 gather)
+{
+	int64		interval = start_interval(max_starts_per_second);
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz from;
+
+	LWLockAcquire(lock, LW_SHARED);
+	from = Max(starts_used_until(dboid, hub), burst_begin(interval, now));
+	LWLockRelease(lock);
+	return from + interval <= now ? DT_NOBEGIN : from + Max(interval, gather);
+}
+
+TimestampTz
+worker_next_start(void)
+{
+	if (my_slot == NULL || my_slot->info.max_starts_per_second == 0)
+		return DT_NOBEGIN;
+	return next_start(my_slot->info.dboid, my_slot->info.hub, my_slot->info.max_starts_per_second, START_BURST_US / 2);
+}
+
+TimestampTz
+coordinator_next_start(const char *hub, int max_starts_per_second)
+{
+	return max_starts_per_second == 0 ? DT_NOBEGIN : next_start(MyDatabaseId, hub, max_starts_per_second, 0);
+}
+
+void
+slot_set_start_rate(const SlotRef *ref, int max_starts_per_second)
+{
+	ProcessSlot *slot;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	slot = find_slot(ref);
+	if (slot != NULL)
+	{
+		slot->info.max_starts_per_second = max_starts_per_second;
+		wake_slot(slot);
+	}
+	LWLockRelease(lock);
+}
+
+/* ----------------------------------------------------------------
  * Coordinators
  * ----------------------------------------------------------------
  */
@@ -1123,7 +1243,7 @@ slots_retire_database(Oid dboid)
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	for (int i = 0; i < shared->n_slots; i++)
 	{
-		if (slot_at(i)->info.dboid == dboid && is_present(&slot_at(i)->info))
+		if ((!OidIsValid(dboid) || slot_at(i)->info.dboid == dboid) && is_present(&slot_at(i)->info))
 			ask_to_leave(slot_at(i));
 	}
 	LWLockRelease(lock);

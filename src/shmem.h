@@ -53,6 +53,20 @@ extern bool worker_begin_activity(const char *name);
 extern void worker_end_activity(void);
 extern void worker_wants_no_hold(void);
 
+/*
+ * How many instances may this worker wake of those that wait to be started, or
+ * whose timer is due? The hub's max_starts_per_second says; at most "wanted",
+ * UNLIMITED_STARTS without a limit and outside a worker. They are taken from
+ * what all workers of the hub have; what was not used, or less than 0 if it
+ * were more, is given back.
+ */
+#define UNLIMITED_STARTS (-1)
+extern int	worker_take_starts(int wanted);
+extern void worker_give_back_starts(int n);
+
+/* When to ask again: at once (DT_NOBEGIN), or a little later, when some have come together. */
+extern TimestampTz worker_next_start(void);
+
 /* Does somebody else need this worker's slot? To be looked at between two work items. */
 extern bool worker_is_asked_to_leave(void);
 
@@ -99,6 +113,8 @@ typedef struct SlotInfo
 	Oid			owner;			/* worker: the role it connects as */
 	char		hub[NAMEDATALEN];	/* worker: its task hub */
 	int			index;			/* worker: its number within the hub */
+	int			max_starts_per_second;	/* worker: of its hub; 0: no limit */
+	TimestampTz starts_used_until;	/* worker: of its hub, see worker_take_starts() */
 	int			procno;			/* valid from SLOT_CONNECTING to SLOT_IDLE */
 	int			pid;
 	bool		connected;		/* it got as far as its loop */
@@ -126,7 +142,7 @@ typedef enum ClaimResult
 	CLAIM_NO_SLOT				/* every slot is in use */
 } ClaimResult;
 
-/* Reserves a slot for a process about to be registered. "like" says kind, dboid, owner, hub, index. */
+/* Reserves a slot for a process about to be registered. "like" says kind, dboid, owner, hub, index, max_starts_per_second. */
 extern ClaimResult slot_claim(const SlotInfo *like, SlotRef *ref);
 
 /* Frees a slot: one whose process could not be registered, or that was read after SLOT_LEFT. */
@@ -170,6 +186,12 @@ extern bool coordinator_take_look_now(void);
  */
 extern TimestampTz coordinator_hold_wish(const char *hub);
 
+/* When the workers of a hub of this database may wake the next waiting instance; DT_NOBEGIN: at once. */
+extern TimestampTz coordinator_next_start(const char *hub, int max_starts_per_second);
+
+/* Tells a worker another max_starts_per_second. */
+extern void slot_set_start_rate(const SlotRef *ref, int max_starts_per_second);
+
 extern void coordinator_set_starving(bool starving);
 extern bool coordinator_others_starve(void);
 
@@ -189,7 +211,7 @@ extern bool make_room_for_coordinator(TimestampTz since);
  */
 extern bool refusal_is_news(TimestampTz since);
 
-/* Asks one process, or all of a database, to leave. */
+/* Asks one process, or all of a database (InvalidOid: of all of them), to leave. */
 extern void slot_retire(const SlotRef *ref);
 extern void slots_retire_database(Oid dboid);
 

@@ -30,6 +30,8 @@ typedef struct Wakes
 	int			n_cancelled;
 	bool		launcher;
 	bool		rescan;
+	int			n_reset;		/* databases; of more than one all are reset */
+	Oid			reset;
 } Wakes;
 
 static Wakes wakes;
@@ -94,6 +96,8 @@ fire(void)
 		shmem_cancel_activities(cancelled[i]);
 	if (wakes.launcher)
 		shmem_wake_launcher(MyDatabaseId);
+	if (wakes.n_reset > 0)
+		slots_retire_database(wakes.n_reset == 1 ? wakes.reset : InvalidOid);
 	if (wakes.rescan)
 		shmem_wake_launcher(InvalidOid);
 }
@@ -219,6 +223,16 @@ void
 wake_rescan_at_commit(void)
 {
 	wakes.rescan = shmem_attached();
+}
+
+void
+reset_database_at_commit(Oid dboid)
+{
+	if (!shmem_attached() || (wakes.n_reset > 0 && wakes.reset == dboid))
+		return;
+	wakes.n_reset++;
+	wakes.reset = dboid;
+	wakes.rescan = true;
 }
 
 void

@@ -34,6 +34,9 @@ extern void wake_launcher_at_commit(void);
 /* At commit: makes the launcher look which databases there are (CREATE DATABASE). */
 extern void wake_rescan_at_commit(void);
 
+/* At commit: the processes of a database are exchanged for others, which read its settings (ALTER DATABASE ... SET). */
+extern void reset_database_at_commit(Oid dboid);
+
 /* At commit: wakes all processes of this database (DROP EXTENSION: they shall leave). */
 extern void wake_database_at_commit(void);
 

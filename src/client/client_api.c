@@ -140,12 +140,20 @@ settled_search_path(void)
 static Jsonb *
 current_settings(void)
 {
-	static const char *const names[] = {"TimeZone", "DateStyle", "IntervalStyle"};
-	Jsonb	   *settings = json_with_text(NULL, "search_path", settled_search_path());
+	JsonbParseState *state = NULL;
 
-	for (int i = 0; i < lengthof(names); i++)
-		settings = json_with_text(settings, names[i], GetConfigOption(names[i], false, false));
-	return settings;
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < N_RECORDED_SETTINGS; i++)
+	{
+		const RecordedSetting *setting = &recorded_settings[i];
+		const char *value = GetConfigOption(setting->name, false, false);
+
+		if (strcmp(setting->name, "search_path") == 0)
+			value = settled_search_path();
+		if (setting->omitted == NULL || strcmp(value, setting->omitted) != 0)
+			json_push_text(&state, setting->name, pstrdup(value));
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
 static void

@@ -39,12 +39,16 @@ PG_FUNCTION_INFO_V1(durable_run);
 static void
 require_ours(const Hub *hub)
 {
+	HubPlace	here = place_here();
+
 	if (hub->is_ours)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_DURABLE_WRONG_STATE),
-			 errmsg("task hub \"%s\" is bound to another database", hub->name),
-			 errdetail("It came here with a copy of that database, which may still run it."),
+			 errmsg("task hub \"%s\" is bound to another place, which may still run it", hub->name),
+			 errdetail("Bound to system %lld, database %u, identity \"%s\"; this is system %lld, database %u, identity \"%s\".",
+					   (long long) hub->place.system_identifier, hub->place.database_oid, hub->place.identity,
+					   (long long) here.system_identifier, here.database_oid, here.identity),
 			 errhint("SELECT durable.adopt_hub(%s), once you are sure it does not.", quote_literal_cstr(hub->name))));
 }
 

@@ -6,7 +6,6 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
@@ -412,7 +411,7 @@ durable_set_hub_versioning(PG_FUNCTION_ARGS)
 /* The arguments of set_hub_limits(). */
 enum
 {
-	L_NAME, L_MAX_WORKERS, L_MAX_PENDING_INSTANCES, L_MAX_PAYLOAD_SIZE, L_MAX_HISTORY_EVENTS
+	L_NAME, L_MAX_WORKERS, L_MAX_PENDING_INSTANCES, L_MAX_PAYLOAD_SIZE, L_MAX_HISTORY_EVENTS, L_MAX_STARTS_PER_SECOND
 };
 
 /* A limit; 0: none is given. */
@@ -448,6 +447,7 @@ durable_set_hub_limits(PG_FUNCTION_ARGS)
 	limits.max_pending_instances = limit_argument(fcinfo, L_MAX_PENDING_INSTANCES, "max_pending_instances", 1, PG_INT64_MAX / 2);
 	limits.max_payload_size = (int) limit_argument(fcinfo, L_MAX_PAYLOAD_SIZE, "max_payload_size", 1, 262143);
 	limits.max_history_events = (int) limit_argument(fcinfo, L_MAX_HISTORY_EVENTS, "max_history_events", 10, PG_INT32_MAX / 2);
+	limits.max_starts_per_second = (int) limit_argument(fcinfo, L_MAX_STARTS_PER_SECOND, "max_starts_per_second", 1, 100000);
 	find_hub(text_to_cstring(PG_GETARG_TEXT_PP(L_NAME)), &hub);
 	store_set_hub_limits(hub.name, &limits);
 	wake_database_at_commit();	/* the coordinator looks whether there are too many workers now */
@@ -504,7 +504,9 @@ durable_discard_hub(PG_FUNCTION_ARGS)
 Datum
 durable_is_here(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL((uint64) PG_GETARG_INT64(0) == GetSystemIdentifier() && PG_GETARG_OID(1) == MyDatabaseId);
+	HubPlace	place = {(uint64) PG_GETARG_INT64(0), PG_GETARG_OID(1), text_to_cstring(PG_GETARG_TEXT_PP(2))};
+
+	PG_RETURN_BOOL(place_is_here(&place));
 }
 
 Datum

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -14,9 +15,11 @@
 
 #include "arguments.h"
 #include "client/hub_access.h"
+#include "compat.h"
 #include "core/history_document.h"
 #include "errors.h"
 #include "replay/function_lookup.h"
+#include "replay/helper_changes.h"
 #include "replay/orchestration_executor.h"
 #include "replay/replay_check.h"
 #include "replay/sandbox.h"
@@ -73,12 +76,19 @@ function_argument(FunctionCallInfo fcinfo, int arg)
 	return signature;
 }
 
+/* What recorded histories are to fit. */
+typedef struct Expectation
+{
+	const char *function;		/* NULL: as each instance was started */
+	bool		strict;
+} Expectation;
+
 static void
-check(const RuntimeState *state, const char *function, ReplayVerdict *verdict)
+check(const RuntimeState *state, const Expectation *expectation, ReplayVerdict *verdict)
 {
 	PG_TRY();
 	{
-		replay_check(state, function, verdict);
+		replay_check(state, expectation->function, expectation->strict, verdict);
 	}
 	PG_CATCH();
 	{
@@ -129,16 +139,49 @@ find_imported(const Hub *hub, const char *instance_id)
 	return state;
 }
 
+/* With the inputs, which are read only where they are compared. */
+static List *
+look_at_histories(const Hub *hub, List *ids, const Expectation *expectation)
+{
+	List	   *states = NIL;
+	ListCell   *lc;
+
+	if (!expectation->strict)
+		return store_look_at_histories(hub->name, ids);
+	foreach(lc, ids)
+	{
+		RuntimeState *state = store_look_at_whole_history(hub->name, lfirst(lc));
+
+		if (state != NULL)
+			states = lappend(states, state);
+	}
+	return states;
+}
+
 /* An instance's history, or one that was imported under the id. */
 static RuntimeState *
-find_history(const Hub *hub, const char *instance_id)
+find_history(const Hub *hub, const char *instance_id, const Expectation *expectation)
 {
-	List	   *states = store_look_at_histories(hub->name, list_make1((char *) instance_id));
+	List	   *states = look_at_histories(hub, list_make1((char *) instance_id), expectation);
 	RuntimeState *state = states != NIL ? linitial(states) : find_imported(hub, instance_id);
 
 	if (state == NULL)
 		no_such_instance(hub, instance_id);
 	return state;
+}
+
+/* What of the code is not the orchestrator itself and has changed. Of an imported history nobody can tell. */
+static void
+report_helpers(const Hub *hub, const char *instance_id, const RuntimeState *state, const char *function)
+{
+	TransactionId begin = store_history_begin(hub->name, instance_id);
+	Oid			orchestrator;
+
+	if (!TransactionIdIsNormal(begin))
+		return;
+	orchestrator = durable_to_regprocedure(function ? function : state->function);
+	if (OidIsValid(orchestrator))
+		report_changed_helpers(orchestrator, &state->settings, begin);
 }
 
 Datum
@@ -148,19 +191,24 @@ durable_check_replay(PG_FUNCTION_ARGS)
 	bool		nulls[N_RESULT_COLUMNS];
 	ReplayVerdict verdict;
 	TupleDesc	tupdesc;
+	RuntimeState *state;
+	Expectation expectation;
 	char	   *instance_id;
-	char	   *function;
 	Hub			hub;
 
 	check_begin(fcinfo);
 	require_argument(fcinfo, 0, "instance_id");
+	require_argument(fcinfo, 2, "strict");
 	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	hub_to_look_in(fcinfo, 2, &hub);
+	hub_to_look_in(fcinfo, 3, &hub);
 	if (hub.name[0] == '\0')
 		no_such_instance(&hub, instance_id);
 	require_right_to_check(&hub);
-	function = function_argument(fcinfo, 1);
-	check(find_history(&hub, instance_id), function, &verdict);
+	expectation.function = function_argument(fcinfo, 1);
+	expectation.strict = PG_GETARG_BOOL(2);
+	state = find_history(&hub, instance_id, &expectation);
+	check(state, &expectation, &verdict);
+	report_helpers(&hub, instance_id, state, expectation.function);
 	fill_result(instance_id, &verdict, values, nulls);
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "durable.check_replay() does not return a row");
@@ -173,7 +221,7 @@ durable_check_replay(PG_FUNCTION_ARGS)
  */
 
 static void
-check_and_return(FunctionCallInfo fcinfo, const char *instance_id, const RuntimeState *state, const char *function)
+check_and_return(FunctionCallInfo fcinfo, const char *instance_id, const RuntimeState *state, const Expectation *expectation)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Datum		values[N_RESULT_COLUMNS];
@@ -181,26 +229,26 @@ check_and_return(FunctionCallInfo fcinfo, const char *instance_id, const Runtime
 	ReplayVerdict verdict;
 
 	CHECK_FOR_INTERRUPTS();
-	check(state, function, &verdict);
+	check(state, expectation, &verdict);
 	fill_result(instance_id, &verdict, values, nulls);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 static void
-check_portion(FunctionCallInfo fcinfo, const Hub *hub, List *ids, const char *function)
+check_portion(FunctionCallInfo fcinfo, const Hub *hub, List *ids, const Expectation *expectation)
 {
 	ListCell   *lc;
 
-	foreach(lc, store_look_at_histories(hub->name, ids))
+	foreach(lc, look_at_histories(hub, ids, expectation))
 	{
 		const RuntimeState *state = lfirst(lc);
 
-		check_and_return(fcinfo, state->instance_id, state, function);
+		check_and_return(fcinfo, state->instance_id, state, expectation);
 	}
 }
 
 static void
-check_imported(FunctionCallInfo fcinfo, const Hub *hub, List *ids, const char *function)
+check_imported(FunctionCallInfo fcinfo, const Hub *hub, List *ids, const Expectation *expectation)
 {
 	ListCell   *lc;
 
@@ -209,14 +257,14 @@ check_imported(FunctionCallInfo fcinfo, const Hub *hub, List *ids, const char *f
 		const RuntimeState *state = find_imported(hub, lfirst(lc));
 
 		if (state != NULL)		/* else gone meanwhile */
-			check_and_return(fcinfo, lfirst(lc), state, function);
+			check_and_return(fcinfo, lfirst(lc), state, expectation);
 	}
 }
 
 /* Checks portion by portion, and forgets each before the next. */
 static void
-check_all(FunctionCallInfo fcinfo, const Hub *hub, List *ids, const char *function,
-		  void (*check_some) (FunctionCallInfo, const Hub *, List *, const char *))
+check_all(FunctionCallInfo fcinfo, const Hub *hub, List *ids, const Expectation *expectation,
+		  void (*check_some) (FunctionCallInfo, const Hub *, List *, const Expectation *))
 {
 	MemoryContext portion = AllocSetContextCreate(CurrentMemoryContext, "durable replay checks", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(portion);
@@ -227,7 +275,7 @@ check_all(FunctionCallInfo fcinfo, const Hub *hub, List *ids, const char *functi
 
 		for (int i = from; i < Min(from + PORTION, list_length(ids)); i++)
 			some = lappend(some, list_nth(ids, i));
-		check_some(fcinfo, hub, some, function);
+		check_some(fcinfo, hub, some, expectation);
 		MemoryContextReset(portion);
 	}
 	MemoryContextSwitchTo(old);
@@ -252,7 +300,7 @@ durable_check_replays(PG_FUNCTION_ARGS)
 {
 	int64		max_count = max_count_argument(fcinfo, 2);
 	char	   *orchestrator = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *function;
+	Expectation expectation;
 	List	   *ids;
 	Hub			hub;
 
@@ -262,15 +310,17 @@ durable_check_replays(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("function is given, but not the orchestrator whose histories it shall fit")));
-	hub_to_look_in(fcinfo, 3, &hub);
+	require_argument(fcinfo, 3, "strict");
+	hub_to_look_in(fcinfo, 4, &hub);
 	if (hub.name[0] == '\0')
 		return (Datum) 0;
 	require_right_to_check(&hub);
-	function = function_argument(fcinfo, 1);
+	expectation.function = function_argument(fcinfo, 1);
+	expectation.strict = PG_GETARG_BOOL(3);
 	ids = store_list_instances(hub.name, orchestrator, max_count);
-	check_all(fcinfo, &hub, ids, function, check_portion);
+	check_all(fcinfo, &hub, ids, &expectation, check_portion);
 	ids = store_list_imported(hub.name, orchestrator, max_count - list_length(ids));
-	check_all(fcinfo, &hub, ids, function, check_imported);
+	check_all(fcinfo, &hub, ids, &expectation, check_imported);
 	return (Datum) 0;
 }
 

@@ -14,13 +14,42 @@ static const char *const status_names[] = {
 	"pending", "running", "suspended", "completed", "failed", "terminated", "canceled"
 };
 
+/*
+ * All that changes what an expression gives or what a statement means; but for
+ * default_text_search_config, which the checks keep out of orchestrators. Those
+ * nobody ever sets are not written down, for the row of an instance is written
+ * with each turn.
+ */
+const RecordedSetting recorded_settings[N_RECORDED_SETTINGS] = {
+	{"search_path"},
+	{"TimeZone"},
+	{"DateStyle"},
+	{"IntervalStyle"},
+	{"extra_float_digits"},
+	{"bytea_output"},
+	{"lc_monetary"},
+	{"lc_numeric"},
+	{"lc_time"},
+	{.name = "lc_messages",.by_superuser = true},	/* of SQLERRM */
+	{"timezone_abbreviations", "Default"},
+	{"quote_all_identifiers", "off"},	/* of quote_ident() and format() */
+	{"standard_conforming_strings", "on"},
+	{"transform_null_equals", "off"},
+	{"array_nulls", "on"},
+	{"xmlbinary", "base64"},
+	{"xmloption", "content"}
+};
+
 void
 instance_settings_read(Jsonb *json, InstanceSettings *settings)
 {
-	settings->search_path = json_text_field(json, "search_path");
-	settings->time_zone = json_text_field(json, "TimeZone");
-	settings->date_style = json_text_field(json, "DateStyle");
-	settings->interval_style = json_text_field(json, "IntervalStyle");
+	settings->are_known = json != NULL;
+	for (int i = 0; i < N_RECORDED_SETTINGS; i++)
+	{
+		settings->values[i] = json_text_field(json, recorded_settings[i].name);
+		if (settings->values[i] == NULL)
+			settings->values[i] = recorded_settings[i].omitted;
+	}
 }
 
 void

@@ -23,16 +23,25 @@ typedef enum RuntimeStatus
 	STATUS_CANCELED
 } RuntimeStatus;
 
-/* Settings of the session that started the instance; NULL fields: leave as they are. */
+/* A setting that code runs with as the session had it that started the instance. */
+typedef struct RecordedSetting
+{
+	const char *name;
+	const char *omitted;		/* a value that is not written down, being PostgreSQL's own; NULL: none */
+	bool		by_superuser;	/* only superusers may set it */
+} RecordedSetting;
+
+#define N_RECORDED_SETTINGS 17
+extern const RecordedSetting recorded_settings[N_RECORDED_SETTINGS];
+
+/* The settings of an instance. */
 typedef struct InstanceSettings
 {
-	const char *search_path;
-	const char *time_zone;
-	const char *date_style;
-	const char *interval_style;
+	bool		are_known;		/* else code runs with those of the session */
+	const char *values[N_RECORDED_SETTINGS];	/* NULL: what RESET gives; old instances have fewer */
 } InstanceSettings;
 
-/* Reads them from {"search_path": ..., "TimeZone": ...}; NULL: none. */
+/* Reads them from {"search_path": ..., "TimeZone": ...}; NULL: they are not known. */
 extern void instance_settings_read(Jsonb *json, InstanceSettings *settings);
 
 /* The limits a hub has of its own; 0: none, only the server's. */
@@ -42,6 +51,7 @@ typedef struct HubLimits
 	int64		max_pending_instances;
 	int			max_payload_size;	/* kB */
 	int			max_history_events;
+	int			max_starts_per_second;
 } HubLimits;
 
 /* What a hub says that a turn must know. */

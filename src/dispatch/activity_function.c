@@ -29,6 +29,7 @@
 #include "core/json.h"
 #include "dispatch/activity_function.h"
 #include "replay/function_lookup.h"
+#include "replay/plan_marks.h"
 #include "replay/orchestration_context.h"
 
 #define MAX_ACTIVITY_ARGS 64
@@ -54,6 +55,7 @@ typedef struct CallPlanKey
 	TransactionId xmin;			/* with tid: the version of the pg_proc row; another name makes another plan */
 	ItemPointerData tid;
 	uint64		given;			/* bit i: argument i is given */
+	uint32		settings;		/* plan_settings(): an inlined function has what they say in its constants */
 } CallPlanKey;
 
 typedef struct CallPlan
@@ -499,6 +501,7 @@ call_plan(const ActivityFunction *function, uint64 given)
 	key.xmin = function->xmin;
 	key.tid = function->tid;
 	key.given = given;
+	key.settings = plan_settings();
 	entry = hash_search(call_plans, &key, HASH_FIND, NULL);
 	if (entry == NULL)
 	{

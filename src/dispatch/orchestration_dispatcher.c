@@ -529,13 +529,16 @@ count_activities(List *checkpoints)
 static DispatchResult
 try_batch(Batch *batch)
 {
+	int			starts = worker_take_starts(setting_batch_size);
 	List	   *instances;
 	ListCell   *lc;
 
 	if (!work_item_begin(NULL))
 		return DISPATCH_GONE;
 	DURABLE_POINT("turn.before_claim");
-	instances = store_fetch_instances(batch->task_hub, clock_now(), setting_batch_size);
+	instances = store_fetch_instances(batch->task_hub, clock_now(), setting_batch_size, starts);
+	if (starts != UNLIMITED_STARTS)
+		worker_give_back_starts(starts - store_count_starts(instances));
 	foreach(lc, instances)
 		batch->instance_ids = lappend(batch->instance_ids,
 									  pstrdup(((FetchedInstance *) lfirst(lc))->state->instance_id));

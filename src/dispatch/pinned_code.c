@@ -63,23 +63,10 @@ typedef struct Copying
 	Oid			copy;
 } Copying;
 
-static Oid
-function_of_signature(const char *signature)
-{
-	LOCAL_FCINFO(fcinfo, 1);
-	Datum		oid;
-
-	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = CStringGetTextDatum(signature);
-	fcinfo->args[0].isnull = false;
-	oid = to_regprocedure(fcinfo);
-	return fcinfo->isnull ? InvalidOid : DatumGetObjectId(oid);
-}
-
 PinnedCode *
 code_of_signature(const char *signature, Oid hub_owner)
 {
-	Oid			function = function_of_signature(signature);
+	Oid			function = durable_to_regprocedure(signature);
 
 	return OidIsValid(function) ? function_code(function, hub_owner) : NULL;
 }
@@ -371,7 +358,7 @@ drop_copy(const char *task_hub, const PinnedCode *code)
 static bool
 is_current(const KeptCode *kept)
 {
-	Oid			function = function_of_signature(kept->code.function);
+	Oid			function = durable_to_regprocedure(kept->code.function);
 
 	return OidIsValid(function) && function_has_code(function, owner_of(function), &kept->code);
 }

@@ -273,6 +273,17 @@ was_visited(BodyCheck *check, Oid function)
 	return false;
 }
 
+List *
+body_check_visited(const BodyCheck *check)
+{
+	List	   *functions = NIL;
+	ListCell   *lc;
+
+	foreach(lc, check->visited)
+		functions = list_append_unique_oid(functions, ((VisitedBody *) lfirst(lc))->function);
+	return functions;
+}
+
 static void
 other_language(BodyCheck *check, Oid function, Oid language)
 {

@@ -62,6 +62,9 @@ typedef struct BodyCheck
 /* Finds what is to be found in a function's body; check->call is its call, NULL for the function itself. */
 extern void body_check_function(BodyCheck *check, Oid function);
 
+/* The functions in SQL and PL/pgSQL whose bodies were read, itself first; a list of oids without doubles. */
+extern List *body_check_visited(const BodyCheck *check);
+
 /* Adds a finding at a location of the source, or at check->location if it is -1. */
 extern void body_report(BodyCheck *check, int location, bool is_warning, int sqlstate, char *message, const char *hint);
 

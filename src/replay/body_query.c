@@ -22,9 +22,11 @@
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
+#include "compat.h"
 #include "errors.h"
 #include "replay/body_check.h"
-#include "replay/forbidden_functions.h"
+#include "replay/checked_functions.h"
+#include "replay/forbidden_statements.h"
 
 /* The functions that take a name of something to be run, all with the version as fourth argument. */
 static const struct
@@ -47,9 +49,6 @@ static const char *const waiting_functions[] = {
 	"wait_for_event", "await", "await_all", "await_any"
 };
 
-/* Date and time literals that mean the time when they are read. */
-static const char *const moving_literals[] = {"now", "today", "tomorrow", "yesterday"};
-
 static bool walk_expression(Node *node, void *check);
 
 static bool
@@ -62,7 +61,6 @@ is_listed(const char *name, const char *const *list, int n)
 }
 
 #define IS_LISTED(name, list) is_listed((name), (list), lengthof(list))
-#define FIND_FORBIDDEN(list, name) find_forbidden((list), lengthof(list), (name))
 
 /* ------------------------------------------------------------------------
  * Calls
@@ -78,11 +76,11 @@ typedef struct Call
 } Call;
 
 static void
-report_forbidden(const Call *call, const char *name, const ForbiddenFunction *rule, const char *otherwise)
+report_refusal(const Call *call, const char *name, const Refusal *refusal)
 {
-	body_report(call->check, call->location, false, ERRCODE_DURABLE_NOT_ALLOWED,
-				psprintf("function %s %s", name, rule ? rule->why : otherwise),
-				rule && rule->instead ? rule->instead : CALL_IN_ACTIVITY);
+	if (refusal != NULL)
+		body_report(call->check, call->location, false, ERRCODE_DURABLE_NOT_ALLOWED,
+					psprintf("function %s %s", name, refusal->why), refusal->hint);
 }
 
 /* An SQL or PL/pgSQL function is judged by what it does. */
@@ -102,27 +100,6 @@ follow_call(const Call *call, Oid function, const char *signature)
 	*check = before;
 }
 
-static void
-judge_builtin(const Call *call, Form_pg_proc proc, const char *signature)
-{
-	const char *name = NameStr(proc->proname);
-	bool		is_builtin = proc->pronamespace == PG_CATALOG_NAMESPACE;
-	const ForbiddenFunction *rule;
-
-	if (proc->provolatile == PROVOLATILE_VOLATILE)
-	{
-		if (!is_builtin || !IS_LISTED(name, deterministic_volatiles))
-			report_forbidden(call, signature, FIND_FORBIDDEN(volatile_functions, name),
-							 "is volatile: its result or effect is another one at each replay");
-	}
-	else if (proc->provolatile == PROVOLATILE_STABLE && is_builtin)
-	{
-		rule = FIND_FORBIDDEN(varying_functions, name);
-		if (rule != NULL)
-			report_forbidden(call, signature, rule, NULL);
-	}
-}
-
 /* A function of ours or of PostgreSQL by its name alone; others may be overloaded by somebody else. */
 static const char *
 shown_function(Oid function, Form_pg_proc proc)
@@ -134,25 +111,17 @@ shown_function(Oid function, Form_pg_proc proc)
 	return format_procedure(function);
 }
 
-/* Judges a function by the rules of forbidden_functions.h. */
 static void
 judge_function(const Call *call, Oid function, Form_pg_proc proc)
 {
 	const char *signature = shown_function(function, proc);
-	const ForbiddenFunction *rule;
 
 	if (proc->pronamespace == get_namespace_oid("durable", true))
-	{
-		rule = FIND_FORBIDDEN(client_functions, NameStr(proc->proname));
-		if (rule != NULL)
-			report_forbidden(call, signature, rule, NULL);
-	}
+		report_refusal(call, signature, client_function_refusal(NameStr(proc->proname)));
 	else if (proc->prolang == SQLlanguageId || proc->prolang == get_language_oid("plpgsql", true))
 		follow_call(call, function, signature);
-	else if (proc->prolang != INTERNALlanguageId && proc->prolang != ClanguageId)
-		report_forbidden(call, signature, NULL, psprintf("is written in %s, which is not checked", get_language_name(proc->prolang, false)));
 	else
-		judge_builtin(call, proc, signature);
+		report_refusal(call, signature, function_refusal(function));
 }
 
 static bool
@@ -272,46 +241,25 @@ check_durable_call(BodyCheck *check, const FuncExpr *expr)
  * ------------------------------------------------------------------------
  */
 
-static bool
-is_date_or_time(Oid type)
-{
-	return type == DATEOID || type == TIMEOID || type == TIMETZOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
-}
-
-/* The word a quoted literal of the source consists of, in lower case; NULL if it is no single word. */
-static char *
-literal_word(const char *literal)
-{
-	int			length;
-
-	if (*literal++ != '\'')
-		return NULL;
-	literal += strspn(literal, " \t\r\n");
-	length = strspn(literal, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
-	return asc_tolower(literal, length);
-}
-
-/* The parser has made a time of 'now' already; the source says how it was written. */
 static void
 check_literal(BodyCheck *check, const Const *constant)
 {
-	char	   *word;
+	const char *word = frozen_word(constant, check->source);
 
-	if (check->source == NULL || constant->location < 0 || constant->constisnull || !is_date_or_time(constant->consttype))
-		return;
-	word = literal_word(check->source + constant->location);
-	if (word != NULL && IS_LISTED(word, moving_literals))
+	if (word != NULL)
 		body_report(check, constant->location, false, ERRCODE_DURABLE_NOT_ALLOWED,
-					psprintf("the literal '%s' becomes a fixed time when the statement is planned", word),
-					"Use now() or durable.orchestration_time(), and compute others from it.");
+					psprintf("the literal '%s' of type %s %s", word, format_type_be(constant->consttype), refusal_of_frozen_words.why),
+					refusal_of_frozen_words.hint);
 }
 
 static void
 check_value_function(BodyCheck *check, const SQLValueFunction *value)
 {
-	if (value->op == SVFOP_SESSION_USER)
-		body_report(check, value->location, false, ERRCODE_DURABLE_NOT_ALLOWED,
-					pstrdup("SESSION_USER depends on the session"), CALL_IN_ACTIVITY);
+	const Refusal *refusal;
+	const char *name = refused_value(value, &refusal);
+
+	if (name != NULL)
+		body_report(check, value->location, false, ERRCODE_DURABLE_NOT_ALLOWED, psprintf("%s %s", name, refusal->why), refusal->hint);
 }
 
 static bool
@@ -345,35 +293,15 @@ walk_expression(Node *node, void *arg)
  * ------------------------------------------------------------------------
  */
 
-static const char *
-relation_word(char relkind)
-{
-	switch (relkind)
-	{
-		case RELKIND_VIEW:
-			return "view";
-		case RELKIND_MATVIEW:
-			return "materialized view";
-		case RELKIND_FOREIGN_TABLE:
-			return "foreign table";
-		case RELKIND_SEQUENCE:
-			return "sequence";
-		default:
-			return "table";
-	}
-}
-
 static void
-report_relation(BodyCheck *check, const char *does, const RangeTblEntry *entry)
+report_relation(BodyCheck *check, const char *does, const RangeTblEntry *entry, const Refusal *refusal)
 {
 	const char *schema = RelationIsVisible(entry->relid) ? NULL : get_namespace_name(get_rel_namespace(entry->relid));
 
 	body_report(check, -1, false, ERRCODE_DURABLE_NOT_ALLOWED,
 				psprintf("%s %s %s", does, relation_word(entry->relkind),
 						 quote_qualified_identifier(schema, get_rel_name(entry->relid))),
-				strcmp(does, "reads") == 0 ?
-				"What is in it may have changed at the next replay: read it in an activity, for example with durable.call_sql()." :
-				"An orchestrator only coordinates: write in an activity, for example with durable.call_sql().");
+				refusal->hint);
 }
 
 static void
@@ -386,25 +314,21 @@ check_relations(BodyCheck *check, const Query *query)
 		const RangeTblEntry *entry = lfirst(lc);
 		bool		is_target = foreach_current_index(lc) + 1 == query->resultRelation;
 
-		if (entry->rtekind == RTE_RELATION)
-			report_relation(check, is_target ? "writes" : "reads", entry);
+		if (durable_names_relation(entry))
+			report_relation(check, is_target ? "writes" : "reads", entry, is_target ? &refusal_of_writes : &refusal_of_reads);
 	}
 }
 
-/* SET is let through: a turn's settings end with it. */
 static void
 check_command(BodyCheck *check, Node *command)
 {
-	if (IsA(command, VariableSetStmt))
-		return;
-	if (IsA(command, CallStmt))
-	{
+	const Refusal *refusal = command_refusal(command);
+
+	if (refusal == NULL)
 		(void) walk_expression((Node *) ((CallStmt *) command)->funcexpr, check);
-		return;
-	}
-	body_report(check, -1, false, ERRCODE_DURABLE_NOT_ALLOWED,
-				psprintf("%s is not for an orchestrator", CreateCommandName(command)),
-				"An orchestrator only coordinates: run it in an activity, for example with durable.call_sql().");
+	else
+		body_report(check, -1, false, ERRCODE_DURABLE_NOT_ALLOWED,
+					psprintf("%s is not for an orchestrator", CreateCommandName(command)), refusal->hint);
 }
 
 void

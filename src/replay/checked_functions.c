@@ -21,78 +21,117 @@
 #include "settings.h"
 
 #define DO_IT_IN_AN_ACTIVITY "Call it in an activity, for example with durable.call_sql(): the result is recorded, and replays see it again."
+#define PASS_IT "Pass the value in the input of the orchestrator, or read it in an activity, for example with durable.call_sql()."
 
 static const Refusal clocks = {
-	"It reads the clock, which says something else at each replay.",
+	"returns another time at each replay",
 	"Use now() or CURRENT_TIMESTAMP, which are the orchestration's time here."
 };
 static const Refusal guids = {
-	"It gives another value at each replay.",
+	"returns another UUID at each replay",
 	"Use durable.new_guid(), which repeats."
 };
 static const Refusal sleeps = {
-	"It blocks the worker, and each replay would sleep again.",
+	"blocks a worker",
 	"Use durable.sleep() or durable.create_timer()."
 };
 static const Refusal sequences = {
-	"It counts on at each replay, and no rollback takes that back.",
+	"counts on at each replay",
 	"Call it in an activity, or with durable.call_sql('SELECT nextval(...)'); durable.new_guid() makes keys that repeat."
 };
+static const Refusal session_sequences = {
+	"depends on the session",
+	"Call it in an activity, or with durable.call_sql(), where nextval() was called; durable.new_guid() makes keys that repeat."
+};
 static const Refusal seeds = {
-	"random() repeats in an orchestrator, because it is seeded for each execution.",
+	"would change what random() repeats",
 	"Leave the seed alone: random() gives the same values at each replay."
 };
 static const Refusal settings_read = {
-	"Settings and the session differ from one turn to the next.",
-	"Pass the value in the input of the orchestrator, or read it in an activity, for example with durable.call_sql()."
+	"depends on the session",
+	PASS_IT
+};
+static const Refusal processes = {
+	"depends on the session",
+	"Use durable.instance_id() to tell instances apart. " PASS_IT
 };
 static const Refusal settings_write = {
-	"What it sets is not there in the next turn.",
+	"sets what is not there in the next turn",
 	"Give the function a SET clause: ALTER FUNCTION ... SET name = value."
 };
+static const Refusal text_search = {
+	"depends on default_text_search_config",
+	"Name the configuration in the first argument, as in to_tsvector('english', ...)."
+};
 static const Refusal identity = {
-	"It names what a dump, a rename or a change of the owner alters under running instances.",
-	"Pass the value in the input of the orchestrator, or read it in an activity, for example with durable.call_sql()."
+	"names what a dump, a rename or a change of the owner alters under running instances",
+	PASS_IT
 };
 static const Refusal locks = {
-	"A lock is gone at the end of the turn and blocks the worker until then.",
+	"depends on other sessions, and its lock does not outlive the turn",
 	"Lock in an activity, or limit activities with max_concurrency of durable.register_activity()."
 };
 static const Refusal notifications = {
-	"Each replay would send it again.",
+	"is repeated at each replay",
 	"Notify in an activity, or with durable.call_sql('SELECT pg_notify(...)')."
 };
 static const Refusal network = {
-	"What it reaches lies outside the transaction: each replay would do it again and find something else.",
+	"leaves the database, and does so again at each replay",
 	"Do it in an activity, registered with external => true."
 };
 static const Refusal large_objects = {
-	"It reads or writes a large object, which may have changed at the next replay.",
+	"reads or writes a large object, which may have changed at the next replay",
+	DO_IT_IN_AN_ACTIVITY
+};
+static const Refusal transactions = {
+	"depends on the transaction",
+	"Use durable.execution_id() to tell executions apart, or call it in an activity."
+};
+static const Refusal tables = {
+	"reads tables, which may have changed at the next replay",
 	DO_IT_IN_AN_ACTIVITY
 };
 static const Refusal catalogs = {
-	"It looks at the state of the server or of its catalogs, which may have changed at the next replay.",
+	"depends on the server or its catalogs",
 	DO_IT_IN_AN_ACTIVITY
 };
 static const Refusal volatiles = {
-	"It is volatile: it may give something else, or do something again, at each replay.",
+	"is volatile: its result or effect is another one at each replay",
 	DO_IT_IN_AN_ACTIVITY
 };
 static const Refusal languages = {
-	"What it does cannot be checked, because it is in another language than SQL and PL/pgSQL.",
+	"is in another language than SQL and PL/pgSQL, so that it cannot be checked",
 	"Call it as an activity, or name its language in durable.orchestrator_languages if all its code is deterministic."
 };
+static const Refusal clients = {
+	"is for clients",
+	"Call it in an activity, for example with durable.call_sql()."
+};
+static const Refusal starts = {
+	"is for clients",
+	"Use durable.call_suborchestrator() or durable.start_detached(), or call it in an activity."
+};
+static const Refusal raises = {
+	"is for clients",
+	"Use durable.send_event(), or call it in an activity."
+};
+static const Refusal waits = {
+	"is for clients",
+	"Use durable.call_suborchestrator(), or durable.await() of a scheduled one."
+};
 
-/*
- * By name: for built-in functions whatever their volatility is (unless
- * IMMUTABLE), for volatile ones of extensions to find a better hint. The first
- * that fits counts; NULL: may be called. A star stands for the rest.
- */
-static const struct
+/* What a list says of a name; NULL: may be called. A star stands for anything. */
+typedef struct Rule
 {
 	const char *pattern;
 	const Refusal *refusal;
-}			rules[] = {
+} Rule;
+
+/*
+ * For built-in functions whatever their volatility is (unless IMMUTABLE), for
+ * volatile ones of extensions to find a better hint. The first that fits counts.
+ */
+static const Rule rules[] = {
 	{"random", NULL},			/* seeded */
 	{"random_normal", NULL},
 	{"pg_typeof", NULL},
@@ -108,15 +147,21 @@ static const struct
 	{"pg_sleep*", &sleeps},
 	{"nextval", &sequences},
 	{"setval", &sequences},
-	{"currval", &sequences},
-	{"lastval", &sequences},
+	{"currval", &session_sequences},
+	{"lastval", &session_sequences},
 	{"setseed", &seeds},
 	{"current_setting", &settings_read},
 	{"set_config", &settings_write},
 	{"inet_client_*", &settings_read},
 	{"inet_server_*", &settings_read},
-	{"pg_backend_pid", &settings_read},
+	{"pg_backend_pid", &processes},
 	{"pg_client_encoding", &settings_read},
+	{"get_current_ts_config", &text_search},
+	{"to_ts*", &text_search},	/* those with a configuration are immutable */
+	{"json*_to_tsvector", &text_search},
+	{"*to_tsquery", &text_search},
+	{"ts_headline", &text_search},
+	{"ts_match_t*", &text_search},
 	{"version", &catalogs},
 	{"current_*", &identity},
 	{"session_user", &identity},
@@ -130,14 +175,48 @@ static const struct
 	{"lo_*", &large_objects},
 	{"loread", &large_objects},
 	{"lowrite", &large_objects},
-	{"txid_*", &catalogs},
+	{"txid_*", &transactions},
+	{"pg_current_xact_id*", &transactions},
+	{"pg_current_snapshot", &transactions},
+	{"age", &transactions},		/* of an xid; those of times are immutable or in SQL */
+	{"mxid_age", &transactions},
+	{"format_type", &catalogs},
+	{"oidvectortypes", &catalogs},
+	{"getdatabaseencoding", &catalogs},
 	{"has_*_privilege", &catalogs},
 	{"row_security_active", &catalogs},
 	{"to_reg*", &catalogs},		/* an OID is another one after a dump */
+	{"regclass", &catalogs},
 	{"reg*in", &catalogs},
 	{"*_description", &catalogs},
-	{"*_to_xml*", &catalogs},	/* of tables and queries */
-	{"pg_*", &catalogs},
+	{"*_to_xml*", &tables},
+	{"pg_*", &catalogs}
+};
+
+/* Functions of schema durable that raise UD008 in an orchestrator. */
+static const Rule client_rules[] = {
+	{"start_instance", &starts},
+	{"raise_event", &raises},
+	{"wait_for_completion", &waits},
+	{"terminate", &clients},
+	{"suspend", &clients},
+	{"resume", &clients},
+	{"purge*", &clients},
+	{"discard*", &clients},
+	{"restart", &clients},
+	{"rewind", &clients},
+	{"wait_for_start", &clients},
+	{"run", &clients},
+	{"run_until_idle", &clients},
+	{"*_hub", &clients},
+	{"*_hub_*", &clients},
+	{"register_*", &clients},
+	{"unregister_*", &clients},
+	{"grant_usage", &clients},
+	{"revoke_usage", &clients},
+	{"check_*", &clients},
+	{"export_history", &clients},
+	{"import_history", &clients}
 };
 
 typedef struct Verdict
@@ -149,7 +228,7 @@ typedef struct Verdict
 static HTAB *verdicts = NULL;
 static uint32 epoch = 1;
 
-/* Does the name fit? The pattern has at most two stars. */
+/* Does the name fit? A star in the pattern stands for anything. */
 static bool
 name_fits(const char *name, const char *pattern)
 {
@@ -166,14 +245,20 @@ name_fits(const char *name, const char *pattern)
 	}
 }
 
-/* What the list says of a name; "otherwise" when it says nothing. */
+/* What a list says of a name; "otherwise" when it says nothing. */
+static const Refusal *
+find_rule(const Rule *list, int n, const char *name, const Refusal *otherwise)
+{
+	for (int i = 0; i < n; i++)
+		if (name_fits(name, list[i].pattern))
+			return list[i].refusal;
+	return otherwise;
+}
+
 static const Refusal *
 rule_for(const char *name, const Refusal *otherwise)
 {
-	for (int i = 0; i < lengthof(rules); i++)
-		if (name_fits(name, rules[i].pattern))
-			return rules[i].refusal;
-	return otherwise;
+	return find_rule(rules, lengthof(rules), name, otherwise);
 }
 
 /* A hint for a volatile function of an extension: the list's if it has one. */
@@ -205,6 +290,15 @@ language_is_allowed(Oid language)
 	return allowed;
 }
 
+/* Of a volatile one, that it is so says more than that it is about the server. */
+static const Refusal *
+judge_builtin(const char *name, char volatility)
+{
+	const Refusal *refusal = rule_for(name, volatility == PROVOLATILE_VOLATILE ? &volatiles : NULL);
+
+	return volatility == PROVOLATILE_VOLATILE && refusal == &catalogs ? &volatiles : refusal;
+}
+
 static const Refusal *
 judge(Form_pg_proc proc)
 {
@@ -219,7 +313,7 @@ judge(Form_pg_proc proc)
 	if (proc->provolatile == PROVOLATILE_IMMUTABLE)
 		return NULL;
 	if (proc->pronamespace == PG_CATALOG_NAMESPACE)
-		return rule_for(name, proc->provolatile == PROVOLATILE_VOLATILE ? &volatiles : NULL);
+		return judge_builtin(name, proc->provolatile);
 	return proc->provolatile == PROVOLATILE_VOLATILE ? rule_for_foreign(name) : NULL;
 }
 
@@ -285,6 +379,12 @@ const Refusal *
 function_refusal_of_name(const char *name)
 {
 	return rule_for(name, NULL);
+}
+
+const Refusal *
+client_function_refusal(const char *name)
+{
+	return find_rule(client_rules, lengthof(client_rules), name, NULL);
 }
 
 uint32

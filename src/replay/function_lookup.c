@@ -24,14 +24,9 @@
 static List *
 lookup_signature(const char *signature)
 {
-	Datum		oid;
-	LOCAL_FCINFO(fcinfo, 1);
+	Oid			function = durable_to_regprocedure(signature);
 
-	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = CStringGetTextDatum(signature);
-	fcinfo->args[0].isnull = false;
-	oid = to_regprocedure(fcinfo);
-	return fcinfo->isnull ? NIL : list_make1_oid(DatumGetObjectId(oid));
+	return OidIsValid(function) ? list_make1_oid(function) : NIL;
 }
 
 /* All functions of a name; one if the name has argument types. */

@@ -10,6 +10,8 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
+#include "compat.h"
+
 /*
  * The function of an orchestrator: one that can be an orchestrator goes before
  * others of the name. Raises an error if there is none.
@@ -20,8 +22,8 @@ extern Oid	orchestrator_lookup(const char *name);
 extern Oid	registered_function(const char *what, const char *name, const char *signature);
 
 /* Raises the error that a name is registered, but not for this version. */
-extern void no_such_version(const char *what, const char *name, const char *version,
-							const char *versions) pg_attribute_noreturn();
+DURABLE_NORETURN extern void no_such_version(const char *what, const char *name, const char *version,
+							const char *versions);
 
 /* A function schema-qualified with its argument types, as to_regprocedure() reads it in any search_path. */
 extern char *function_signature(Oid function);

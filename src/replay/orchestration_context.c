@@ -518,6 +518,22 @@ adopt_recorded_retry(OrchestrationContext *context, const HistoryEvent *event)
 		task->retry = retry_policy_from_json(event->retry);
 }
 
+/* The engine itself lets another input pass, as DTFx does. */
+static bool
+other_input(OrchestrationContext *context, const HistoryEvent *event)
+{
+	return non_deterministic(context, "A previous execution of this orchestration made a request with sequence number %d (%s) named '%s', but the current orchestration replay gives it another input.",
+							 event->event_id, history_event_type_name(event->type), TEXT_OR_EMPTY(event->name));
+}
+
+static bool
+has_input(const HistoryEvent *event, const Action *action)
+{
+	if (event->payload == NULL || action->input == NULL)
+		return event->payload == action->input;
+	return compareJsonbContainers(&event->payload->root, &action->input->root) == 0;
+}
+
 bool
 orchestration_was_taken_back(const OrchestrationContext *context, int id)
 {
@@ -542,6 +558,8 @@ agrees_with_request(OrchestrationContext *context, const HistoryEvent *event)
 		return other_kind(context, event);
 	if (action->name && event->name && pg_strcasecmp(action->name, event->name) != 0)
 		return other_name(context, event, action->name);
+	if (context->is_strict && !has_input(event, action))
+		return other_input(context, event);
 	return true;
 }
 

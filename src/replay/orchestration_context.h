@@ -83,6 +83,7 @@ typedef struct OrchestrationContext
 	bool		is_suspended;
 	bool		started;
 	bool		is_replaying;
+	bool		is_strict;		/* recorded inputs are compared, too; the history has them */
 	bool		is_repeated;	/* the second run of durable.double_replay: shall leave no trace */
 	TimestampTz time;
 

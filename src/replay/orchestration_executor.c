@@ -128,22 +128,15 @@ take_function(RuntimeState *state, Oid function)
 static Oid
 find_orchestrator(RuntimeState *state)
 {
-	Datum		oid;
-	LOCAL_FCINFO(fcinfo, 1);
+	Oid			function = durable_to_regprocedure(state->function);
 
-	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = CStringGetTextDatum(state->function);
-	fcinfo->args[0].isnull = false;
-	oid = to_regprocedure(fcinfo);
-	if (fcinfo->isnull)
-		oid = ObjectIdGetDatum(InvalidOid);
-	if (!fcinfo->isnull && durable_proc_aclcheck(DatumGetObjectId(oid), GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
+	if (OidIsValid(function) && durable_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, state->function);
-	if (!take_function(state, DatumGetObjectId(oid)))
+	if (!take_function(state, function))
 		return state->copy;
-	orchestrator_check(DatumGetObjectId(oid), state->function);
-	function_require_trusted(DatumGetObjectId(oid), state->function);
-	return DatumGetObjectId(oid);
+	orchestrator_check(function, state->function);
+	function_require_trusted(function, state->function);
+	return function;
 }
 
 /* Calls the orchestrator; the body of the sandbox. */
@@ -294,7 +287,7 @@ task_behind_error(OrchestrationContext *context, const ErrorData *error)
 	return NULL;
 }
 
-/* An error of the code itself; a write is told where it belongs. */
+/* An error of the code itself; a write is told where it belongs. What is not allowed is not at the second attempt either. */
 static Jsonb *
 orchestrator_failure(const ErrorData *error)
 {
@@ -302,7 +295,7 @@ orchestrator_failure(const ErrorData *error)
 
 	if (error->sqlerrcode == ERRCODE_READ_ONLY_SQL_TRANSACTION && error->hint == NULL)
 		hinted.hint = "An orchestrator only coordinates: write in an activity, or with durable.call_sql().";
-	return failure_from_error(&hinted, false);
+	return failure_from_error(&hinted, error->sqlerrcode == ERRCODE_DURABLE_NOT_ALLOWED);
 }
 
 /*
@@ -520,9 +513,10 @@ execute_once(OrchestrationContext *context, int patience_ms)
 }
 
 TurnResult *
-orchestration_replay(RuntimeState *state, OrchestrationContext **context)
+orchestration_replay(RuntimeState *state, bool strict, OrchestrationContext **context)
 {
 	*context = orchestration_context_make(state);
+	(*context)->is_strict = strict;
 	return execute_once(*context, 0);
 }
 

@@ -23,10 +23,11 @@ extern TurnResult *orchestration_execute(RuntimeState *state, int patience_ms);
 /*
  * Replays a recorded history, all of it past, once, and says what the code
  * comes to at its end; the context shows how far it got. Leaves no other trace.
+ * strict: inputs are compared, too; the history must have been read with them.
  * Throws what orchestration_execute() throws.
  */
 struct OrchestrationContext;
-extern TurnResult *orchestration_replay(RuntimeState *state, struct OrchestrationContext **context);
+extern TurnResult *orchestration_replay(RuntimeState *state, bool strict, struct OrchestrationContext **context);
 
 /*
  * Replays a failed execution to find out what its code failed of. Throws what

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/planner.h"
 #include "parser/parsetree.h"
@@ -27,42 +28,12 @@
 #include "compat.h"
 #include "errors.h"
 #include "replay/checked_functions.h"
+#include "replay/forbidden_statements.h"
 #include "replay/orchestration_context.h"
 #include "replay/orchestrator_checks.h"
+#include "replay/plan_marks.h"
 #include "replay/plpgsql_plans.h"
 #include "settings.h"
-
-/* No syscache has this number: such an item in a plan's invalItems invalidates nothing, and is our mark. */
-#define MARK_CACHE_ID (-7771)
-
-static const Refusal reads = {
-	"What it holds may have changed at the next replay.",
-	"Read it in an activity, for example with durable.call_sql('SELECT ...'): the result is recorded, and replays see it again."
-};
-static const Refusal writes = {
-	"A turn is always rolled back, and each replay would write again.",
-	"An orchestrator only coordinates: write in an activity, or with durable.call_sql()."
-};
-static const Refusal commands = {
-	"A turn is always rolled back, and each replay would do it again.",
-	"Run it in an activity, or with durable.call_sql()."
-};
-static const Refusal set_commands = {
-	"What it sets is not there in the next turn.",
-	"Give the function a SET clause: ALTER FUNCTION ... SET name = value."
-};
-static const Refusal notify_commands = {
-	"Each replay would do it again, and a worker listens for nobody.",
-	"Notify in an activity, or with durable.call_sql('SELECT pg_notify(...)'); wait with durable.wait_for_event()."
-};
-static const Refusal cursor_commands = {
-	"A cursor of the session does not outlive a turn.",
-	"Loop with FOR ... IN SELECT, or use a cursor variable of PL/pgSQL within one turn."
-};
-static const Refusal frozen_words = {
-	"It becomes a constant when the statement is first read, and is another one in the next session.",
-	"Write now(), CURRENT_DATE, CURRENT_DATE + 1 or CURRENT_DATE - 1, which follow the orchestration's time."
-};
 
 static planner_hook_type next_planner = NULL;
 static ExecutorStart_hook_type next_executor_start = NULL;
@@ -101,7 +72,7 @@ refuse(const char *what, const Refusal *refusal)
 	ereport(strict ? ERROR : WARNING,
 			(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
 			 errmsg("%s is not allowed in an orchestrator", what),
-			 errdetail("%s", refusal->reason),
+			 errdetail("It %s.", refusal->why),
 			 errhint("%s", refusal->hint)));
 }
 
@@ -125,24 +96,7 @@ typedef struct CheckContext
 } CheckContext;
 
 static bool check_node(Node *node, CheckContext *context);
-
-static const char *
-relation_kind(char relkind)
-{
-	switch (relkind)
-	{
-		case RELKIND_VIEW:
-			return "view";
-		case RELKIND_MATVIEW:
-			return "materialized view";
-		case RELKIND_FOREIGN_TABLE:
-			return "foreign table";
-		case RELKIND_SEQUENCE:
-			return "sequence";
-		default:
-			return "table";
-	}
-}
+static void check_type(Oid type);
 
 static char *
 relation_name(Oid relation)
@@ -160,9 +114,9 @@ check_reads(const List *range_table)
 	{
 		const RangeTblEntry *rte = lfirst(lc);
 
-		if (rte->rtekind != RTE_RELATION)
+		if (!durable_names_relation(rte))
 			continue;
-		refuse(psprintf("reading %s %s", relation_kind(rte->relkind), relation_name(rte->relid)), &reads);
+		refuse(psprintf("reading %s %s", relation_word(rte->relkind), relation_name(rte->relid)), &refusal_of_reads);
 		return;
 	}
 }
@@ -172,120 +126,26 @@ check_write(const Query *query)
 {
 	const RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 
-	refuse(psprintf("writing to %s %s", relation_kind(target->relkind), relation_name(target->relid)), &writes);
-}
-
-static const char *
-value_function_name(SQLValueFunctionOp op)
-{
-	switch (op)
-	{
-		case SVFOP_CURRENT_ROLE:
-			return "current_role";
-		case SVFOP_CURRENT_USER:
-			return "current_user";
-		case SVFOP_USER:
-			return "user";
-		case SVFOP_SESSION_USER:
-			return "session_user";
-		case SVFOP_CURRENT_CATALOG:
-			return "current_catalog";
-		case SVFOP_CURRENT_SCHEMA:
-			return "current_schema";
-		default:
-			return NULL;		/* the date and the time are the orchestration's */
-	}
+	refuse(psprintf("writing to %s %s", relation_word(target->relkind), relation_name(target->relid)), &refusal_of_writes);
 }
 
 static void
 check_value_function(const SQLValueFunction *function)
 {
-	const char *name = value_function_name(function->op);
+	const Refusal *refusal;
+	const char *name = refused_value(function, &refusal);
 
 	if (name != NULL)
-		refuse(asc_toupper(name, strlen(name)), function_refusal_of_name(name));
+		refuse(name, refusal);
 }
 
-/* Does a value of the type have a date or a time in it that input makes of words? */
-static bool
-type_takes_dates(Oid type)
-{
-	Oid			part;
-
-	type = getBaseType(type);
-	switch (type)
-	{
-		case DATEOID:
-		case TIMEOID:
-		case TIMETZOID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-			return true;
-	}
-	part = get_element_type(type);
-	if (!OidIsValid(part))
-		part = get_range_subtype(type);
-	if (!OidIsValid(part))
-		part = get_multirange_range(type);
-	return OidIsValid(part) && type_takes_dates(part);
-}
-
-/* The length of a quoted literal at the beginning of the text, which may have a prefix as E. */
-static int
-literal_length(const char *text)
-{
-	const char *quote = strpbrk(text, "'$");
-	const char *end;
-
-	if (quote == NULL || quote - text > 2)
-		return 0;
-	end = strchr(quote + 1, *quote);
-	if (end != NULL && *quote == '$')
-	{
-		char	   *tag = pnstrdup(quote, end - quote + 1);
-
-		end = strstr(end + 1, tag);
-		pfree(tag);
-	}
-	return end ? end - text : 0;
-}
-
-/* The word in the literal that stands for a time, if there is one. */
-static const char *
-frozen_word(const char *literal, int length)
-{
-	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
-
-	for (int i = 0; i < length; i++)
-	{
-		if (i > 0 && isalpha((unsigned char) literal[i - 1]))
-			continue;
-		for (int w = 0; w < lengthof(words); w++)
-		{
-			int			size = strlen(words[w]);
-
-			if (i + size <= length && pg_strncasecmp(literal + i, words[w], size) == 0 &&
-				!isalpha((unsigned char) literal[i + size]))
-				return words[w];
-		}
-	}
-	return NULL;
-}
-
-/* The constant of a literal such as 'now'; the value does not tell, the text does. */
 static void
 check_constant(const Const *constant, const CheckContext *context)
 {
-	const char *literal;
-	const char *word;
+	const char *word = frozen_word(constant, context->query_string);
 
-	if (constant->location < 0 || context->query_string == NULL || constant->constisnull ||
-		constant->location >= strlen(context->query_string) || !type_takes_dates(constant->consttype))
-		return;
-	literal = context->query_string + constant->location;
-	word = frozen_word(literal, literal_length(literal));
 	if (word != NULL)
-		refuse(psprintf("the literal '%s' of type %s", word, format_type_be(constant->consttype)), &frozen_words);
+		refuse(psprintf("the literal '%s' of type %s", word, format_type_be(constant->consttype)), &refusal_of_frozen_words);
 }
 
 /* Defaults of arguments the call does not give are put in by the planner. */
@@ -317,12 +177,43 @@ check_domain(Oid domain)
 	DomainConstraintRef *constraints;
 	ListCell   *lc;
 
-	if (!checks_are_on())
-		return;
 	constraints = palloc(sizeof(DomainConstraintRef));
 	InitDomainConstraintRef(domain, constraints, CurrentMemoryContext, false);
 	foreach(lc, constraints->constraints)
 		(void) check_node((Node *) ((DomainConstraintState *) lfirst(lc))->check_expr, &elsewhere);
+}
+
+/* The attributes of a composite type. */
+static void
+check_attributes(Oid type)
+{
+	TupleDesc	descriptor = lookup_rowtype_tupdesc(type, -1);
+
+	for (int i = 0; i < descriptor->natts; i++)
+		if (!TupleDescAttr(descriptor, i)->attisdropped)
+			check_type(TupleDescAttr(descriptor, i)->atttypid);
+	ReleaseTupleDesc(descriptor);
+}
+
+/* The domains that a value of the type has to fit: PL/pgSQL casts to them without a statement that is planned. */
+static void
+check_type(Oid type)
+{
+	Oid			element;
+
+	if (!checks_are_on())
+		return;
+	check_stack_depth();
+	element = get_element_type(type);
+	if (OidIsValid(element))
+		check_type(element);
+	else if (get_typtype(type) == TYPTYPE_DOMAIN)
+	{
+		check_domain(type);
+		check_type(getBaseType(type));
+	}
+	else if (get_typtype(type) == TYPTYPE_COMPOSITE)
+		check_attributes(type);
 }
 
 static bool
@@ -367,30 +258,17 @@ check_node(Node *node, CheckContext *context)
  * ------------------------------------------------------------------------
  */
 
-static void
-mark_plan(PlannedStmt *plan, uint32 epoch)
-{
-	PlanInvalItem *mark = makeNode(PlanInvalItem);
-
-	mark->cacheId = MARK_CACHE_ID;
-	mark->hashValue = epoch;
-	plan->invalItems = lappend(plan->invalItems, mark);
-}
-
-/* Was it looked at, and has nothing changed since? The mark is the last item. */
 static bool
 plan_is_checked(const PlannedStmt *plan)
 {
-	const PlanInvalItem *last = plan->invalItems ? llast(plan->invalItems) : NULL;
-
-	return last != NULL && last->cacheId == MARK_CACHE_ID && last->hashValue == function_refusals_epoch();
+	return plan_was_checked(plan, function_refusals_epoch());
 }
 
 /* What PL/pgSQL may use as it is: with warnings nothing, so that each is given again. */
 static bool
 plan_may_run(const PlannedStmt *plan)
 {
-	return !checks_are_on() || (checks_are_strict() && plan_is_checked(plan));
+	return plan_fits_settings(plan) && (!checks_are_on() || (checks_are_strict() && plan_is_checked(plan)));
 }
 
 static PlannedStmt *
@@ -427,13 +305,13 @@ checked_planner(Query *parse, const char *query_string, int cursor_options, Para
 	uint32		epoch = function_refusals_epoch();
 	PlannedStmt *plan;
 
-	if (!checks_are_on())
-		return planning ? plan_as(false, parse, query_string, cursor_options, params) :
-			call_planner(parse, query_string, cursor_options, params);
-	(void) check_node((Node *) parse, &context);
-	plan = plan_as(true, parse, query_string, cursor_options, params);
-	if (checks_are_strict())
-		mark_plan(plan, epoch);
+	if (current_orchestration == NULL)
+		return call_planner(parse, query_string, cursor_options, params);
+	if (checks_are_on())
+		(void) check_node((Node *) parse, &context);
+	cursor_options &= ~CURSOR_OPT_PARALLEL_OK;	/* a parallel worker knows of no orchestrator, and its order is chance */
+	plan = plan_as(checks_are_on(), parse, query_string, cursor_options, params);
+	plan_mark(plan, checks_are_strict() ? epoch : 0);
 	return plan;
 }
 
@@ -479,27 +357,6 @@ checked_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int 
 		check_function(object_id);
 }
 
-static const Refusal *
-command_refusal(Node *command)
-{
-	switch (nodeTag(command))
-	{
-		case T_VariableSetStmt:
-		case T_VariableShowStmt:
-			return &set_commands;
-		case T_NotifyStmt:
-		case T_ListenStmt:
-		case T_UnlistenStmt:
-			return &notify_commands;
-		case T_DeclareCursorStmt:
-		case T_FetchStmt:
-		case T_ClosePortalStmt:
-			return &cursor_commands;
-		default:
-			return &commands;
-	}
-}
-
 /* A procedure is a helper like a function; no other command is let through. */
 static void
 check_command(PlannedStmt *statement, const char *query_string)
@@ -507,10 +364,12 @@ check_command(PlannedStmt *statement, const char *query_string)
 	CheckContext context = {query_string};
 	Node	   *command = statement->utilityStmt;
 
-	if (IsA(command, CallStmt))
+	const Refusal *refusal = command_refusal(command);
+
+	if (refusal == NULL)
 		(void) check_node((Node *) ((CallStmt *) command)->funcexpr, &context);
 	else
-		refuse(psprintf("command %s", CreateCommandName(command)), command_refusal(command));
+		refuse(psprintf("command %s", CreateCommandName(command)), refusal);
 }
 
 static void
@@ -544,7 +403,7 @@ orchestrator_checks_init(void)
 void
 orchestrator_checks_begin(void)
 {
-	plpgsql_plans_watch(plan_may_run, check_domain);
+	plpgsql_plans_watch(plan_may_run, check_type);
 }
 
 void

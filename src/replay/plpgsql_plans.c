@@ -4,34 +4,104 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "plpgsql.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/plancache.h"
 
+#include "replay/plan_marks.h"
 #include "replay/plpgsql_plans.h"
 
 static PlanTest is_good = NULL;
-static DomainCheck check_domain = NULL;
+static TypeCheck check_type = NULL;
 static PLpgSQL_plugin *other_plugin = NULL;
 
-/* Is there a plan that does not pass? Utility statements have none. */
-static bool
-has_bad_plan(const CachedPlan *plan)
+/* A statement that PL/pgSQL keeps, and the settings it was read under when we last saw it. */
+typedef struct KnownSource
 {
+	CachedPlanSource *source;	/* key */
+	uint32		settings;
+} KnownSource;
+
+static HTAB *known_sources = NULL;
+
+/* Its memory goes, and may become another one's. */
+static void
+forget_source(void *source)
+{
+	(void) hash_search(known_sources, &source, HASH_REMOVE, NULL);
+}
+
+static KnownSource *
+know_source(CachedPlanSource *source, bool *found)
+{
+	MemoryContextCallback *callback;
+	KnownSource *known;
+
+	if (known_sources == NULL)
+	{
+		HASHCTL		control = {.keysize = sizeof(CachedPlanSource *),.entrysize = sizeof(KnownSource)};
+
+		known_sources = hash_create("durable: statements of orchestrators", 256, &control, HASH_ELEM | HASH_BLOBS);
+	}
+	known = hash_search(known_sources, &source, HASH_FIND, found);
+	if (*found)
+		return known;
+	callback = MemoryContextAlloc(source->context, sizeof(MemoryContextCallback));
+	callback->func = forget_source;
+	callback->arg = source;
+	MemoryContextRegisterResetCallback(source->context, callback);
+	return hash_search(known_sources, &source, HASH_ENTER, NULL);
+}
+
+/* Lets the statement be read again if it was under other settings, or nobody knows; literals keep what they meant. */
+static void
+renew_source(CachedPlanSource *source)
+{
+	uint32		settings = plan_settings();
+	bool		found;
+	KnownSource *known = know_source(source, &found);
+
+	if (found && known->settings == settings)
+		return;
+	known->settings = settings;
+	source->is_valid = false;
+	if (source->gplan != NULL)
+		source->gplan->is_valid = false;
+}
+
+typedef enum PlanVerdict
+{
+	VERDICT_GOOD,
+	VERDICT_BAD,
+	VERDICT_NONE				/* there is none, as for statements that are planned each time and for commands */
+} PlanVerdict;
+
+static PlanVerdict
+plan_state(const CachedPlan *plan)
+{
+	PlanVerdict	state = VERDICT_NONE;
 	ListCell   *lc;
 
+	if (plan == NULL || !plan->is_valid)
+		return VERDICT_NONE;
 	foreach(lc, plan->stmt_list)
 	{
 		const PlannedStmt *stmt = lfirst_node(PlannedStmt, lc);
 
-		if (stmt->commandType != CMD_UTILITY && !is_good(stmt))
-			return true;
+		if (stmt->commandType == CMD_UTILITY)
+			return VERDICT_NONE;
+		if (!is_good(stmt))
+			return VERDICT_BAD;
+		state = VERDICT_GOOD;
 	}
-	return false;
+	return state;
 }
 
-/* As an invalidation does it: the next use plans again. */
+/* As an invalidation does it: the next use reads or plans again. */
 static void
 renew(PLpgSQL_expr *expr)
 {
@@ -41,10 +111,14 @@ renew(PLpgSQL_expr *expr)
 		return;
 	foreach(lc, SPI_plan_get_plan_sources(expr->plan))
 	{
-		CachedPlan *plan = ((CachedPlanSource *) lfirst(lc))->gplan;
+		CachedPlanSource *source = lfirst(lc);
+		PlanVerdict	state = plan_state(source->gplan);
 
-		if (plan != NULL && plan->is_valid && has_bad_plan(plan))
-			plan->is_valid = false;
+		if (state == VERDICT_GOOD)
+			continue;
+		if (state == VERDICT_BAD)
+			source->gplan->is_valid = false;
+		renew_source(source);
 	}
 }
 
@@ -55,6 +129,13 @@ renew_list(List *exprs)
 
 	foreach(lc, exprs)
 		renew(lfirst(lc));
+}
+
+/* Built-in types have no domains in them, which saves the look-up. */
+static bool
+is_user_type(Oid type)
+{
+	return type >= FirstNormalObjectId;
 }
 
 /* Variables get their defaults; those of a domain are checked even without. */
@@ -70,11 +151,15 @@ renew_block(PLpgSQL_execstate *estate, PLpgSQL_stmt_block *block)
 			PLpgSQL_var *var = (PLpgSQL_var *) datum;
 
 			renew(var->default_val);
-			if (var->datatype->typtype == TYPTYPE_DOMAIN)
-				check_domain(var->datatype->typoid);
+			if (is_user_type(var->datatype->typoid))
+				check_type(var->datatype->typoid);
 		}
 		else if (datum->dtype == PLPGSQL_DTYPE_REC)
+		{
 			renew(((PLpgSQL_rec *) datum)->default_val);
+			if (is_user_type(((PLpgSQL_rec *) datum)->rectypeid))
+				check_type(((PLpgSQL_rec *) datum)->rectypeid);
+		}
 	}
 }
 
@@ -253,6 +338,8 @@ func_beg(PLpgSQL_execstate *estate, PLpgSQL_function *func)
 {
 	if (other_plugin && other_plugin->func_beg)
 		other_plugin->func_beg(estate, func);
+	if (is_user_type(func->fn_rettype))
+		check_type(func->fn_rettype);
 }
 
 static void
@@ -284,12 +371,12 @@ plugin_slot(void)
 }
 
 void
-plpgsql_plans_watch(PlanTest test, DomainCheck domain_check)
+plpgsql_plans_watch(PlanTest test, TypeCheck type_check)
 {
 	PLpgSQL_plugin **slot = plugin_slot();
 
 	is_good = test;
-	check_domain = domain_check;
+	check_type = type_check;
 	if (*slot == &our_plugin)
 		return;
 	other_plugin = *slot;

@@ -3,7 +3,8 @@
  *		Recorded histories against code: see replay_check.h.
  *
  * The whole history is replayed at once, as the last turn did it. A replay
- * does not need the input of what was scheduled, so that is not compared.
+ * does not need the input of what was scheduled, so that is compared only when
+ * it is asked for.
  */
 #include "postgres.h"
 
@@ -109,12 +110,21 @@ requested_text(const OrchestrationContext *context, int id)
 	return pstrdup("waits");
 }
 
-/* The replay itself found the history to be of other code. */
+/* The replay itself found the history to be of other code; what looks alike differs in its input. */
 static void
 contradicted(ReplayVerdict *verdict, const OrchestrationContext *context)
 {
-	differs_at(verdict, context->diverged_at, recorded_text(context->diverged_at),
-			   requested_text(context, context->diverged_at->event_id), context->non_determinism);
+	const HistoryEvent *event = context->diverged_at;
+	char	   *recorded = recorded_text(event);
+	char	   *requested = requested_text(context, event->event_id);
+
+	if (context->is_strict && strcmp(recorded, requested) == 0)
+	{
+		recorded = psprintf("%s with %s", recorded, event->payload ? json_text(event->payload) : "NULL");
+		requested = psprintf("%s with %s", requested, context->actions[event->event_id]->input ?
+							 json_text(context->actions[event->event_id]->input) : "NULL");
+	}
+	differs_at(verdict, event, recorded, requested, context->non_determinism);
 }
 
 /* The first recorded action the code never asked for: it ended, or stood still, before. NULL if there is none. */
@@ -247,12 +257,12 @@ check_end(ReplayVerdict *verdict, const HistoryEvent *completed, const Ending *r
 }
 
 void
-replay_check(const RuntimeState *state, const char *function, ReplayVerdict *verdict)
+replay_check(const RuntimeState *state, const char *function, bool strict, ReplayVerdict *verdict)
 {
 	const HistoryEvent *completed;
 	RuntimeState *before = state_before_end(state, function, &completed);
 	OrchestrationContext *context;
-	TurnResult *result = orchestration_replay(before, &context);
+	TurnResult *result = orchestration_replay(before, strict, &context);
 	Ending		recorded = {recorded_kind(state->status), state->output, state->failure};
 	Ending		now = {result->completion, result->output, result->failure};
 	const HistoryEvent *not_asked;

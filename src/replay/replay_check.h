@@ -23,9 +23,10 @@ typedef struct ReplayVerdict
  * function (its signature; NULL: the one it was started with) and finds the
  * first event that the code contradicts. If the code brought the execution to
  * its end, it must come to the same end, without asking for more; else it may
- * ask for anything new after the last event, but not fail. Changes nothing.
+ * ask for anything new after the last event, but not fail. strict: the inputs
+ * of what it asks for must be the recorded ones, too. Changes nothing.
  * Throws what orchestration_execute() throws.
  */
-extern void replay_check(const RuntimeState *state, const char *function, ReplayVerdict *verdict);
+extern void replay_check(const RuntimeState *state, const char *function, bool strict, ReplayVerdict *verdict);
 
 #endif							/* DURABLE_REPLAY_CHECK_H */

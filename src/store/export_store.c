@@ -46,6 +46,12 @@ static StoreStatement delete_imported = {
 	2, {TEXTOID, TEXTOID}
 };
 
+static StoreStatement read_begin = {
+	"SELECT h.xmin::pg_catalog.text FROM durable_store.history h WHERE h.task_hub = $1 AND h.instance_id = $2"
+	" ORDER BY h.generation DESC, h.seq LIMIT 1",
+	2, {TEXTOID, TEXTOID}
+};
+
 /* Runs a query and copies the texts it returns. */
 static List *
 read_ids(StoreStatement *statement, Datum *values, const char *nulls)
@@ -87,6 +93,24 @@ store_list_imported(const char *task_hub, const char *orchestrator, int64 max_co
 	if (orchestrator != NULL)
 		values[1] = TEXT_DATUM(orchestrator);
 	return read_ids(&list_imported, values, orchestrator ? "   " : " n ");
+}
+
+TransactionId
+store_history_begin(const char *task_hub, const char *instance_id)
+{
+	Datum		values[2] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id)};
+	StoreScope	scope;
+	TransactionId begin = InvalidTransactionId;
+
+	store_open(&scope);
+	if (store_execute(&read_begin, values, NULL) > 0)
+	{
+		Row			row = store_row(&scope, 0);
+
+		begin = (TransactionId) strtoul(row_text(&row, 1), NULL, 10);
+	}
+	store_close(&scope);
+	return begin;
 }
 
 Jsonb *

@@ -13,7 +13,10 @@
 /* Ids (char *) of instances of an orchestrator (NULL: of any), the newest first, at most max_count. */
 extern List *store_list_instances(const char *task_hub, const char *orchestrator, int64 max_count);
 
-/* The same for imported histories. */
+/* The transaction of an instance's first turn, of its last generation; InvalidTransactionId: there was none. */
+extern TransactionId store_history_begin(const char *task_hub, const char *instance_id);
+
+/* The same as store_list_instances() for imported histories. */
 extern List *store_list_imported(const char *task_hub, const char *orchestrator, int64 max_count);
 
 /* The document, NULL: none of this id was imported. */

@@ -16,9 +16,10 @@
 #include "store/purge_store.h"
 #include "store/store.h"
 
-#define LIMIT_COLUMNS "h.max_workers, h.max_pending_instances, h.max_payload_size, h.max_history_events"
+#define LIMIT_COLUMNS "h.max_workers, h.max_pending_instances, h.max_payload_size, h.max_history_events, h.max_starts_per_second"
 #define HUB_COLUMNS \
-	"h.task_hub, h.owner::pg_catalog.oid, h.paused, h.system_identifier, h.database_oid, h.default_version, " LIMIT_COLUMNS
+	"h.task_hub, h.owner::pg_catalog.oid, h.paused, h.system_identifier, h.database_oid, h.identity, " \
+	"h.default_version, " LIMIT_COLUMNS
 
 static StoreStatement find_hub = {
 	"SELECT " HUB_COLUMNS " FROM durable_store.hubs h WHERE h.task_hub = $1", 1, {TEXTOID}
@@ -29,9 +30,9 @@ static StoreStatement find_default_hub = {
 };
 
 static StoreStatement create_hub = {
-	"INSERT INTO durable_store.hubs (task_hub, owner, is_default, system_identifier, database_oid)"
-	" VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-	5, {TEXTOID, OIDOID, BOOLOID, INT8OID, OIDOID}
+	"INSERT INTO durable_store.hubs (task_hub, owner, is_default, system_identifier, database_oid, identity)"
+	" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+	6, {TEXTOID, OIDOID, BOOLOID, INT8OID, OIDOID, TEXTOID}
 };
 
 static StoreStatement make_default = {
@@ -44,8 +45,9 @@ static StoreStatement pause_hub = {
 };
 
 static StoreStatement adopt_hub = {
-	"UPDATE durable_store.hubs h SET system_identifier = $2, database_oid = $3 WHERE h.task_hub = $1",
-	3, {TEXTOID, INT8OID, OIDOID}
+	"UPDATE durable_store.hubs h SET system_identifier = $2, database_oid = $3, identity = $4"
+	" WHERE h.task_hub = $1",
+	4, {TEXTOID, INT8OID, OIDOID, TEXTOID}
 };
 
 static StoreStatement reassign_hub = {
@@ -83,8 +85,9 @@ static StoreStatement set_versioning = {
 
 static StoreStatement set_limits = {
 	"UPDATE durable_store.hubs h SET max_workers = nullif($2, 0), max_pending_instances = nullif($3, 0),"
-	" max_payload_size = nullif($4, 0), max_history_events = nullif($5, 0) WHERE h.task_hub = $1",
-	5, {TEXTOID, INT4OID, INT8OID, INT4OID, INT4OID}
+	" max_payload_size = nullif($4, 0), max_history_events = nullif($5, 0),"
+	" max_starts_per_second = nullif($6, 0) WHERE h.task_hub = $1",
+	6, {TEXTOID, INT4OID, INT8OID, INT4OID, INT4OID, INT4OID}
 };
 
 /*
@@ -115,8 +118,7 @@ static StoreStatement release_rejected = {
 
 static StoreStatement hub_loads = {
 	"SELECT " HUB_COLUMNS ", " NEXT_TURN("h.task_hub") ", " NEXT_ACTIVITY("h.task_hub") ", h.obstacle IS NOT NULL"
-	" FROM durable_store.hubs h WHERE NOT h.paused AND h.system_identifier = $1 AND h.database_oid = $2",
-	2, {INT8OID, OIDOID}
+	" FROM durable_store.hubs h WHERE NOT h.paused", 0
 };
 
 static StoreStatement next_due_after = {
@@ -149,6 +151,24 @@ read_limits(const Row *row, int column, HubLimits *limits)
 	limits->max_pending_instances = row_int64(row, column + 1);
 	limits->max_payload_size = row_int32(row, column + 2);
 	limits->max_history_events = row_int32(row, column + 3);
+	limits->max_starts_per_second = row_int32(row, column + 4);
+}
+
+HubPlace
+place_here(void)
+{
+	HubPlace	here = {GetSystemIdentifier(), MyDatabaseId, setting_identity};
+
+	return here;
+}
+
+bool
+place_is_here(const HubPlace *place)
+{
+	HubPlace	here = place_here();
+
+	return place->system_identifier == here.system_identifier && place->database_oid == here.database_oid &&
+		strcmp(place->identity, here.identity) == 0;
 }
 
 static Hub
@@ -159,9 +179,12 @@ hub_from_row(const Row *row)
 	strlcpy(hub.name, row_text(row, 1), NAMEDATALEN);
 	hub.owner = row_oid(row, 2);
 	hub.paused = row_bool(row, 3);
-	hub.is_ours = (uint64) row_int64(row, 4) == GetSystemIdentifier() && row_oid(row, 5) == MyDatabaseId;
-	hub.default_version = row_text(row, 6);
-	read_limits(row, 7, &hub.limits);
+	hub.place.system_identifier = (uint64) row_int64(row, 4);
+	hub.place.database_oid = row_oid(row, 5);
+	hub.place.identity = row_text(row, 6);
+	hub.is_ours = place_is_here(&hub.place);
+	hub.default_version = row_text(row, 7);
+	read_limits(row, 8, &hub.limits);
 	return hub;
 }
 
@@ -198,8 +221,9 @@ store_find_default_hub(Oid owner, Hub *hub)
 bool
 store_create_hub(const char *name, Oid owner, bool is_default)
 {
-	Datum		values[5] = {TEXT_DATUM(name), ObjectIdGetDatum(owner), BoolGetDatum(is_default),
-	Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+	HubPlace	here = place_here();
+	Datum		values[6] = {TEXT_DATUM(name), ObjectIdGetDatum(owner), BoolGetDatum(is_default),
+	Int64GetDatum((int64) here.system_identifier), ObjectIdGetDatum(here.database_oid), TEXT_DATUM(here.identity)};
 
 	return store_execute_once(&create_hub, values) > 0;
 }
@@ -292,9 +316,9 @@ store_set_hub_versioning(const char *task_hub, const char *version, const char *
 void
 store_set_hub_limits(const char *task_hub, const HubLimits *limits)
 {
-	Datum		values[5] = {TEXT_DATUM(task_hub), Int32GetDatum(limits->max_workers),
+	Datum		values[6] = {TEXT_DATUM(task_hub), Int32GetDatum(limits->max_workers),
 		Int64GetDatum(limits->max_pending_instances), Int32GetDatum(limits->max_payload_size),
-	Int32GetDatum(limits->max_history_events)};
+	Int32GetDatum(limits->max_history_events), Int32GetDatum(limits->max_starts_per_second)};
 
 	store_execute_once(&set_limits, values);
 }
@@ -310,7 +334,9 @@ store_release_rejected(const char *task_hub)
 void
 store_adopt_hub(const char *name)
 {
-	Datum		values[3] = {TEXT_DATUM(name), Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+	HubPlace	here = place_here();
+	Datum		values[4] = {TEXT_DATUM(name), Int64GetDatum((int64) here.system_identifier),
+	ObjectIdGetDatum(here.database_oid), TEXT_DATUM(here.identity)};
 
 	store_execute_once(&adopt_hub, values);
 }
@@ -345,13 +371,12 @@ time_or_never(const Row *row, int column)
 List *
 store_hub_loads(void)
 {
-	Datum		values[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
 	List	   *loads = NIL;
 	StoreScope	scope;
 	uint64		rows;
 
 	store_open(&scope);
-	rows = store_execute(&hub_loads, values, NULL);
+	rows = store_execute(&hub_loads, NULL, NULL);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(&scope, i);
@@ -362,9 +387,11 @@ store_hub_loads(void)
 		strlcpy(load->name, hub.name, NAMEDATALEN);
 		load->owner = hub.owner;
 		load->max_workers = hub.limits.max_workers;
-		load->next_turn = time_or_never(&row, 11);
-		load->next_activity = time_or_never(&row, 12);
-		load->has_obstacle = row_bool(&row, 13);
+		load->max_starts_per_second = hub.limits.max_starts_per_second;
+		load->is_elsewhere = !hub.is_ours;
+		load->next_turn = hub.is_ours ? time_or_never(&row, 13) : DT_NOEND;
+		load->next_activity = hub.is_ours ? time_or_never(&row, 14) : DT_NOEND;
+		load->has_obstacle = row_bool(&row, 15);
 		loads = lappend(loads, load);
 		MemoryContextSwitchTo(old);
 	}

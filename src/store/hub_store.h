@@ -12,19 +12,29 @@
 #include "core/runtime_state.h"
 
 /*
- * SQL: is the hub there, not paused, and owned by this role? Part of every
- * statement that takes work: a hub that changes hands stops at once in the
- * processes of its old owner.
+ * SQL: is the hub there, not paused, bound to this place, and owned by this
+ * role? Part of every statement that takes work: a hub that changes hands
+ * stops at once in the processes of its old owner.
  */
 #define RUNNABLE_HUB(hub, role) \
-	"SELECT NOT h.paused AND h.owner = " role " FROM durable_store.hubs h WHERE h.task_hub = " hub
+	"SELECT NOT h.paused AND h.owner = " role \
+	" AND durable_store.is_here(h.system_identifier, h.database_oid, h.identity) FROM durable_store.hubs h WHERE h.task_hub = " hub
+
+/* What tells a database from its copies. */
+typedef struct HubPlace
+{
+	uint64		system_identifier;
+	Oid			database_oid;
+	const char *identity;		/* durable.identity */
+} HubPlace;
 
 typedef struct Hub
 {
 	char		name[NAMEDATALEN];
 	Oid			owner;
 	bool		paused;
-	bool		is_ours;		/* bound to this cluster and database */
+	HubPlace	place;			/* it is bound to */
+	bool		is_ours;		/* that is this one */
 	const char *default_version;	/* of new instances; NULL: none */
 	HubLimits	limits;
 } Hub;
@@ -43,7 +53,11 @@ extern bool store_make_default(const char *name, Oid owner);
 
 extern void store_pause_hub(const char *name, bool paused);
 
-/* Binds a hub to this cluster and database. */
+/* The place of this process, and whether another one is the same. */
+extern HubPlace place_here(void);
+extern bool place_is_here(const HubPlace *place);
+
+/* Binds a hub to this place. */
 extern void store_adopt_hub(const char *name);
 
 /* Gives a hub to another role; it stays a default hub only if that role has none. */
@@ -71,7 +85,7 @@ extern void store_set_hub_limits(const char *task_hub, const HubLimits *limits);
 /* Makes visible again what was put off, but for what was to be visible later anyway. READ COMMITTED only. */
 extern void store_release_rejected(const char *task_hub);
 
-/* What the coordinator needs to know of a hub that may run (not paused, ours by identity). */
+/* What the coordinator needs to know of a hub that is not paused. */
 typedef struct HubLoad
 {
 	char		name[NAMEDATALEN];
@@ -79,7 +93,9 @@ typedef struct HubLoad
 	TimestampTz next_turn;		/* when the next message becomes visible, DT_NOEND: none */
 	TimestampTz next_activity;	/* the same for activities */
 	int			max_workers;	/* 0: no limit of its own */
+	int			max_starts_per_second;	/* the same */
 	bool		has_obstacle;	/* it is noted not to be served */
+	bool		is_elsewhere;	/* bound to another place: nothing is due */
 } HubLoad;
 
 /* A list of HubLoad, in CurrentMemoryContext of the caller; inside a transaction with extension_lock(). */

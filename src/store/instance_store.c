@@ -40,6 +40,35 @@ static StoreStatement find_ready = {
 	4, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID}
 };
 
+/* What max_starts_per_second limits: ExecutionStarted and TimerFired. */
+#define STARTS "ANY ('{0,11}'::pg_catalog.int2[])"
+
+/* Of the starts so many are looked at: more than workers have in hand, who take them in order. */
+#define STARTS_LOOKED_AT "1000"
+
+/*
+ * The same with a limit on starts ($5), which are locked at once, so that it
+ * counts those that nobody holds. The other messages are behind all that wait
+ * to be started: they are looked for from a time ($6) on.
+ */
+static StoreStatement find_ready_limited = {
+	"SELECT m.instance_id, m.is_start FROM ("
+	" (SELECT b.instance_id, b.visible_at, true AS is_start"
+	"  FROM (SELECT b.instance_id, b.visible_at FROM durable_store.inbox b"
+	"   WHERE b.task_hub = $1 AND b.visible_at <= $2 AND b.event_type = " STARTS " AND (" RUNNABLE_HUB("$1", "$4") ")"
+	"   ORDER BY b.visible_at LIMIT " STARTS_LOOKED_AT ") b"
+	"  CROSS JOIN LATERAL (SELECT FROM durable_store.instances i"
+	"   WHERE i.task_hub = $1 AND i.instance_id = b.instance_id FOR NO KEY UPDATE SKIP LOCKED) i"
+	"  LIMIT $5)"
+	" UNION ALL"
+	" (SELECT b.instance_id, b.visible_at, false FROM durable_store.inbox b"
+	"  WHERE b.task_hub = $1 AND b.visible_at BETWEEN $6 AND $2 AND NOT b.event_type = " STARTS
+	"   AND (" RUNNABLE_HUB("$1", "$4") ")"
+	"  ORDER BY b.visible_at LIMIT $3)) m"
+	" ORDER BY m.visible_at",
+	6, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID, INT8OID, TIMESTAMPTZOID}
+};
+
 /* Those of them that nobody holds. */
 static StoreStatement lock_instances = {
 	"SELECT i.* FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
@@ -199,18 +228,58 @@ fetched_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
 	return instances;
 }
 
+/*
+ * Before this time no message was ready but starts, at the last look of this
+ * process (of a worker, which has one hub). Who made it may have committed
+ * late: so it is forgotten after a while.
+ */
+static TimestampTz others_ready_from = DT_NOBEGIN;
+static TimestampTz others_looked_for = DT_NOBEGIN;
+#define LATE_COMMIT (5 * USECS_PER_SEC)
+
+/* Keeps 100,000 instances that wait for their start from being read at each look. */
+static void
+note_other_messages(const StoreScope *scope, uint64 rows, TimestampTz now)
+{
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(scope, i);
+
+		if (!row_bool(&row, 2))
+			return;
+	}
+	others_ready_from = now - LATE_COMMIT;
+}
+
+/* Executes find_ready_limited; returns the number of rows. */
+static uint64
+find_limited(const StoreScope *scope, Datum *values, TimestampTz now)
+{
+	uint64		rows;
+
+	if (now - LATE_COMMIT > others_looked_for)
+	{
+		others_ready_from = DT_NOBEGIN;
+		others_looked_for = now;
+	}
+	values[5] = TimestampTzGetDatum(others_ready_from);
+	rows = store_execute(&find_ready_limited, values, NULL);
+	note_other_messages(scope, rows, now);
+	return rows;
+}
+
 /* The first distinct instances among the visible messages, in order; *looked_at: how many messages were read. */
 static RowBuffer *
 find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int64 look_at,
-					 int max_instances, uint64 *looked_at)
+					 int max_instances, int max_starts, uint64 *looked_at)
 {
 	static const Oid types[] = {TEXTOID};
-	Datum		values[4] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), Int64GetDatum(look_at),
-	ObjectIdGetDatum(GetSessionUserId())};
+	Datum		values[6] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), Int64GetDatum(look_at),
+	ObjectIdGetDatum(GetSessionUserId()), Int64GetDatum(max_starts)};
 	RowBuffer  *ids;
 	StringSet  *seen;
 
-	*looked_at = store_execute(&find_ready, values, NULL);
+	*looked_at = max_starts < 0 ? store_execute(&find_ready, values, NULL) : find_limited(scope, values, now);
 	ids = row_buffer_make(1, types);
 	seen = string_set_make();
 	for (uint64 i = 0; i < *looked_at && ids->n_rows < max_instances; i++)
@@ -245,14 +314,15 @@ lock_found(const char *task_hub, RowBuffer *ids)
  * belong to instances that others hold.
  */
 static List *
-lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int max_instances)
+lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int max_instances,
+					 int max_starts)
 {
 	int64		look_at = (int64) max_instances * 2;
 
 	for (;; look_at *= 8, max_instances *= 8)
 	{
 		uint64		looked_at;
-		RowBuffer  *ids = find_ready_instances(scope, task_hub, now, look_at, max_instances, &looked_at);
+		RowBuffer  *ids = find_ready_instances(scope, task_hub, now, look_at, max_instances, max_starts, &looked_at);
 		uint64		rows;
 
 		if (looked_at == 0)
@@ -411,18 +481,45 @@ set_rules(const char *task_hub, List *instances)
 }
 
 List *
-store_fetch_instances(const char *task_hub, TimestampTz now, int max_instances)
+store_fetch_instances(const char *task_hub, TimestampTz now, int max_instances, int max_starts)
 {
 	StoreScope	scope;
 	List	   *instances;
 
 	store_open(&scope);
-	instances = lock_ready_instances(&scope, task_hub, now, max_instances);
+	instances = lock_ready_instances(&scope, task_hub, now, max_instances, max_starts);
 	if (instances != NIL)
 		load_instances(&scope, task_hub, instances, now);
 	store_close(&scope);
 	set_rules(task_hub, instances);
 	return instances;
+}
+
+static bool
+has_start(const FetchedInstance *fetched)
+{
+	ListCell   *lc;
+
+	foreach(lc, fetched->messages)
+	{
+		const HistoryEvent *message = lfirst(lc);
+
+		if (message->type == EVENT_EXECUTION_STARTED || message->type == EVENT_TIMER_FIRED)
+			return true;
+	}
+	return false;
+}
+
+int
+store_count_starts(List *instances)
+{
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, instances)
+		if (has_start(lfirst(lc)))
+			count++;
+	return count;
 }
 
 FetchedInstance *

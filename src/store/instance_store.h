@@ -22,9 +22,14 @@ typedef struct FetchedInstance
  * Locks up to max_instances instances that have visible messages, those with
  * the oldest first, leaving out what others hold, and reads their messages
  * and, unless they are finished, their history, and the rules of the hub.
- * A list of FetchedInstance.
+ * A list of FetchedInstance. Of those that wait to be started, or whose timer
+ * is due, it looks for max_starts (UNLIMITED_STARTS: all); one more comes with
+ * each that has another message, too.
  */
-extern List *store_fetch_instances(const char *task_hub, TimestampTz now, int max_instances);
+extern List *store_fetch_instances(const char *task_hub, TimestampTz now, int max_instances, int max_starts);
+
+/* How many of these were. */
+extern int	store_count_starts(List *instances);
 
 /* As above for one instance; NULL if it is held by another, or has nothing to do. */
 extern FetchedInstance *store_fetch_instance(const char *task_hub, const char *instance_id, TimestampTz now);

@@ -67,8 +67,11 @@ typedef struct HubState
 	TimestampTz next_turn;
 	TimestampTz next_activity;
 	int			max_workers;	/* of its own; 0: no limit */
+	int			max_starts_per_second;	/* the same */
 	bool		listed;			/* the last look has found it */
 	bool		has_obstacle;	/* the table says that it is not being served */
+	bool		is_elsewhere;	/* it came with a copy and is not run here */
+	bool		elsewhere_is_said;	/* in the log */
 	bool		overloaded;		/* at the last look work waited although its workers were busy */
 	const char *obstacle;		/* why no worker can connect as the owner, NULL: it can */
 	bool		complained;		/* the log says so already */
@@ -241,13 +244,43 @@ note_load(const HubLoad *load)
 		hub->retry_at = 0;
 	}
 	hub->max_workers = load->max_workers;
+	hub->max_starts_per_second = load->max_starts_per_second;
 	hub->next_turn = load->next_turn;
+	if (hub->next_turn <= clock_now())
+		hub->next_turn = Max(hub->next_turn, coordinator_next_start(hub->name, hub->max_starts_per_second));
 	hub->next_activity = load->next_activity;
 	if (hub->next_activity <= clock_now())
 		hub->next_activity = Max(hub->next_activity, coordinator_hold_wish(hub->name));
 	hub->has_obstacle = load->has_obstacle;
+	hub->is_elsewhere = load->is_elsewhere;
 	hub->listed = true;
 	hub->obstacle = has_ready_work(hub) ? find_obstacle(hub) : NULL;
+}
+
+/* Of hubs that came with a copy the log says once that they do not run; of all that are new in one message. */
+static void
+say_what_is_elsewhere(void)
+{
+	const HubState *first = NULL;
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, hubs)
+	{
+		HubState   *hub = lfirst(lc);
+
+		if (hub->is_elsewhere && !hub->elsewhere_is_said && n++ == 0)
+			first = hub;
+		hub->elsewhere_is_said = hub->is_elsewhere;
+	}
+	if (n > 0)
+		ereport(LOG,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_plural("%d task hub in database \"%s\" does not run, for it is bound to another place",
+							   "%d task hubs in database \"%s\" do not run, for they are bound to another place",
+							   n, n, database_name),
+				 n == 1 ? errdetail("It is \"%s\".", first->name) : errdetail("The first is \"%s\".", first->name),
+				 errhint("This is a copy, or durable.identity has changed: durable.adopt_hub() lets a hub run here, durable.discard_hub() deletes it.")));
 }
 
 static void
@@ -301,6 +334,7 @@ look_at_load(void)
 	work_item_commit();
 	MemoryContextSwitchTo(loop_context);
 	forget_unlisted_hubs();
+	say_what_is_elsewhere();
 	look_wanted = false;
 	last_look = clock_now();
 }
@@ -327,7 +361,7 @@ reset_worker_counts(void)
 	}
 }
 
-/* A worker connected as somebody who is not the owner any more must go, and one too many. */
+/* A worker connected as somebody who is not the owner any more must go, one too many, and one of a hub not run here. */
 static void
 count_worker(const SlotInfo *slot)
 {
@@ -335,8 +369,10 @@ count_worker(const SlotInfo *slot)
 
 	if (hub == NULL)
 		return;
-	if ((slot->owner != hub->owner || slot->index >= most_workers(hub)) && !slot->retire)
+	if ((slot->owner != hub->owner || slot->index >= most_workers(hub) || hub->is_elsewhere) && !slot->retire)
 		slot_retire(&slot->ref);
+	if (slot->max_starts_per_second != hub->max_starts_per_second)
+		slot_set_start_rate(&slot->ref, hub->max_starts_per_second);
 	hub->numbers = bms_add_member(hub->numbers, slot->index);
 	if (slot->state == SLOT_IDLE)
 		hub->idle_numbers = bms_add_member(hub->idle_numbers, slot->index);
@@ -386,7 +422,7 @@ note_unwillingness(HubState *hub)
 												FAILURE_BACKOFF_LAST_MS));
 	if (hub->failures > setting_max_dispatch_attempts)
 		complain(hub, "Its workers find that they may not run it.",
-				 "Is durable.allow_superuser_hubs set for the role?");
+				 "Is durable.allow_superuser_hubs or durable.enabled set for the role?");
 }
 
 static void
@@ -394,7 +430,7 @@ bury_worker(HubState *hub, const SlotInfo *slot)
 {
 	if (hub != NULL && slot->reason == LEFT_BY_ERROR && !slot->excused)
 		note_failure(hub, slot);
-	else if (hub != NULL && slot->reason == LEFT_GONE)
+	else if (hub != NULL && (slot->reason == LEFT_GONE || slot->reason == LEFT_DISABLED))
 		note_unwillingness(hub);
 	else if (hub != NULL && slot->reason == LEFT_ASKED)
 		hub->retry_at = ms_from_now(TURN_TAKING_MS);
@@ -566,6 +602,7 @@ start_worker(HubState *hub)
 	like.owner = hub->owner;
 	strlcpy(like.hub, hub->name, NAMEDATALEN);
 	like.index = number_for_worker(hub);
+	like.max_starts_per_second = hub->max_starts_per_second;
 	if (like.index < 0)
 	{
 		hub->retry_at = ms_from_now(WATCH_MS);
@@ -731,8 +768,11 @@ sweep_hubs(void)
 
 	foreach(lc, hubs)
 	{
+		HubState   *hub = lfirst(lc);
+
 		process_serve_requests();
-		sweep_hub(((HubState *) lfirst(lc))->name);
+		if (!hub->is_elsewhere)
+			sweep_hub(hub->name);
 	}
 	next_sweep = ms_from_now(setting_poll_interval);
 }
@@ -794,7 +834,7 @@ leave_if_asked(void)
 		slot_leave(LEFT_ASKED, next_due());
 }
 
-/* With new settings a hub may get what it was refused. */
+/* With new settings a hub may get what it was refused, and the next sweep come sooner. */
 static void
 notice_reload(void)
 {
@@ -804,6 +844,7 @@ notice_reload(void)
 		return;
 	reloads_seen = process_reloads();
 	look_wanted = true;
+	next_sweep = Min(next_sweep, ms_from_now(setting_poll_interval));
 	foreach(lc, hubs)
 		((HubState *) lfirst(lc))->retry_at = 0;
 }

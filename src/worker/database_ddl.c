@@ -9,7 +9,7 @@
  * gap: until the end of the (sub)transaction, since only then others see what
  * the command has done, and so that an error needs no care. Nobody can stop
  * our processes by a command that would be refused: the rights are checked
- * first.
+ * first. ALTER DATABASE ... SET durable.enabled exchanges them at its commit.
  */
 #include "postgres.h"
 
@@ -157,6 +157,18 @@ clear_database(Oid dboid)
 	pfree(pids);
 }
 
+/* The database for which durable.enabled is set, or may be: its processes shall see it at once. */
+static Oid
+database_switched(Node *stmt)
+{
+	AlterDatabaseSetStmt *set = (AlterDatabaseSetStmt *) stmt;
+
+	if (!IsA(stmt, AlterDatabaseSetStmt) ||
+		(set->setstmt->kind != VAR_RESET_ALL && pg_strcasecmp(set->setstmt->name, "durable.enabled") != 0))
+		return InvalidOid;
+	return get_database_oid(set->dbname, true);
+}
+
 typedef void (*Afterwards) (void);
 
 /*
@@ -183,6 +195,7 @@ database_ddl_process_utility(PlannedStmt *pstmt, const char *query_string, bool 
 {
 	Node	   *stmt = pstmt->utilityStmt;
 	Oid			dboid = shmem_attached() ? database_wanted(stmt) : InvalidOid;
+	Oid			switched = shmem_attached() ? database_switched(stmt) : InvalidOid;
 	Afterwards	afterwards = find_afterwards(stmt);
 	ProcessUtility_hook_type next = prev_process_utility ? prev_process_utility :
 		standard_ProcessUtility;
@@ -190,6 +203,8 @@ database_ddl_process_utility(PlannedStmt *pstmt, const char *query_string, bool 
 	if (OidIsValid(dboid))
 		clear_database(dboid);
 	next(pstmt, query_string, read_only_tree, context, params, query_env, dest, qc);
+	if (OidIsValid(switched))
+		reset_database_at_commit(switched);
 	if (afterwards)
 		afterwards();
 }

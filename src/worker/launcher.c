@@ -54,6 +54,7 @@ typedef struct DatabaseEntry
 	NameData	name;
 	bool		listed;			/* the last scan has found it, and durable.databases lists it */
 	bool		without_extension;
+	bool		disabled;		/* durable.enabled is off there, as far as is known */
 	bool		told;			/* there is news since the last coordinator was started */
 	int			failures;		/* coordinators in a row that came to grief */
 	TimestampTz start_at;		/* not before */
@@ -204,7 +205,24 @@ notice_reload(void)
 	while ((entry = hash_seq_search(&status)) != NULL)
 	{
 		entry->failures = 0;
+		entry->disabled = false;
 		entry->start_at = Min(entry->start_at, clock_now());
+	}
+}
+
+/* A database may have been switched on. */
+static void
+ask_the_disabled(void)
+{
+	HASH_SEQ_STATUS status;
+	DatabaseEntry *entry;
+
+	hash_seq_init(&status, databases);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->disabled)
+			entry->start_at = clock_now();
+		entry->disabled = false;
 	}
 }
 
@@ -214,7 +232,7 @@ hear_of_database(DatabaseEntry *entry)
 {
 	entry->told = true;
 	entry->without_extension = false;
-	if (entry->failures == 0)
+	if (entry->failures == 0 && !entry->disabled)
 		entry->start_at = Min(entry->start_at, clock_now());
 }
 
@@ -236,7 +254,10 @@ hear_tellings(void)
 
 	launcher_take_tellings(&tellings);
 	if (tellings.rescan)
+	{
 		rescan_at = clock_now();
+		ask_the_disabled();
+	}
 	for (int i = 0; i < tellings.n; i++)
 	{
 		entry = hash_search(databases, &tellings.databases[i], HASH_FIND, NULL);
@@ -288,6 +309,7 @@ note_departure(DatabaseEntry *entry, const SlotInfo *slot)
 			entry->start_at = now;
 			break;
 		case LEFT_DISABLED:
+			entry->disabled = true;
 			entry->start_at = TimestampTzPlusMilliseconds(now, RESCAN_MS);
 			break;
 		case LEFT_BY_ERROR:

@@ -108,6 +108,8 @@ next_look(WorkerState *worker, TimestampTz due)
 	worker->vain_looks++;
 	patience = TimestampTzPlusMilliseconds(now, process_backoff(worker->vain_looks,
 																PATIENCE_FIRST_MS, PATIENCE_LAST_MS));
+	if (worker_next_start() > now)
+		patience = Min(patience, worker_next_start());
 	return Min(patience, dispatch_next_due(worker->hub, now));
 }
 

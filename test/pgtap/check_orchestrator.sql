@@ -71,12 +71,12 @@ INSERT INTO cases (body, finds) VALUES
 	($$ PERFORM pg_cancel_backend(1); $$, '{"4 error UD008 function pg_cancel_backend() is volatile: its result or effect is another one at each replay"}'),
 	-- stable functions
 	($$ s := current_setting('work_mem'); $$, '{"4 error UD008 function current_setting() depends on the session"}'),
-	($$ s := to_char(now(), 'YYYY'); s := CURRENT_USER; s := '2024-01-01'::timestamptz::text; $$, '{}'),
-	($$ s := SESSION_USER; $$, '{"4 error UD008 SESSION_USER depends on the session"}'),
-	($$ n := pg_backend_pid(); s := version(); $$, '{"4 error UD008 function pg_backend_pid() depends on the session","4 error UD008 function version() depends on the server"}'),
+	($$ s := to_char(now(), 'YYYY'); s := '2024-01-01'::timestamptz::text; $$, '{}'),
+	($$ s := SESSION_USER; $$, '{"4 error UD008 SESSION_USER names what a dump, a rename or a change of the owner alters under running instances"}'),
+	($$ n := pg_backend_pid(); s := version(); $$, '{"4 error UD008 function pg_backend_pid() depends on the session","4 error UD008 function version() depends on the server or its catalogs"}'),
 	-- literals
-	($$ x := 'now'::timestamptz; $$, '{"4 error UD008 the literal ''now'' becomes a fixed time when the statement is planned"}'),
-	($$ x := timestamptz ' Today ' + interval '1 day'; $$, '{"4 error UD008 the literal ''today'' becomes a fixed time when the statement is planned"}'),
+	($$ x := 'now'::timestamptz; $$, '{"4 error UD008 the literal ''now'' of type timestamp with time zone becomes a fixed time when the statement is first read, and another one in the next session"}'),
+	($$ x := timestamptz ' Today ' + interval '1 day'; $$, '{"4 error UD008 the literal ''today'' of type timestamp with time zone becomes a fixed time when the statement is first read, and another one in the next session"}'),
 	($$ x := '2024-01-01'::timestamptz; s := 'now'; $$, '{}'),
 	-- tables
 	($$ SELECT a INTO n FROM things; $$, '{"4 error UD008 reads table things"}'),
@@ -90,7 +90,7 @@ INSERT INTO cases (body, finds) VALUES
 	-- commands
 	($$ CREATE TABLE made (a int); $$, '{"4 error UD008 CREATE TABLE is not for an orchestrator"}'),
 	($$ NOTIFY a; $$, '{"4 error UD008 NOTIFY is not for an orchestrator"}'),
-	($$ SET LOCAL search_path = app; $$, '{}'),
+	($$ SET LOCAL search_path = app; $$, '{"4 error UD008 SET is not for an orchestrator"}'),
 	($$ COMMIT; $$, '{"4 error 2D000 COMMIT and ROLLBACK are not for an orchestrator"}'),
 	($$ CALL proc(1); $$, '{"4 error UD008 in proc(integer), line 1: writes table things"}'),
 	($$ CALL calm_proc(1); $$, '{}'),

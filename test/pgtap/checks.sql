@@ -22,11 +22,11 @@ CREATE TABLE rules (id text PRIMARY KEY, code text, what text, hint text);
 INSERT INTO rules VALUES
 	('clock', 'PERFORM clock_timestamp();', 'function clock_timestamp()', 'Use now()'),
 	('timeofday', 'PERFORM timeofday();', 'function timeofday()', 'Use now()'),
-	('now literal', $$DECLARE t timestamptz; BEGIN t := 'now'; END;$$, 'the literal ''now'' of type timestamp with time zone', 'Write now()'),
-	('today literal', $$PERFORM date 'Today';$$, 'the literal ''today'' of type date', 'Write now()'),
-	('tomorrow literal', $$IF now() > 'tomorrow 10:00' THEN NULL; END IF;$$, 'the literal ''tomorrow'' of type timestamp with time zone', 'Write now()'),
-	('yesterday literal', $$PERFORM $d$[yesterday,)$d$::daterange;$$, 'the literal ''yesterday'' of type daterange', 'Write now()'),
-	('array literal', $$PERFORM '{2020-01-01, now}'::timestamp[];$$, 'the literal ''now'' of type timestamp without time zone[]', 'Write now()'),
+	('now literal', $$DECLARE t timestamptz; BEGIN t := 'now'; END;$$, 'the literal ''now'' of type timestamp with time zone', 'Use now()'),
+	('today literal', $$PERFORM date 'Today';$$, 'the literal ''today'' of type date', 'Use now()'),
+	('tomorrow literal', $$IF now() > 'tomorrow 10:00' THEN NULL; END IF;$$, 'the literal ''tomorrow'' of type timestamp with time zone', 'Use now()'),
+	('yesterday literal', $$PERFORM $d$[yesterday,)$d$::daterange;$$, 'the literal ''yesterday'' of type daterange', 'Use now()'),
+	('array literal', $$PERFORM '{2020-01-01, now}'::timestamp[];$$, 'the literal ''now'' of type timestamp without time zone[]', 'Use now()'),
 	('guid', 'PERFORM gen_random_uuid();', 'function gen_random_uuid()', 'Use durable.new_guid()'),
 	('setseed', 'PERFORM setseed(0.5);', 'function setseed(double precision)', 'Leave the seed alone'),
 	('table', 'PERFORM 1 FROM stock;', 'reading table app.stock', 'Read it in an activity'),
@@ -39,12 +39,12 @@ INSERT INTO rules VALUES
 	('update', $$UPDATE stock SET sku = 'b';$$, 'writing to table app.stock', 'write in an activity'),
 	('delete', $$DELETE FROM stock;$$, 'writing to table app.stock', 'write in an activity'),
 	('writing with', $$WITH w AS (DELETE FROM stock RETURNING 1) SELECT count(*) INTO n FROM w;$$, 'writing to table app.stock', 'write in an activity'),
-	('ddl', 'CREATE TABLE made (a int);', 'command CREATE TABLE', 'Run it in an activity'),
-	('temporary table', 'CREATE TEMPORARY TABLE made (a int);', 'command CREATE TABLE', 'Run it in an activity'),
-	('copy', $$EXECUTE 'COPY (SELECT 1) TO PROGRAM ''true''';$$, 'command COPY', 'Run it in an activity'),
-	('do', $$EXECUTE 'DO ''BEGIN END''';$$, 'command DO', 'Run it in an activity'),
-	('lock', 'LOCK TABLE stock;', 'command LOCK TABLE', 'Run it in an activity'),
-	('prepare', $$EXECUTE 'PREPARE p AS SELECT 1';$$, 'command PREPARE', 'Run it in an activity'),
+	('ddl', 'CREATE TABLE made (a int);', 'command CREATE TABLE', 'run it in an activity'),
+	('temporary table', 'CREATE TEMPORARY TABLE made (a int);', 'command CREATE TABLE', 'run it in an activity'),
+	('copy', $$EXECUTE 'COPY (SELECT 1) TO PROGRAM ''true''';$$, 'command COPY', 'run it in an activity'),
+	('do', $$EXECUTE 'DO ''BEGIN END''';$$, 'command DO', 'run it in an activity'),
+	('lock', 'LOCK TABLE stock;', 'command LOCK TABLE', 'run it in an activity'),
+	('prepare', $$EXECUTE 'PREPARE p AS SELECT 1';$$, 'command PREPARE', 'run it in an activity'),
 	('set', $$SET work_mem = '1MB';$$, 'command SET', 'SET clause'),
 	('set_config', $$PERFORM set_config('work_mem', '1MB', true);$$, 'function set_config(text,text,boolean)', 'SET clause'),
 	('notify', 'NOTIFY channel;', 'command NOTIFY', 'Notify in an activity'),
@@ -59,8 +59,8 @@ INSERT INTO rules VALUES
 	('pid', 'PERFORM pg_backend_pid();', 'function pg_backend_pid()', 'in the input'),
 	('user', 'PERFORM current_user;', 'CURRENT_USER', 'in the input'),
 	('database', 'PERFORM current_catalog;', 'CURRENT_CATALOG', 'in the input'),
-	('xid', 'PERFORM txid_current();', 'function txid_current()', 'Call it in an activity'),
-	('snapshot', 'PERFORM pg_current_snapshot();', 'function pg_current_snapshot()', 'Call it in an activity'),
+	('xid', 'PERFORM txid_current();', 'function txid_current()', 'call it in an activity'),
+	('snapshot', 'PERFORM pg_current_snapshot();', 'function pg_current_snapshot()', 'call it in an activity'),
 	('privilege', $$PERFORM has_table_privilege('stock', 'select');$$, 'function has_table_privilege(text,text)', 'Call it in an activity'),
 	('regclass', $$PERFORM to_regclass('stock');$$, 'function to_regclass(text)', 'Call it in an activity'),
 	('state', 'PERFORM pg_is_in_recovery();', 'function pg_is_in_recovery()', 'Call it in an activity'),
@@ -97,14 +97,19 @@ CREATE OPERATOR === (FUNCTION = volatile_equals, LEFTARG = int, RIGHTARG = int);
 CREATE TYPE box_of_int AS (a int);
 CREATE FUNCTION boxed(int) RETURNS box_of_int LANGUAGE sql AS 'SELECT ROW(extract(year FROM clock_timestamp())::int)::box_of_int';
 CREATE CAST (int AS box_of_int) WITH FUNCTION boxed(int);
-CREATE DOMAIN late AS text CHECK (VALUE < clock_timestamp()::text);
+CREATE DOMAIN late AS text CHECK (VALUE <> clock_timestamp()::text);
+CREATE TYPE lately AS (a int, d late);
+CREATE DOMAIN later AS late;
+CREATE FUNCTION returns_domain() RETURNS late LANGUAGE plpgsql AS $$ BEGIN RETURN 'x'; END $$;
+CREATE FUNCTION casts_to_row() RETURNS lately LANGUAGE plpgsql AS $$ DECLARE r lately; t text := 'x'; BEGIN r.d := t; RETURN r; END $$;
+CREATE FUNCTION in_parallel() RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$ DECLARE t text; BEGIN EXECUTE 'SELECT clock_timestamp()' INTO t; RETURN t; END $$;
 CREATE AGGREGATE volatile_total(int) (SFUNC = volatile_sum, STYPE = int, INITCOND = '0');
 CREATE PROCEDURE proc(a int) LANGUAGE plpgsql AS 'BEGIN PERFORM clock_timestamp(); END';
 CREATE FUNCTION look() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM stock';
 INSERT INTO rules VALUES
 	('hidden: inlined', 'PERFORM inlined();', 'function clock_timestamp()', 'Use now()'),
 	('hidden: inlined set', 'PERFORM * FROM inlined_set();', 'function clock_timestamp()', 'Use now()'),
-	('hidden: inlined literal', 'PERFORM inlined_word();', 'the literal ''now'' of type timestamp with time zone', 'Write now()'),
+	('hidden: inlined literal', 'PERFORM inlined_word();', 'the literal ''now'' of type timestamp with time zone', 'Use now()'),
 	('hidden: folded', 'PERFORM folded(1);', 'function clock_timestamp()', 'Use now()'),
 	('hidden: helper', 'PERFORM helper();', 'function clock_timestamp()', 'Use now()'),
 	('hidden: deep', 'PERFORM deep();', 'function clock_timestamp()', 'Use now()'),
@@ -113,6 +118,10 @@ INSERT INTO rules VALUES
 	('hidden: cast', 'PERFORM 1::box_of_int;', 'function clock_timestamp()', 'Use now()'),
 	('hidden: domain', $$PERFORM 'x'::late;$$, 'function clock_timestamp()', 'Use now()'),
 	('hidden: domain of a variable', 'DECLARE d late; BEGIN END;', 'function clock_timestamp()', 'Use now()'),
+	('hidden: domain over a domain', 'DECLARE d later; BEGIN END;', 'function clock_timestamp()', 'Use now()'),
+	('hidden: domain in a row', 'DECLARE d lately; BEGIN d.d := ''x''; END;', 'function clock_timestamp()', 'Use now()'),
+	('hidden: domain in an array', 'DECLARE d lately[]; BEGIN END;', 'function clock_timestamp()', 'Use now()'),
+	('hidden: domain of a result', 'PERFORM returns_domain();', 'function clock_timestamp()', 'Use now()'),
 	('hidden: procedure', 'CALL proc(1);', 'function clock_timestamp()', 'Use now()'),
 	('hidden: argument of a procedure', 'CALL proc(extract(day FROM timeofday()::date)::int);', 'function timeofday()', 'Use now()'),
 	('hidden: table', 'PERFORM look();', 'reading table app.stock', 'Read it in an activity');
@@ -183,19 +192,30 @@ BEGIN
 		WHEN 'default' THEN RETURN to_jsonb(with_default());
 		WHEN 'operator' THEN RETURN to_jsonb(1 === 1);
 		WHEN 'domain' THEN RETURN to_jsonb('x'::late);
+		WHEN 'result' THEN RETURN to_jsonb(returns_domain());
+		WHEN 'row' THEN RETURN to_jsonb(casts_to_row());
 		WHEN 'table' THEN SELECT count(*) INTO n FROM stock; RETURN n;
 	END CASE;
 END $$;
 SELECT start('activity_first', jsonb_build_object('function', f), 'after an activity: ' || f)
-FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'table']) f \g /dev/null
+FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'domain', 'result', 'row', 'table']) f \g /dev/null
 BEGIN;
-SELECT is(act(to_jsonb(f)) IS NULL, false, 'outside an orchestrator ' || f || ' is no matter') FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'table']) f;
+SELECT is(act(to_jsonb(f)) IS NULL, false, 'outside an orchestrator ' || f || ' is no matter') FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'domain', 'result', 'row', 'table']) f;
 :run
 SELECT is(failure('after an activity: ' || f, 'sqlstate'), 'UD008', 'refused after an activity did it in this transaction: ' || f)
-FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'table']) f;
-SELECT is(act(to_jsonb(f)) IS NULL, false, 'and outside it goes on to be no matter: ' || f) FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'table']) f;
+FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'domain', 'result', 'row', 'table']) f;
+SELECT is(act(to_jsonb(f)) IS NULL, false, 'and outside it goes on to be no matter: ' || f) FROM unnest(ARRAY['inlined', 'folded', 'helper', 'deep', 'default', 'operator', 'domain', 'result', 'row', 'table']) f;
 COMMIT;
 SELECT is(events('after an activity: helper', 'TaskCompleted'), 1::bigint, 'the activity itself was let through');
+
+-- In no parallel worker, which knows of no orchestrator.
+SELECT name AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+CREATE FUNCTION parallel(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM in_parallel() FROM generate_series(1, 2); RETURN '1'; END $$;
+SELECT set_config(:'parallel', 'on', false) \g /dev/null
+SELECT start('parallel');
+:run
+RESET :parallel;
+SELECT is(outcome('parallel'), 'failed UD008 function clock_timestamp() is not allowed in an orchestrator', 'parallel query hides nothing');
 
 -- The functions change after they were found good.
 CREATE FUNCTION changes() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN now(); END $$;
@@ -263,6 +283,52 @@ SELECT go('catches');
 :run
 SELECT is(outcome('catches'), 'completed "refused"', 'the refusal is an error like others');
 
--- Languages.
+-- ---------------------------------------------------------------------------
+-- Trying again does not help
+
+CREATE FUNCTION retries(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$ BEGIN RETURN durable.call_suborchestrator(input ->> 'child', retry => durable.retry_policy(5)); END $$;
+CREATE FUNCTION fails(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RAISE 'another time perhaps'; END $$;
+SELECT start('retries', '{"child": "rule clock"}', 'retries clock'), start('retries', '{"child": "rule insert"}', 'retries insert'), start('retries', '{"child": "fails"}', 'retries failure');
+:run_all
+SELECT is(failure('clock', 'isNonRetriable'), 'true', 'a refusal is non-retriable');
+SELECT is(events('retries ' || what, 'SubOrchestrationInstanceCreated'), attempts, what || ': tried ' || attempts || ' times')
+FROM (VALUES ('clock', 1::bigint), ('insert', 1), ('failure', 5)) v (what, attempts);
+SELECT is((SELECT failure -> 'innerFailure' ->> 'isNonRetriable' FROM durable.instances WHERE instance_id = 'retries clock'), 'true', 'the parent tells so');
+
+-- ---------------------------------------------------------------------------
+-- Languages
+
 SELECT throws_ok($$SET durable.orchestrator_languages = 'a,,b'$$, '22023', NULL, 'a list of languages is a list');
+RESET SESSION AUTHORIZATION;
+CREATE TRUSTED LANGUAGE plother HANDLER plpgsql_call_handler INLINE plpgsql_inline_handler VALIDATOR plpgsql_validator;
+CREATE TRUSTED LANGUAGE "PL Third" HANDLER plpgsql_call_handler INLINE plpgsql_inline_handler VALIDATOR plpgsql_validator;
+GRANT USAGE ON LANGUAGE plother, "PL Third" TO app;
+SET SESSION AUTHORIZATION app;
+CREATE FUNCTION in_other(int) RETURNS int LANGUAGE plother IMMUTABLE AS $$ BEGIN RETURN $1 + 1; END $$;
+CREATE FUNCTION in_third(int) RETURNS int LANGUAGE "PL Third" AS $$ BEGIN RETURN $1 + 2; END $$;
+CREATE FUNCTION in_other_clock() RETURNS text LANGUAGE plother AS $$ DECLARE t text; BEGIN EXECUTE 'SELECT clock_timestamp()' INTO t; RETURN t; END $$;
+CREATE FUNCTION calls_other(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(in_other((input #>> '{}')::int)); END $$;
+CREATE FUNCTION calls_third(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(in_third(1)); END $$;
+CREATE FUNCTION calls_other_clock(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(in_other_clock()); END $$;
+CREATE FUNCTION start_other(suffix text) RETURNS bigint LANGUAGE sql AS
+$$ SELECT count(start(f, '1', f || ' ' || suffix)) FROM unnest(ARRAY['calls_other', 'calls_third', 'calls_other_clock']) f $$;
+SELECT start_other('by default') \g /dev/null
+:run
+SET durable.orchestrator_languages = 'plother';
+SELECT start_other('plother') \g /dev/null
+:run
+SET durable.orchestrator_languages = 'PLother, "PL Third"';
+SELECT start_other('both') \g /dev/null
+:run
+RESET durable.orchestrator_languages;
+SELECT start_other('again') \g /dev/null
+:run
+SELECT is(outcome(f || ' ' || s), 'failed UD008 function ' || what || ' is not allowed in an orchestrator', format('%s %s: another language is refused', f, s))
+FROM (VALUES ('calls_other', 'in_other(integer)'), ('calls_third', 'in_third(integer)'), ('calls_other_clock', 'in_other_clock()')) v (f, what), unnest(ARRAY['by default', 'again']) s;
+SELECT is(outcome('calls_other plother'), 'completed 2', 'unless it is allowed');
+SELECT is(failure('calls_third plother', 'sqlstate'), 'UD008', 'and only if it is');
+SELECT is(outcome('calls_other both') || ' ' || outcome('calls_third both'), 'completed 2 completed 3', 'the list is read as names in SQL are');
+SELECT is(failure('calls_other_clock both', 'sqlstate'), 'UD008', 'the SQL such a function runs is looked at all the same');
+SELECT matches(failure('calls_other by default', 'hint'), 'durable.orchestrator_languages', 'the hint says how to allow it');
 SELECT * FROM finish();

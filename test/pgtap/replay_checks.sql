@@ -248,6 +248,90 @@ SELECT start('checks'), start('"lets check"', NULL, 'lets check');
 SELECT is(outcome('checks'), 'failed UD008 durable.check_replay() cannot be called in an orchestrator', 'not in an orchestrator');
 SELECT is(outcome('lets check'), 'failed UD008 histories cannot be replayed in an activity', 'nor in an activity');
 
+-- ---------------------------------------------------------------------------
+-- Strictly: with inputs
+
+CREATE FUNCTION asks(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+$$
+DECLARE
+	t durable.task := durable.create_timer('1 h');
+BEGIN
+	PERFORM durable.call_activity('same', '{"a": 1, "b": [2]}'), durable.call_activity('same'), durable.call_sql('SELECT $1 + 1', 1),
+		durable.call_suborchestrator('asked', '"x"'), durable.start_detached('asked', '"y"'), durable.send_event('nobody', 'e', '"z"'), durable.cancel_timer(t);
+	RETURN durable.wait_for_event('go');
+END $$;
+CREATE FUNCTION asked(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN input; END $$;
+SELECT start('asks'), start('asks', id => 'asks done');
+:run
+SELECT go('asks done');
+:run
+SELECT durable.import_history(durable.export_history('asks'), 'asks imported') \g /dev/null
+CREATE FUNCTION strict_verdict(id text, function text DEFAULT NULL) RETURNS text LANGUAGE sql AS
+$$ SELECT CASE WHEN fits THEN 'fits' ELSE concat_ws(': ', event, recorded, requested) END FROM durable.check_replay(id, function::regprocedure, strict => true) $$;
+SELECT is(strict_verdict(id), 'fits', id || ' fits strictly') FROM unnest(ARRAY['asks', 'asks done', 'asks imported', 'everything']) id;
+SELECT is_empty($$ SELECT instance_id FROM durable.check_replays() a WHERE fits AND NOT (SELECT bool_and(fits) FROM durable.check_replays(strict => true) b WHERE b.instance_id = a.instance_id) $$,
+	'what fits and has not changed fits strictly');
+CREATE FUNCTION define_asks(name text, part text, instead text) RETURNS void LANGUAGE plpgsql AS
+$$
+BEGIN
+	EXECUTE replace(replace(pg_get_functiondef('asks(jsonb)'::regprocedure), part, instead), 'app.asks', quote_ident(name));
+END $$;
+CREATE TABLE other_inputs (name text, part text, instead text, expected text);
+INSERT INTO other_inputs VALUES
+	('other value', '"b": [2]', '"b": [3]', 'TaskScheduled: activity "same" with {"a": 1, "b": [2]}: activity "same" with {"a": 1, "b": [3]}'),
+	('an input more', $$activity('same')$$, $$activity('same', 'null')$$, 'TaskScheduled: activity "same" with NULL: activity "same" with null'),
+	('an input less', $$activity('same', '{"a": 1, "b": [2]}')$$, $$activity('same')$$, 'TaskScheduled: activity "same" with {"a": 1, "b": [2]}: activity "same" with NULL'),
+	('other key order', '{"a": 1, "b": [2]}', '{"b": [2], "a": 1.0}', 'fits'),
+	('other statement', 'SELECT $1 + 1', 'SELECT $1 + 2', NULL),
+	('other parameter', '+ 1'', 1)', '+ 1'', 2)', NULL),
+	('other child input', '"x"', '"w"', 'SubOrchestrationInstanceCreated: sub-orchestration "asked" with "x": sub-orchestration "asked" with "w"'),
+	('other detached input', '"y"', '"w"', NULL),
+	('other event data', '"z"', '"w"', NULL),
+	('other timer', '1 h', '2 h', 'fits');
+SELECT define_asks(name, part, instead) FROM other_inputs \g /dev/null
+SELECT is((SELECT fits FROM durable.check_replay('asks', format('%I(jsonb)', name)::regprocedure)), true, name || ' fits otherwise') FROM other_inputs;
+SELECT is(strict_verdict(id, format('%I(jsonb)', name)), expected, name || ', strictly, ' || id) FROM other_inputs, unnest(ARRAY['asks', 'asks done', 'asks imported']) id WHERE expected IS NOT NULL;
+SELECT isnt(strict_verdict('asks', format('%I(jsonb)', name)), 'fits', name || ' is found strictly') FROM other_inputs WHERE expected IS NULL;
+SELECT is((SELECT string_agg(instance_id, ', ' ORDER BY instance_id) FROM durable.check_replays('asks', '"other value"(jsonb)', strict => true) WHERE NOT fits), 'asks, asks done, asks imported', 'check_replays(), too');
+SELECT throws_ok($$ SELECT durable.check_replay('asks', strict => NULL) $$, '22004', NULL, 'strict or not');
+
+-- ---------------------------------------------------------------------------
+-- Helpers that have changed
+
+CREATE FUNCTION below(n int) RETURNS int LANGUAGE sql AS 'SELECT n';
+CREATE FUNCTION helps(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN below(n); END';
+CREATE FUNCTION other_helps(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN n; END';
+CREATE FUNCTION unused(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN n; END';
+CREATE FUNCTION with_helpers(input jsonb) RETURNS jsonb LANGUAGE plpgsql SET search_path = app AS $$ BEGIN RETURN jsonb_build_array(helps(1), other_helps(2), durable.call_activity('unused', '{"n": 1}')); END $$;
+CREATE FUNCTION in_path(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN jsonb_build_array(helps(1), durable.wait_for_event('go')); END $$;
+SELECT start('with_helpers'), start('in_path');
+:run
+SELECT durable.import_history(durable.export_history('with_helpers'), 'helpers imported') \g /dev/null
+\setenv PGDATABASE :DBNAME
+\setenv PGHOST :HOST
+\setenv PGPORT :PORT
+\set notices `psql -X -q -U app -c "SELECT durable.check_replay('with_helpers')" 2>&1 | grep '^NOTICE'`
+SELECT is(:'notices'::text, '', 'no helper has changed');
+CREATE OR REPLACE FUNCTION unused(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN n + 1; END';
+CREATE OR REPLACE FUNCTION with_helpers(input jsonb) RETURNS jsonb LANGUAGE plpgsql SET search_path = app AS $$ BEGIN RETURN jsonb_build_array(helps(1), other_helps(2), durable.call_activity('unused', '{"n": 1}')); END $$;
+\set notices `psql -X -q -U app -c "SELECT durable.check_replay('with_helpers')" 2>&1 | grep '^NOTICE'`
+SELECT is(:'notices'::text, '', 'the orchestrator and its activities are no helpers');
+CREATE OR REPLACE FUNCTION below(n int) RETURNS int LANGUAGE sql AS 'SELECT n + 10';
+DROP FUNCTION other_helps;
+CREATE FUNCTION other_helps(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN n; END';
+\set notices `psql -X -q -U app -c "SELECT durable.check_replay('with_helpers')" 2>&1 | grep '^NOTICE'`
+SELECT is(:'notices'::text, E'NOTICE:  function app.below(integer), which the orchestrator calls, was created or altered after the instance began\nNOTICE:  function app.other_helps(integer), which the orchestrator calls, was created or altered after the instance began',
+	'those that were replaced or made anew are named, however deep');
+\set notices `psql -X -q -U app -c "SET search_path = pg_catalog" -c "SELECT durable.check_replay('in_path')" 2>&1 | grep '^NOTICE'`
+SELECT is(:'notices'::text, 'NOTICE:  function app.below(integer), which the orchestrator calls, was created or altered after the instance began', 'they are found in the search_path of the instance, which may still run');
+\set notices `psql -X -q -U app -c "SELECT durable.check_replay('helpers imported')" 2>&1 | grep '^NOTICE'`
+SELECT is(:'notices'::text, '', 'of an imported history nobody can tell');
+SELECT start('with_helpers', id => 'later');
+:run
+\set notices `psql -X -q -U app -c "SELECT durable.check_replay('later')" 2>&1 | grep '^NOTICE'`
+SELECT is(:'notices'::text, '', 'nor are there notices for an instance that began later');
+SELECT alike(verdict('with_helpers'), '%11, 2%', 'and the replay itself finds what came of it');
+
 RESET SESSION AUTHORIZATION;
 SELECT throws_ok($$ SELECT durable.check_replay('null', task_hub => 'app') $$, '42501', NULL, 'not in a superuser''s session');
 SET ROLE app;

@@ -160,7 +160,9 @@ SELECT is((SELECT output FROM durable.instances WHERE instance_id = 'of other: e
 SELECT is((SELECT input FROM durable.instances WHERE instance_id = 'of app'), NULL::jsonb, 'of that owner only');
 RESET SESSION AUTHORIZATION;
 REVOKE durable_views_other FROM durable_views_monitor;
+REVOKE pg_monitor FROM durable_views_monitor;
 ALTER ROLE durable_views_monitor NOINHERIT;
+GRANT pg_monitor TO durable_views_monitor;	-- since PostgreSQL 16 this settles it
 SET SESSION AUTHORIZATION durable_views_monitor;
 SELECT is_empty('SELECT instance_id FROM durable.instances', 'a member of pg_monitor that does not inherit is no monitor');
 RESET SESSION AUTHORIZATION;

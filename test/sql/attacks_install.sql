@@ -12,6 +12,9 @@ GRANT ALL ON DATABASE durable_regress_planted TO durable_regress_planter;
 -- attack: installing it oneself. Gain: the owner of the extension.
 CREATE EXTENSION durable;
 
+-- (The context of an error names the line of the script since PostgreSQL 18.)
+\set SHOW_CONTEXT never
+
 -- attack: a schema of the extension's name. Gain: the owner of the schema may drop and replace what is in it.
 CREATE SCHEMA durable;
 CREATE FUNCTION durable.start_instance(text) RETURNS text LANGUAGE sql AS $$ SELECT 'planted' $$;

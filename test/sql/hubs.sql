@@ -158,8 +158,11 @@ SELECT durable.run_until_idle(task_hub => 'of the group');
 SELECT durable.pause_hub('of the group');
 SELECT durable.resume_hub('of the group');
 -- Without inheritance a member may still act for the group, but does not see its rows.
+-- (Since PostgreSQL 16 this is settled by the GRANT.)
 RESET SESSION AUTHORIZATION;
+REVOKE durable_regress_hubs_group FROM durable_regress_hubs_b;
 ALTER ROLE durable_regress_hubs_b NOINHERIT;
+GRANT durable_regress_hubs_group TO durable_regress_hubs_b;
 SET SESSION AUTHORIZATION durable_regress_hubs_b;
 SELECT task_hub, instance_id FROM durable.instances ORDER BY 1, 2;
 SELECT durable.raise_event('g1', 'go', task_hub => 'of the group');
@@ -210,7 +213,10 @@ SET search_path = hubs;
 UPDATE durable_store.hubs SET system_identifier = 1 WHERE task_hub = 'a two';
 SET SESSION AUTHORIZATION durable_regress_hubs_a;
 SELECT durable.start_instance('who', instance_id => 'in a copy', task_hub => 'a two');
+-- the detail has numbers of this server
+\set VERBOSITY terse
 SELECT durable.run_until_idle(task_hub => 'a two');
+\set VERBOSITY default
 \echo :SQLSTATE
 SELECT durable.adopt_hub('a two');
 SELECT durable.run_until_idle(task_hub => 'a two');

@@ -42,8 +42,14 @@ WHERE c.relnamespace IN ('durable'::regnamespace, 'durable_store'::regnamespace)
 	AND col_description(c.oid, a.attnum) IS NULL
 GROUP BY c.oid ORDER BY c.oid::regclass::text COLLATE "C";
 
--- What it consists of.
-\dx+ durable
+-- What it consists of: \dx+ durable, but for the types that come with tables
+-- and with types, which are members since PostgreSQL 17.
+SELECT pg_describe_object(d.classid, d.objid, 0) AS "Object description"
+FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+WHERE e.extname = 'durable' AND d.deptype = 'e' AND NOT EXISTS (
+	SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+	WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid AND (t.typelem <> 0 AND t.typlen = -1 OR c.relkind <> 'c'))
+ORDER BY pg_describe_object(d.classid, d.objid, 0) COLLATE "C";
 
 -- Every function names its search_path or is C or inlined as parsed: nothing
 -- of it can be led astray by the caller's search_path.
@@ -84,7 +90,9 @@ SET SESSION AUTHORIZATION durable_regress_install;
 CREATE EXTENSION durable;
 RESET SESSION AUTHORIZATION;
 
--- Nothing that somebody has planted becomes part of it.
+-- Nothing that somebody has planted becomes part of it. (The context of an
+-- error names the line of the script since PostgreSQL 18.)
+\set SHOW_CONTEXT never
 CREATE SCHEMA durable AUTHORIZATION durable_regress_install;
 CREATE EXTENSION durable;
 DROP SCHEMA durable;

@@ -344,7 +344,7 @@ is($server->safe_psql('postgres', 'SELECT ' . join(' AND ', map { at_gate($_, 1)
 # who may set them
 fails('ann', q{SELECT durable.set_hub_limits('ann')}, qr/42501: permission denied for function set_hub_limits/, 'the owner of a hub cannot raise its limits');
 $server->safe_psql('postgres', q{CREATE ROLE operator LOGIN; SELECT durable.grant_usage('operator');
-	GRANT EXECUTE ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer) TO operator});
+	GRANT EXECUTE ON FUNCTION durable.set_hub_limits(text, integer, bigint, integer, integer, integer) TO operator});
 $server->sql('postgres', 'operator', q{SELECT durable.set_hub_limits('ann', 2, 3, 4, 50)});
 is($server->sql('postgres', 'ann', q{SELECT max_workers, max_pending_instances, max_payload_size, max_history_events FROM durable.hubs}), '2|3|4|50', 'who is granted it may');
 limits_of('ann', 'NULL');

@@ -293,7 +293,7 @@ append_identity(StringInfo text, const RuntimeState *state)
 					 json_quoted(state->task_hub), json_quoted(state->instance_id), execution_name(&state->execution_id), state->generation);
 	appendStringInfo(text, "\"name\": %s, \"function\": %s, \"version\": %s, \"input\": %s, \"tags\": %s, ",
 					 json_quoted(state->name), json_quoted(state->function), json_quoted(state->version), json_text(state->input), json_text(state->tags));
-	appendStringInfo(text, "\"settings\": %s, \"time_zone\": %s, ", json_text(state->settings_json), json_quoted(state->settings.time_zone));
+	appendStringInfo(text, "\"settings\": %s, \"time_zone\": %s, ", json_text(state->settings_json), json_quoted(state->settings.values[1]));
 	appendStringInfo(text, "\"parent\": %s, \"parent_execution\": \"%s\", \"parent_task\": %d, \"notify\": %s, \"trace\": %s, ",
 					 json_quoted(state->parent_instance_id), execution_name(&state->parent_execution_id), state->parent_task_id,
 					 state->notify ? "true" : "false", json_quoted(state->trace_parent));
