@@ -72,7 +72,7 @@ suites      = regress isolation pgtap replay tap
 test_suites = $(addprefix test-,$(suites))
 tool        = PG_CONFIG='$(PG_CONFIG)' T='$(T)' KEEP='$(KEEP)' bash tools/
 
-.PHONY: help deps demo test $(test_suites) bench matrix format
+.PHONY: help deps demo test $(test_suites) soak bench matrix format
 
 help:
 	@echo 'make                 build'
@@ -80,6 +80,7 @@ help:
 	@echo 'make demo            build, install, and see examples/orders run through a crash; KEEP=1 keeps its server'
 	@echo 'make test            build, install, run every test; T=name: only the tests of that name'
 	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-replay, test-tap), with T=name one test of it'
+	@echo 'make soak MINUTES=10 SEED=7   run instances while processes and servers die, by a schedule of that seed'
 	@echo 'make test-modules    build the libraries that only tests load (make test does)'
 	@echo 'make bench           measure what durable costs, against a bound (bench/README.md); CASE=steps: one case'
 	@echo 'make matrix          every suite on PostgreSQL 15, 17 and 18, in Debian chroots that it makes; M=18 or M="17:regress,tap 18" for some'
@@ -96,6 +97,9 @@ test:
 	@$(tool)test.sh $(suites)
 $(test_suites): test-%:
 	@$(tool)test.sh $*
+soak:
+	@SOAK_MINUTES='$(or $(MINUTES),10)' SOAK_SEED='$(or $(SEED),$(shell date +%s))' SUITE_TIMEOUT=$$((120 * $(or $(MINUTES),10) + 600)) \
+		PG_CONFIG='$(PG_CONFIG)' T=031_soak bash tools/test.sh tap
 bench:
 	@PG_CONFIG='$(PG_CONFIG)' CASE='$(CASE)' ROUNDS='$(or $(ROUNDS),5)' SLEEPING='$(SLEEPING)' bash bench/run.sh
 matrix:

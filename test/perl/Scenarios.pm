@@ -214,61 +214,82 @@ RESET SESSION AUTHORIZATION;
 SQL
 }
 
-# The condition that such instances are still to end, of which at least so many were started in each hub.
+# The ids that begin so, as a range of the index: the queries below must not be slow however much there is.
+sub begins_with
+{
+	my ($column, $prefix) = @_;
+
+	return "$column >= '$prefix ' AND $column < '$prefix!'";
+}
+
+# The condition that instances named "<prefix> ..." are still to end, or that fewer than so many have been started in a hub.
 sub unfinished
 {
 	my ($prefix, $count) = @_;
-	my $n_hubs = @hubs;
+	my $n_started = @hubs * $count;
+	my $mine = begins_with('instance_id', $prefix);
+	my $hubs = join ', ', map { "'$_'" } @hubs;
 
 	return <<"SQL";
-EXISTS (SELECT FROM durable.instances WHERE starts_with(instance_id, '$prefix ') AND completed_at IS NULL)
-OR (SELECT count(*) < $n_hubs * $count FROM durable.instances WHERE starts_with(instance_id, '$prefix ') AND parent_instance_id IS NULL)
+(SELECT coalesce(bool_or(completed_at IS NULL), true) OR count(*) FILTER (WHERE parent_instance_id IS NULL) < $n_started
+ FROM durable_store.instances WHERE task_hub IN ($hubs) AND $mine)
 SQL
 }
 
-# A query for what is wrong with the instances of that prefix ('': with all), a line each; none when all is well.
+# A query for what is wrong with the instances of that prefix, a line each; none when all is well.
 sub violations
 {
 	my ($prefix) = @_;
+	my $hubs = join ', ', map { "'$_'" } @hubs;
+	my ($ids, $message_ids, $queue_ids) = map { begins_with($_, $prefix) } 'instance_id', 'm.instance_id', 'q.instance_id';
 
 	return <<"SQL";
-WITH mine AS MATERIALIZED (SELECT * FROM durable.instances WHERE starts_with(instance_id, '$prefix'))
-SELECT 'ended otherwise', i.task_hub, i.instance_id, i.status, i.output::text, i.failure::text
-FROM mine i LEFT JOIN $expectations ON expected.task_hub = i.task_hub AND is_child = (i.parent_instance_id IS NOT NULL)
-WHERE (i.status, i.output::text) IS DISTINCT FROM (expected.status, expected.output)
+WITH mine AS MATERIALIZED (
+	SELECT i.*, replace(i.execution_id::text, '-', '') AS execution, expected.status AS expected_status,
+		expected.output AS expected_output, expected.steps::int[] AS expected_steps
+	FROM durable_store.instances i LEFT JOIN $expectations
+		ON expected.task_hub = i.task_hub AND is_child = (i.parent_instance_id IS NOT NULL)
+	WHERE i.task_hub IN ($hubs) AND i.$ids),
+events AS MATERIALIZED (		-- of the last generation: the others have no history any more
+	SELECT i.execution, i.last_seq, h.*, durable_store.event_type_name(h.event_type) AS type
+	FROM mine i CROSS JOIN LATERAL (SELECT * FROM durable_store.history h
+		WHERE h.task_hub = i.task_hub AND h.instance_id = i.instance_id OFFSET 0) h),
+tasks AS MATERIALIZED (
+	SELECT task_hub, instance_id, execution, CASE type WHEN 'TaskScheduled' THEN event_id ELSE task_id END AS id,
+		count(*) FILTER (WHERE type = 'TaskScheduled') AS scheduled, count(*) FILTER (WHERE type <> 'TaskScheduled') AS answers
+	FROM events WHERE type IN ('TaskScheduled', 'TaskCompleted', 'TaskFailed') GROUP BY 1, 2, 3, 4),
+effects AS MATERIALIZED (SELECT * FROM all_effects WHERE $ids)
+SELECT 'ended otherwise', task_hub, instance_id, status, output::text, failure::text
+FROM mine WHERE (status, output::text) IS DISTINCT FROM (expected_status, expected_output)
 UNION ALL
 SELECT 'effects', i.task_hub, i.instance_id, e.steps::text, NULL, NULL
-FROM mine i JOIN $expectations ON expected.task_hub = i.task_hub AND is_child = (i.parent_instance_id IS NOT NULL)
-LEFT JOIN (SELECT task_hub, instance_id, array_agg(step ORDER BY step) AS steps FROM all_effects GROUP BY 1, 2) e
+FROM mine i LEFT JOIN (SELECT task_hub, instance_id, array_agg(step ORDER BY step) AS steps FROM effects GROUP BY 1, 2) e
 	ON (e.task_hub, e.instance_id) = (i.task_hub, i.instance_id)
-WHERE e.steps IS DISTINCT FROM expected.steps::int[]
+WHERE e.steps IS DISTINCT FROM i.expected_steps
 UNION ALL
 SELECT 'effect twice', task_hub, instance_id, execution_id, task_id::text, count(*)::text
-FROM all_effects WHERE starts_with(instance_id, '$prefix')
-GROUP BY task_hub, instance_id, execution_id, task_id HAVING count(*) > 1
+FROM effects GROUP BY task_hub, instance_id, execution_id, task_id HAVING count(*) > 1
 UNION ALL
 SELECT 'effect that nobody asked for', e.task_hub, e.instance_id, e.execution_id, e.task_id::text, NULL
-FROM mine i JOIN all_effects e USING (task_hub, instance_id)
-WHERE (e.execution_id = i.execution_id OR i.task_hub <> 'again')	-- the history of former generations is gone
-AND NOT EXISTS (SELECT FROM durable.history h WHERE (h.task_hub, h.instance_id, h.execution_id) = (e.task_hub, e.instance_id, e.execution_id)
-	AND h.event_type = 'TaskScheduled' AND h.event_id = e.task_id)
+FROM mine i JOIN effects e USING (task_hub, instance_id)
+LEFT JOIN tasks t ON (t.task_hub, t.instance_id, t.execution, t.id) = (e.task_hub, e.instance_id, e.execution_id, e.task_id)
+WHERE (e.execution_id = i.execution OR i.task_hub <> 'again') AND coalesce(t.scheduled, 0) <> 1
 UNION ALL
-SELECT 'task without exactly one answer', h.task_hub, h.instance_id, h.execution_id::text, h.event_id::text, a.answers::text
-FROM mine i JOIN durable.history h USING (task_hub, instance_id)
-CROSS JOIN LATERAL (SELECT count(*) AS answers FROM durable.history a
-	WHERE (a.task_hub, a.instance_id, a.execution_id) = (h.task_hub, h.instance_id, h.execution_id)
-	AND a.event_type IN ('TaskCompleted', 'TaskFailed') AND a.task_scheduled_id = h.event_id) a
-WHERE h.event_type = 'TaskScheduled' AND a.answers <> 1
+SELECT 'effect without an instance', e.task_hub, e.instance_id, e.execution_id, e.task_id::text, NULL
+FROM effects e WHERE NOT EXISTS (SELECT FROM mine i WHERE (i.task_hub, i.instance_id) = (e.task_hub, e.instance_id))
 UNION ALL
-SELECT 'message left', m.task_hub, m.instance_id, m.message::text, NULL, NULL
-FROM (SELECT task_hub, instance_id, to_jsonb(m) AS message FROM durable_store.inbox m) m WHERE starts_with(m.instance_id, '$prefix')
+SELECT 'task without exactly one answer', task_hub, instance_id, execution, id::text, answers::text
+FROM tasks WHERE (scheduled, answers) <> (1, 1)
+UNION ALL
+SELECT 'message left', m.task_hub, m.instance_id, to_jsonb(m)::text, NULL, NULL
+FROM durable_store.inbox m WHERE m.task_hub IN ($hubs) AND $message_ids
 UNION ALL
 SELECT 'activity left', q.task_hub, q.instance_id, q.task_id::text, NULL, NULL
-FROM durable_store.activity_queue q WHERE starts_with(q.instance_id, '$prefix')
+FROM durable_store.activity_queue q WHERE q.task_hub IN ($hubs) AND $queue_ids
 UNION ALL
-SELECT 'history has gaps', h.task_hub, h.instance_id, count(*)::text, max(h.seq)::text, NULL
-FROM mine i JOIN durable.history h USING (task_hub, instance_id)
-GROUP BY h.task_hub, h.instance_id, h.generation HAVING count(*) <> max(h.seq)
+SELECT 'history has gaps', task_hub, instance_id, (count(*) + count(*) FILTER (WHERE opens_turn) + count(*) FILTER (WHERE closes_turn))::text, last_seq::text, NULL
+FROM events GROUP BY task_hub, instance_id, last_seq, generation
+HAVING count(*) + count(*) FILTER (WHERE opens_turn) + count(*) FILTER (WHERE closes_turn) <> last_seq
 LIMIT 20
 SQL
 }

@@ -91,7 +91,7 @@ sub all_is_well
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	note sprintf '%s: felled', $prefix;
 	$server->wait_until('postgres', 'NOT (' . unfinished($prefix, $count) . ')');
-	is($server->safe_psql('postgres', violations("$prefix ")), '', $what);
+	is($server->safe_psql('postgres', violations($prefix)), '', $what);
 }
 
 # Instances of all scenarios run until a process of each subject has come to the point, and ends there in that way.
@@ -144,6 +144,30 @@ sub test_point
 	is($server->safe_psql('postgres', leftovers()), '', "$point: nothing is left when all are purged");
 	note sprintf "%s: %.1f s", $point, time - $begin;
 }
+
+# The checks are awake: they see one effect too many, one too few, and what is left in the queues.
+sub test_checks
+{
+	start('checks', 1);
+	all_is_well('checks', 1, 'all is well when nobody dies');
+	foreach my $tampering (
+		[ 'INSERT INTO again.effects SELECT * FROM again.effects LIMIT 1', qr/^effects.*\neffect twice/ ],
+		[ 'DELETE FROM timer.effects WHERE step = 2', qr/^effects\|timer/ ],
+		[ q{UPDATE event.effects SET task_id = 99 WHERE step = 1}, qr/^effect that nobody asked for/ ],
+		[ q{UPDATE durable_store.instances SET output = '1' WHERE task_hub = 'sequence'}, qr/^ended otherwise/ ],
+		[ q{DELETE FROM durable_store.history WHERE task_hub = 'retry' AND durable_store.event_type_name(event_type) = 'TaskCompleted'}, qr/^task without exactly one answer.*\nhistory has gaps/ ],
+		[ q{INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, "timestamp", event_type) VALUES ('timer', 'checks 1', 'infinity', now(), 15)}, qr/^message left/ ],
+		[ q{INSERT INTO durable_store.activity_queue (task_hub, instance_id, execution_id, generation, task_id, visible_at, name)
+			VALUES ('timer', 'checks 1', gen_random_uuid(), 1, 1, 'infinity', 'act')}, qr/^activity left/ ])
+	{
+		my ($sql, $found) = @$tampering;
+
+		like($server->safe_psql('postgres', "BEGIN; $sql;\n" . violations('checks') . '; ROLLBACK'), $found, "seen: $sql");
+	}
+	$server->safe_psql('postgres', purge_scenarios());
+}
+
+test_checks();
 
 sub without
 {
