@@ -5,19 +5,12 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "commands/trigger.h"
-#include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
 #include "core/failure.h"
-#include "dispatch/activity_function.h"
+#include "dispatch/activity_execution.h"
 #include "dispatch/concurrency.h"
 #include "dispatch/dispatchers.h"
 #include "durations.h"
@@ -35,111 +28,6 @@
 #define FIRST_REPEAT_INTERVAL (10 * INT64CONST(1000))
 #define LAST_REPEAT_INTERVAL (10 * USECS_PER_SEC)
 
-/* How running an activity went. */
-typedef struct ActivityOutcome
-{
-	Jsonb	   *result;
-	Jsonb	   *failure;
-	bool		repeat;			/* it lost a conflict: neither result nor failure */
-} ActivityOutcome;
-
-/* SET CONSTRAINTS ALL IMMEDIATE: fires what is deferred. */
-static void
-fire_deferred_triggers(void)
-{
-	AfterTriggerSetState(makeNode(ConstraintsSetStmt));
-}
-
-/*
- * The same in a subtransaction that is rolled back: an error is raised, but
- * neither the setting nor what triggers did stays. They fire again at commit.
- */
-static void
-try_deferred_triggers(void)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		fire_deferred_triggers();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (error)
-		ReThrowError(error);
-}
-
-/*
- * Shall everything that is deferred be fired for good, as the commit would? In
- * an assumed session, too: at commit it would run with the rights of who turned
- * it. (A server built with assertions insists that no query runs then.)
- */
-static bool
-fires_to_the_end(void)
-{
-#ifdef USE_ASSERT_CHECKING
-	return session_is_worker();
-#else
-	return session_is_worker() || session_is_assumed();
-#endif
-}
-
-/*
- * Deferred constraints are checked before the activity counts as done: at
- * commit its failure could not be recorded with it. A worker fires all to the
- * end, also what triggers defer anew: at commit nothing would undo what they
- * SET. In a client's session nothing must stay: the transaction is the client's.
- */
-static void
-check_deferred_constraints(void)
-{
-	if (fires_to_the_end())
-		AfterTriggerFireDeferred();
-	else
-		try_deferred_triggers();
-}
-
-static void
-call_and_check(void *arg)
-{
-	DURABLE_POINT("activity.before_effect");
-	activity_call(arg);
-	DURABLE_POINT("activity.after_effect");
-	check_deferred_constraints();
-	if (session_is_assumed())
-		session_close_cursors();
-}
-
-static int
-timeout_of(const ClaimedActivity *activity)
-{
-	return activity->registration.timeout_ms > 0 ? activity->registration.timeout_ms : setting_activity_timeout;
-}
-
-static Jsonb *
-timeout_failure(const ClaimedActivity *activity)
-{
-	Failure		failure = {0};
-
-	failure.sqlstate = "57014";
-	failure.error_type = "ActivityTimeout";
-	failure.message = psprintf("activity %s ran for more than %d ms", activity->name, timeout_of(activity));
-	failure.hint = activity->registration.timeout_ms > 0 ?
-		"durable.register_activity() has set the limit." : "durable.activity_timeout sets the limit.";
-	return failure_make(&failure);
-}
-
 static Jsonb *
 poisoned_failure(const char *name, int deaths)
 {
@@ -151,100 +39,6 @@ poisoned_failure(const char *name, int deaths)
 	failure.hint = "Look for crashes in the server log; durable.max_dispatch_attempts sets how often it is tried.";
 	failure.non_retriable = true;
 	return failure_make(&failure);
-}
-
-/* A conflict is the engine's to repeat; anything else is the activity's failure. */
-static void
-conclude_error(const ActivityCall *call, const ErrorData *error, ActivityOutcome *outcome)
-{
-	if (error_is_conflict(error))
-		outcome->repeat = true;
-	else
-		outcome->failure = failure_from_error(error, !call->prepared ||
-											  error->sqlerrcode == ERRCODE_DURABLE_LIMIT_EXCEEDED);
-}
-
-/* What will be called: the registration counts only if it serves this version. */
-static void
-fill_call(const char *task_hub, const ClaimedActivity *activity, ActivityCall *call)
-{
-	call->task_hub = task_hub;
-	call->max_payload_size = activity->max_payload_size;
-	call->name = activity->name;
-	call->version = activity->version;
-	call->input = activity->input;
-	if (activity->match == REGISTERED)
-		call->function = activity->registration.function;
-	else if (activity->match == OTHER_VERSIONS)
-		call->other_versions = store_activity_versions(task_hub, activity->name);
-}
-
-/*
- * An effect that leaves the database must not be seen before what led to it
- * is on disk: the turn that asked for it was committed asynchronously.
- */
-static void
-flush_what_led_here(const ClaimedActivity *activity)
-{
-	XLogRecPtr	lsn = TransactionIdIsNormal(activity->writer) ?
-	TransactionIdGetCommitLSN(activity->writer) : InvalidXLogRecPtr;
-
-	if (!XLogRecPtrIsInvalid(lsn))
-		XLogFlush(lsn);
-}
-
-/* Who asks for slots next shall know how long it takes. */
-static SandboxOutcome
-run_timed(const Sandbox *sandbox, ActivityCall *call, const char *task_hub, ErrorData **error)
-{
-	TimestampTz begin = GetCurrentTimestamp();
-	SandboxOutcome result = sandbox_run(sandbox, call_and_check, call, error);
-
-	duration_note(task_hub, call->name, (GetCurrentTimestamp() - begin) / 1000.0);
-	return result;
-}
-
-static void
-execute_activity(const char *task_hub, const ClaimedActivity *activity, ActivityOutcome *outcome)
-{
-	SandboxOutcome result;
-	ActivityCall call = {0};
-	ExecutionInfo execution = {0};
-	Sandbox		sandbox = {0};
-	ErrorData  *error;
-
-	fill_call(task_hub, activity, &call);
-	execution.instance_id = activity->instance_id;
-	execution.execution_id = activity->execution_id;
-	execution.parent_instance_id = activity->parent_instance_id;
-	execution.version = activity->instance_version;
-	execution.tags = activity->tags;
-	execution.task_id = activity->task_id;
-	execution.attempt = activity->attempt;
-	sandbox.execution = &execution;
-	sandbox.settings = &activity->settings;
-	sandbox.timeout_ms = timeout_of(activity);
-	if (activity->registration.external)
-		flush_what_led_here(activity);
-	activity_begins(task_hub, activity->instance_id);
-	result = run_timed(&sandbox, &call, task_hub, &error);
-	activity_ends();
-	switch (result)
-	{
-		case SANDBOX_OK:
-			outcome->result = call.result;
-			break;
-		case SANDBOX_TIMED_OUT:
-			outcome->failure = timeout_failure(activity);
-			break;
-		case SANDBOX_ERROR:
-			/* a client that cancels its statement does not mean the activity */
-			if (!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
-				error_is_circumstantial(error))
-				ReThrowError(error);
-			conclude_error(&call, error, outcome);
-			break;
-	}
 }
 
 static TimestampTz
@@ -279,7 +73,7 @@ run_activity(const char *task_hub, const ClaimedActivity *activity)
 	if (deaths >= setting_max_dispatch_attempts)
 		outcome.failure = poisoned_failure(activity->name, deaths);
 	else
-		execute_activity(task_hub, activity, &outcome);
+		activity_execute(task_hub, activity, false, &outcome);
 	DURABLE_POINT("activity.before_record");
 	if (outcome.repeat)
 		store_repeat_activity(task_hub, activity, activity->attempt + 1, repeat_time(activity));

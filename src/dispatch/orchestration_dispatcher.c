@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -17,8 +19,10 @@
 #include "core/failure.h"
 #include "core/reconcile.h"
 #include "dispatch/dispatchers.h"
+#include "dispatch/inline_activities.h"
 #include "dispatch/pinned_code.h"
 #include "dispatch/registry.h"
+#include "dispatch/sharing.h"
 #include "dispatch/versioning.h"
 #include "errors.h"
 #include "ids.h"
@@ -400,6 +404,7 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 	if (deaths == SUSPECT_MUST_WAIT)
 		return NULL;
 	DURABLE_POINT("turn.taken");
+	checkpoint->charged = deaths > 0;
 	if (rewind_is_due(state) && !is_poisoned)
 		accepted = rewind_turn(checkpoint, state, accepted, now);
 	begin_turn(state, accepted, now);
@@ -414,13 +419,100 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 	return state;
 }
 
+/* One more turn of the same transaction; false, and the state as before, if it must wait for another one. */
+static bool
+run_next_turn(Checkpoint *checkpoint, List *answers)
+{
+	RuntimeState *state = checkpoint->state;
+	WorkItemKey key = {state->task_hub, state->instance_id, state->execution_id.data, NO_TASK_ID};
+	RuntimeState before;
+
+	(void) suspect_take(&key);	/* it was not charged, and nobody else can have had it in hand since */
+	worker_report_item("turn", state->instance_id, state->name);
+	runtime_state_keep_turn(state);
+	before = *state;
+	DURABLE_POINT("turn.next");
+	begin_turn(state, answers, clock_now());
+	if (list_length(state->past_events) > max_history_events(state))
+		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, clock_now());
+	else
+		checkpoint->state = run_generations(state, PATIENCE_IN_BATCH, &checkpoint->outbox);
+	suspect_release();
+	if (checkpoint->state != NULL)
+		return true;
+	*state = before;
+	checkpoint->state = state;
+	return false;
+}
+
+/* What was answered already is a message like any other. */
+static void
+send_answers(Checkpoint *checkpoint, List *answers)
+{
+	ListCell   *lc;
+
+	foreach(lc, answers)
+	{
+		OutboundMessage *message = palloc(sizeof(OutboundMessage));
+		HistoryEvent *answer = lfirst(lc);
+
+		answer->has_execution_id = true;
+		answer->execution_id = checkpoint->state->execution_id;
+		answer->visible_at = answer->timestamp;
+		message->instance_id = checkpoint->state->instance_id;
+		message->event = answer;
+		checkpoint->outbox.messages = lappend(checkpoint->outbox.messages, message);
+	}
+}
+
+/*
+ * A turn that was running when a process died is by itself in its transaction,
+ * so that it is the one that is counted if that happens again; and a rewind is
+ * written first, from the state as it is now.
+ */
+static bool
+may_run_on(const Checkpoint *checkpoint)
+{
+	return !checkpoint->charged && checkpoint->rewind == NULL;
+}
+
+/*
+ * The activities the turn asked for, the turn that takes their answers, and so
+ * on, as long as they are brief and there is room for them in the transaction.
+ * Returns the number of further turns.
+ */
+static int
+run_on(InlineScope *scope, Checkpoint *checkpoint)
+{
+	int			n_turns = 0;
+	bool		goes_on = true;
+
+	while (goes_on)
+	{
+		List	   *answers = inline_activities_run(scope, checkpoint->state, &checkpoint->outbox);
+
+		if (answers == NIL)
+			break;
+		goes_on = checkpoint->outbox.activities == NIL; /* else it waits for the queue */
+		if (run_next_turn(checkpoint, answers))
+			n_turns++;
+		else
+		{
+			send_answers(checkpoint, answers);
+			goes_on = false;
+		}
+	}
+	return n_turns;
+}
+
 /*
  * Reconcile, replay, decide. With "failure" the turn does not run code but
  * fails the instance. NULL, and nothing happened, if patience (0: no limit)
- * ran out or the turn must wait for another one.
+ * ran out or the turn must wait for another one. With "scope" the turns after
+ * it follow, for as long as they wait for nothing but brief activities.
  */
 static Checkpoint *
-run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure)
+run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure, InlineScope *scope)
 {
 	Checkpoint *checkpoint = palloc0(sizeof(Checkpoint));
 	RuntimeState *state = fetched->state;
@@ -444,6 +536,9 @@ run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure)
 		checkpoint->state = run_orchestrator(checkpoint, state, accepted, patience_ms, now);
 	if (checkpoint->state == NULL)
 		return NULL;
+	checkpoint->n_turns = 1;
+	if (scope != NULL && may_run_on(checkpoint))
+		checkpoint->n_turns += run_on(scope, checkpoint);
 	resolve_children(checkpoint);
 	return checkpoint;
 }
@@ -459,7 +554,9 @@ typedef struct Batch
 	List	   *rejected;		/* of FetchedInstance *: the hub does not run their version */
 	List	   *instance_ids;	/* of char *: those that were fetched */
 	List	   *slow_ids;		/* of char *: those to be run alone */
-	int			n_turns;
+	InlineScope scope;
+	int			n_reached;		/* of the instances that were fetched; the others are left for the next batch */
+	int64		n_done;			/* work items */
 	int64		n_queued;		/* activities */
 } Batch;
 
@@ -480,14 +577,17 @@ run_turns(Batch *batch, List *instances)
 			break;				/* the others are free again after this commit */
 		if ((checkpoints != NIL || batch->slow_ids != NIL) && worker_is_asked_to_leave())
 			break;
+		if (sharing_is_used() && !sharing_has_room())
+			break;
 		CHECK_FOR_INTERRUPTS();
 		fetched = lfirst(lc);
+		batch->n_reached++;
 		if (versioning_keeps_waiting(fetched))
 		{
 			batch->rejected = lappend(batch->rejected, fetched);
 			continue;
 		}
-		checkpoint = run_turn(fetched, list_length(instances) > 1 ? PATIENCE_IN_BATCH : 0, NULL);
+		checkpoint = run_turn(fetched, list_length(instances) > 1 ? PATIENCE_IN_BATCH : 0, NULL, &batch->scope);
 		if (checkpoint == NULL)
 		{
 			batch->slow_ids = lappend(batch->slow_ids, (char *) fetched->state->instance_id);
@@ -495,9 +595,10 @@ run_turns(Batch *batch, List *instances)
 		}
 		else
 			checkpoints = lappend(checkpoints, checkpoint);
-		if (checkpoint && checkpoint->ran)
-			batch->n_turns++;
+		if (checkpoint)
+			batch->n_done += checkpoint->n_turns;
 	}
+	batch->n_done += batch->scope.n_run;
 	return checkpoints;
 }
 
@@ -525,20 +626,39 @@ count_activities(List *checkpoints)
 	return count;
 }
 
+/* How many instances a batch had room for lately: what it has not is read in vain. */
+static int recent_batch = INT_MAX;
+
+static int
+fetch_size(void)
+{
+	return Min(setting_batch_size, recent_batch);
+}
+
+static void
+adapt_fetch_size(int fetched, int ran)
+{
+	if (ran < fetched)
+		recent_batch = Max(ran, 1);
+	else if (recent_batch < INT_MAX / 2)
+		recent_batch += recent_batch / 4 + 1;
+}
+
 /* One transaction; throws what goes wrong. */
 static DispatchResult
 try_batch(Batch *batch)
 {
-	int			starts = worker_take_starts(setting_batch_size);
+	int			starts = worker_take_starts(fetch_size());
 	List	   *instances;
+	bool		found;
 	ListCell   *lc;
 
 	if (!work_item_begin(NULL))
 		return DISPATCH_GONE;
+	sharing_begin();
 	DURABLE_POINT("turn.before_claim");
-	instances = store_fetch_instances(batch->task_hub, clock_now(), setting_batch_size, starts);
-	if (starts != UNLIMITED_STARTS)
-		worker_give_back_starts(starts - store_count_starts(instances));
+	instances = store_fetch_instances(batch->task_hub, clock_now(), fetch_size(), starts);
+	found = instances != NIL;
 	foreach(lc, instances)
 		batch->instance_ids = lappend(batch->instance_ids,
 									  pstrdup(((FetchedInstance *) lfirst(lc))->state->instance_id));
@@ -552,11 +672,14 @@ try_batch(Batch *batch)
 		store_checkpoint(batch->task_hub, checkpoints, clock_now());
 		put_off_rejected(batch->task_hub, batch->rejected);
 		batch->n_queued = count_activities(checkpoints);
+		adapt_fetch_size(list_length(instances), batch->n_reached);
 	}
+	if (starts != UNLIMITED_STARTS)
+		worker_give_back_starts(starts - store_count_starts(list_truncate(instances, batch->n_reached)));
 	work_item_commit();
-	if (instances != NIL)
+	if (found)
 		DURABLE_POINT("turn.committed");
-	return instances == NIL ? DISPATCH_IDLE : DISPATCH_DONE;
+	return found ? DISPATCH_DONE : DISPATCH_IDLE;
 }
 
 /* One transaction for the turn of one instance; with "failure" the instance is failed instead. */
@@ -572,7 +695,7 @@ try_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
 		put_off_rejected(task_hub, list_make1(fetched));
 	else if (fetched && fetched->messages != NIL)
 	{
-		Checkpoint *checkpoint = run_turn(fetched, 0, failure);
+		Checkpoint *checkpoint = run_turn(fetched, 0, failure, NULL);
 		TimestampTz now = clock_now();
 
 		if (checkpoint)
@@ -692,7 +815,7 @@ run_each_alone(Batch *batch, List *instance_ids)
 	foreach(lc, instance_ids)
 	{
 		run_alone(batch->task_hub, lfirst(lc));
-		batch->n_turns++;
+		batch->n_done++;
 		if (worker_is_asked_to_leave())
 			break;				/* they are free for another worker */
 	}
@@ -731,10 +854,10 @@ orchestration_dispatcher_run(const char *task_hub, int64 *done, int64 *queued)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "durable batch of turns", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Batch		batch = {task_hub};
+	Batch		batch = {task_hub, .scope = {task_hub}};
 	DispatchResult result = run_batch(&batch);
 
-	*done += batch.n_turns;
+	*done += batch.n_done;
 	*queued = batch.n_queued;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

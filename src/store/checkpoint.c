@@ -215,6 +215,8 @@ write_history(const char *task_hub, List *checkpoints)
 
 		if (!checkpoint->ran)
 			continue;
+		foreach(lc2, state->kept_events)
+			add_history_row(rows, state, lfirst(lc2));
 		foreach(lc2, state->new_events)
 			add_history_row(rows, state, lfirst(lc2));
 		if (state->generation != checkpoint->fetched->state->generation)
@@ -557,7 +559,7 @@ close_finished(const char *task_hub, List *checkpoints)
 			if (state->notify)
 				Async_Notify("durable", state->instance_id);
 		}
-		if (runtime_status_is_finished(state->status) || checkpoint->fetched->state->turn <= 1)
+		if (runtime_status_is_finished(state->status) || checkpoint->fetched->turn == 0)
 			wake_waiters_at_commit(task_hub, state->instance_id);
 	}
 	if (ids->n_rows == 0)

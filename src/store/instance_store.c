@@ -69,13 +69,13 @@ static StoreStatement find_ready_limited = {
 	6, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID, INT8OID, TIMESTAMPTZOID}
 };
 
-/* Those of them that nobody holds. */
+/* The first $3 of them that nobody holds, in their order; no ORDER BY, which would lock all of them first. */
 static StoreStatement lock_instances = {
-	"SELECT i.* FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
+	"SELECT i.* FROM pg_catalog.unnest($2) u(instance_id)"
 	" CROSS JOIN LATERAL (SELECT " INSTANCE_COLUMNS " FROM durable_store.instances i"
 	"  WHERE i.task_hub = $1 AND i.instance_id = u.instance_id FOR NO KEY UPDATE SKIP LOCKED) i"
-	" ORDER BY u.n",
-	2, {TEXTOID, TEXTARRAYOID}
+	" LIMIT $3",
+	3, {TEXTOID, TEXTARRAYOID, INT8OID}
 };
 
 static StoreStatement lock_instance = {
@@ -188,7 +188,7 @@ fetched_from_row(const char *task_hub, const Row *row)
 	state->instance_id = row_text(row, 1);
 	(void) row_uuid(row, 2, &state->execution_id);
 	state->generation = row_int64(row, 3);
-	state->turn = row_int32(row, 4);
+	state->turn = fetched->turn = row_int32(row, 4);
 	state->last_seq = row_int32(row, 5);
 	(void) runtime_status_from_name(row_text(row, 6), &state->status);
 	state->name = row_text(row, 7);
@@ -268,10 +268,10 @@ find_limited(const StoreScope *scope, Datum *values, TimestampTz now)
 	return rows;
 }
 
-/* The first distinct instances among the visible messages, in order; *looked_at: how many messages were read. */
+/* The distinct instances among the first visible messages, in order; *looked_at: how many messages were read. */
 static RowBuffer *
 find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int64 look_at,
-					 int max_instances, int max_starts, uint64 *looked_at)
+					 int max_starts, uint64 *looked_at)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		values[6] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), Int64GetDatum(look_at),
@@ -282,7 +282,7 @@ find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 	*looked_at = max_starts < 0 ? store_execute(&find_ready, values, NULL) : find_limited(scope, values, now);
 	ids = row_buffer_make(1, types);
 	seen = string_set_make();
-	for (uint64 i = 0; i < *looked_at && ids->n_rows < max_instances; i++)
+	for (uint64 i = 0; i < *looked_at; i++)
 	{
 		Row			row = store_row(scope, i);
 		char	   *id = row_text(&row, 1);
@@ -296,9 +296,9 @@ find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 }
 
 static uint64
-lock_found(const char *task_hub, RowBuffer *ids)
+lock_found(const char *task_hub, RowBuffer *ids, int max_instances)
 {
-	Datum		values[2] = {TEXT_DATUM(task_hub)};
+	Datum		values[3] = {TEXT_DATUM(task_hub), (Datum) 0, Int64GetDatum(max_instances)};
 
 	if (ids->n_rows == 1)
 	{
@@ -309,6 +309,9 @@ lock_found(const char *task_hub, RowBuffer *ids)
 	return store_execute(&lock_instances, values, NULL);
 }
 
+/* The first ones are often in the hands of other workers. */
+#define LOOK_PAST 32
+
 /*
  * Locks instances, looking at ever more messages while all that were found
  * belong to instances that others hold.
@@ -317,17 +320,17 @@ static List *
 lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int max_instances,
 					 int max_starts)
 {
-	int64		look_at = (int64) max_instances * 2;
+	int64		look_at = (int64) max_instances * 2 + LOOK_PAST;
 
-	for (;; look_at *= 8, max_instances *= 8)
+	for (;; look_at *= 8)
 	{
 		uint64		looked_at;
-		RowBuffer  *ids = find_ready_instances(scope, task_hub, now, look_at, max_instances, max_starts, &looked_at);
+		RowBuffer  *ids = find_ready_instances(scope, task_hub, now, look_at, max_starts, &looked_at);
 		uint64		rows;
 
 		if (looked_at == 0)
 			return NIL;
-		rows = lock_found(task_hub, ids);
+		rows = lock_found(task_hub, ids, max_instances);
 		if (rows > 0)
 			return fetched_from_result(scope, task_hub, rows);
 		if (looked_at < (uint64) look_at)

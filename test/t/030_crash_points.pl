@@ -27,7 +27,7 @@ unlike(slurp_file($installed), qr/durable_points|point_reached/, 'nor anything t
 sub points_of
 {
 	my ($library) = @_;
-	my %found = map { $_ => 1 } slurp_file($library) =~ /\0((?:turn|activity|checkpoint|commit|wake|worker|process|coordinator|launcher|message|client|purge)\.(?![ch]\0)[a-z_]+)(?=\0)/g;
+	my %found = map { $_ => 1 } slurp_file($library) =~ /\0((?:turn|activity|inline|checkpoint|commit|wake|worker|process|coordinator|launcher|message|client|purge)\.(?![ch]\0)[a-z_]+)(?=\0)/g;
 
 	return sort keys %found;
 }
@@ -44,6 +44,13 @@ my @of_workers = (
 	(map { "activity.$_" } qw(before_claim claimed before_effect after_effect before_record recorded committed)),
 	'message.inserted');
 
+# The same where activities run with their turns.
+my @of_inline = (
+	qw(inline.taken inline.done turn.next activity.before_effect activity.after_effect),
+	qw(turn.claimed turn.replayed turn.before_checkpoint turn.committed),
+	(map { "checkpoint.$_" } qw(consumed history activities messages instances)),
+	qw(commit.before commit.after wake.before wake.waiters));
+
 # Where a scenario never comes: nobody sends messages in it but clients and activities' answers.
 my %never = ('message.inserted' => [qw(sequence fan_out again)]);
 
@@ -58,8 +65,10 @@ max_worker_processes = 32
 durable.max_workers = 24
 durable.poll_interval = 500ms
 durable.worker_idle_timeout = 100ms
+durable.inline_activities = off
 fsync = off
 END
+my $mode = '';
 my %hits;
 my %figures = (instances => 0, effects => 0, calls => 0);
 
@@ -114,9 +123,9 @@ sub fell
 	}
 	my %pid = $server->taken($point);
 
-	$hits{$point}{$way} = { map { $_ => 1 } keys %pid };
+	$hits{$point}{"$way$mode"} = { map { $_ => 1 } keys %pid };
 	$way eq 'kill' ? $server->kill_waiting($point) : $server->terminate_waiting($point, $held{$point});
-	is_deeply([ sort keys %pid ], [ sort @subjects ], "$point: all who come there are felled ($way)");
+	is_deeply([ sort keys %pid ], [ sort @subjects ], "$point: all who come there are felled ($way$mode)");
 }
 
 # For docs/reliability.md.
@@ -137,7 +146,7 @@ sub test_point
 	foreach my $way ('terminate', 'kill')
 	{
 		fell($point, $way, @subjects);
-		all_is_well("$point $way", 2, "$point: all is well after $way");
+		all_is_well("$point $way", 2, "$point: all is well after $way$mode");
 	}
 	count_figures();
 	$server->safe_psql('postgres', purge_scenarios());
@@ -151,11 +160,11 @@ sub test_checks
 	start('checks', 1);
 	all_is_well('checks', 1, 'all is well when nobody dies');
 	foreach my $tampering (
-		[ 'INSERT INTO again.effects SELECT * FROM again.effects LIMIT 1', qr/^effects.*\neffect twice/ ],
+		[ 'INSERT INTO again.effects SELECT * FROM again.effects LIMIT 1', qr/^effects.*\neffect twice/s ],
 		[ 'DELETE FROM timer.effects WHERE step = 2', qr/^effects\|timer/ ],
 		[ q{UPDATE event.effects SET task_id = 99 WHERE step = 1}, qr/^effect that nobody asked for/ ],
 		[ q{UPDATE durable_store.instances SET output = '1' WHERE task_hub = 'sequence'}, qr/^ended otherwise/ ],
-		[ q{DELETE FROM durable_store.history WHERE task_hub = 'retry' AND durable_store.event_type_name(event_type) = 'TaskCompleted'}, qr/^task without exactly one answer.*\nhistory has gaps/ ],
+		[ q{DELETE FROM durable_store.history WHERE task_hub = 'retry' AND durable_store.event_type_name(event_type) = 'TaskCompleted'}, qr/^task without exactly one answer.*\nhistory has gaps/s ],
 		[ q{INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, "timestamp", event_type) VALUES ('timer', 'checks 1', 'infinity', now(), 15)}, qr/^message left/ ],
 		[ q{INSERT INTO durable_store.activity_queue (task_hub, instance_id, execution_id, generation, task_id, visible_at, name)
 			VALUES ('timer', 'checks 1', gen_random_uuid(), 1, 1, 'infinity', 'act')}, qr/^activity left/ ])
@@ -193,6 +202,16 @@ foreach my $subject (sort keys %of_others)
 {
 	test_point($_, $subject) foreach grep { /$wanted/ } @{ $of_others{$subject} };
 }
+
+# --- activities in the transaction of their turn ------------------------------------------------
+
+$server->configure('durable.inline_activities' => 'always');
+$mode = ', inline';
+foreach my $point (grep { /$wanted/ } @of_inline)
+{
+	test_point($point, @hubs);
+}
+$server->configure('durable.inline_activities' => 'off');
 
 # --- in the calls of clients --------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ my $seed = $ENV{SOAK_SEED} || 20;
 my @points_anywhere = (
 	qw(turn.before_claim turn.claimed turn.taken turn.replayed turn.before_checkpoint),
 	(map { "checkpoint.$_" } qw(begin consumed history activities children timers messages instances end)),
-	qw(commit.before activity.before_claim activity.claimed activity.before_record activity.recorded));
+	qw(commit.before activity.before_claim activity.claimed activity.before_record activity.recorded inline.taken inline.done));
 my @points_of_death = (@points_anywhere, qw(turn.committed commit.after wake.before wake.hubs wake.waiters activity.before_effect
 	activity.after_effect activity.committed message.inserted worker.begin worker.connected worker.idle process.exit process.left));
 
@@ -206,6 +206,7 @@ my @settings = (
 	'durable.batch_size' => [ 1, 10, 100 ],
 	'durable.worker_idle_timeout' => [ '0', '100ms', '2s' ],
 	'durable.orchestrator_workers' => [ 1, 4 ],
+	'durable.inline_activities' => [ 'off', 'on', 'always' ],
 	'durable.synchronous_commit' => [ 'off', 'local' ],
 	'durable.enabled' => [ 'off', 'on' ]);
 

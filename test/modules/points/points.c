@@ -60,13 +60,14 @@ read_action(const char *path, char *action, Size size)
 	action[strcspn(action, " \n")] = '\0';
 }
 
-/* Interrupts are served as they would be here: not in the callbacks at commit and exit. */
+/* The process may be ended here as it would be anyway (not in the callbacks at commit and exit); a timeout has to wait. */
 static void
 wait_for_release(const char *path)
 {
 	while (access(path, F_OK) == 0 && PostmasterIsAlive())
 	{
-		CHECK_FOR_INTERRUPTS();
+		if (ProcDiePending)
+			CHECK_FOR_INTERRUPTS();
 		pg_usleep(PAUSE_USECS);
 	}
 }
