@@ -56,6 +56,7 @@ $(shlib): $(root)src/durable.map
 test-modules: $(OBJS)
 	@$(MAKE) --no-print-directory -C test/modules/core_test PG_CONFIG='$(PG_CONFIG)' WARNINGS='$(WARNINGS)'
 	@$(MAKE) --no-print-directory -C test/modules/points PG_CONFIG='$(PG_CONFIG)' WARNINGS='$(WARNINGS)'
+	@$(MAKE) --no-print-directory -C test/modules/full_disk WARNINGS='$(WARNINGS)'
 
 -include $(OBJS:.o=.d)
 else

@@ -96,7 +96,6 @@ $server->install('postgres');
 install_scenarios($server, 'postgres');
 $server->safe_psql('postgres', 'CREATE TABLE beside (id int)');
 add_standby();
-$server->configure(synchronous_standby_names => '*');
 
 sub add_standby
 {
@@ -106,6 +105,7 @@ sub add_standby
 	$standby->init_from_backup($server, "backup$n_servers", has_streaming => 1);
 	unlink glob $standby->points . '/*';
 	$standby->start;
+	$server->configure(synchronous_standby_names => '*');
 }
 
 # The answer of the server, which may just be starting again.
@@ -115,7 +115,7 @@ sub ask
 
 	for my $i (1 .. 20 * $ENV{PG_TEST_TIMEOUT_DEFAULT})
 	{
-		my ($exit, $answer) = $server->psql($database // 'postgres', $sql, timeout => $ENV{PG_TEST_TIMEOUT_DEFAULT});
+		my ($exit, $answer) = eval { $server->psql($database // 'postgres', $sql, timeout => $ENV{PG_TEST_TIMEOUT_DEFAULT}) };
 
 		return $answer if defined $exit && $exit == 0;
 		usleep(50_000);
