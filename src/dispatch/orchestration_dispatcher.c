@@ -11,6 +11,7 @@
 
 #include <limits.h>
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -47,6 +48,9 @@
 /* How long an instance waits after an error that was not its own, and after a lost conflict. */
 #define DEFER_INTERVAL (5 * USECS_PER_SEC)
 #define CONFLICT_INTERVAL (50 * INT64CONST(1000))
+
+/* How often a process says what keeps it from processing instances. */
+#define SAY_AGAIN_INTERVAL (60 * USECS_PER_SEC)
 
 /* ------------------------------------------------------------------------
  * One turn
@@ -743,6 +747,38 @@ log_engine_error(const char *instance_id, const ErrorData *error, const char *co
 			 errdetail_internal("%s", consequence)));
 }
 
+/*
+ * What keeps instances from being processed is mostly the same for all of
+ * them, and for a while, a full disk for example: this process says it once a
+ * minute, not for each.
+ */
+static bool
+trouble_is_news(const char *message)
+{
+	static struct
+	{
+		uint32		hash;
+		TimestampTz said_at;
+	}			said[8];
+	static int	next = 0;
+	uint32		hash = hash_bytes((const unsigned char *) message, strlen(message));
+	TimestampTz now = GetCurrentTimestamp();
+	int			i = 0;
+
+	while (i < lengthof(said) && said[i].hash != hash)
+		i++;
+	if (i < lengthof(said) && now < said[i].said_at + SAY_AGAIN_INTERVAL)
+		return false;
+	if (i == lengthof(said))
+	{
+		i = next;
+		next = (next + 1) % lengthof(said);
+	}
+	said[i].hash = hash;
+	said[i].said_at = now;
+	return true;
+}
+
 /* try_alone() that returns the error it threw, or NULL. */
 static ErrorData *
 attempt_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
@@ -795,7 +831,8 @@ run_alone(const char *task_hub, const char *instance_id)
 		defer_instance(task_hub, instance_id, CONFLICT_INTERVAL);
 		return;
 	}
-	log_engine_error(instance_id, error, "It is tried again later.");
+	if (trouble_is_news(error->message))
+		log_engine_error(instance_id, error, "It is tried again later, as are others that meet the same. This is said once a minute.");
 	defer_instance(task_hub, instance_id, DEFER_INTERVAL);
 }
 
