@@ -204,14 +204,9 @@ episode('memory', sub {
 	$server->install('postgres', 'app', 'other');
 	$server->sql('postgres', 'app', <<'SQL');
 CREATE FUNCTION devour(step int) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE
-	eaten text[];
 BEGIN
 	PERFORM effect(step);
-	FOR i IN 1 .. 100 LOOP
-		eaten := eaten || repeat(i::text, 10000000);
-	END LOOP;
-	RETURN array_length(eaten, 1);
+	RETURN length(repeat('x', 300000000));
 END $$;
 CREATE FUNCTION devours(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
@@ -220,13 +215,8 @@ EXCEPTION WHEN SQLSTATE '53200' THEN
 	RETURN durable.call_activity('effect', '{"step": 2}');
 END $$;
 CREATE FUNCTION devours_itself(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-	eaten text[];
 BEGIN
-	FOR i IN 1 .. 30 LOOP
-		eaten := eaten || repeat(i::text, 10000000);
-	END LOOP;
-	RETURN durable.call_activity('effect', '{"step": 1}');
+	RETURN durable.call_activity('effect', jsonb_build_object('step', length(repeat('x', 300000000)) / 300000000));
 END $$;
 SQL
 	# As "ulimit -v" before its start: processes that it starts from now on get no more.
