@@ -22,6 +22,7 @@ COMMENT ON SCHEMA durable_code IS
 -- Tables. Every key begins with task_hub, the unit of isolation and distribution.
 -- ---------------------------------------------------------------------------
 
+/* The order of its columns is known to hub_store.c. */
 CREATE TABLE durable_store.hubs (
 	task_hub			text COLLATE "C" PRIMARY KEY CHECK (pg_catalog.octet_length(task_hub) BETWEEN 1 AND 63),
 	owner				regrole NOT NULL,
@@ -108,9 +109,10 @@ COMMENT ON COLUMN durable_store.code.kept_by IS 'The transaction that wrote it: 
 COMMENT ON COLUMN durable_store.code.trusted IS 'The function belonged to a superuser: it may run in a superuser''s hub.';
 COMMENT ON COLUMN durable_store.code.definition IS 'As pg_get_functiondef() shows it, with all names qualified.';
 
+/* No CHECK: the server would read and compile it anew for each start. The engine alone writes here. */
 CREATE TABLE durable_store.instances (
 	task_hub			text COLLATE "C" NOT NULL,
-	instance_id			text COLLATE "C" NOT NULL CHECK (pg_catalog.octet_length(instance_id) BETWEEN 1 AND 255),
+	instance_id			text COLLATE "C" NOT NULL,
 	execution_id		uuid NOT NULL,
 	code				uuid,
 	generation			bigint NOT NULL DEFAULT 1,
@@ -123,8 +125,7 @@ CREATE TABLE durable_store.instances (
 	parent_task_id		integer,
 	parent_execution_id	uuid,
 	notify				boolean NOT NULL DEFAULT false,
-	status				text COLLATE "C" NOT NULL DEFAULT 'pending'
-						CHECK (status IN ('pending', 'running', 'suspended', 'completed', 'failed', 'terminated', 'canceled')),
+	status				text COLLATE "C" NOT NULL DEFAULT 'pending',
 	name				text NOT NULL,
 	function			text NOT NULL,
 	version				text,

@@ -15,6 +15,7 @@
 #include "core/json.h"
 #include "store/hub_store.h"
 #include "store/instance_store.h"
+#include "store/low_water.h"
 #include "store/store.h"
 #include "store/string_set.h"
 
@@ -36,9 +37,9 @@
  */
 static StoreStatement find_ready = {
 	"SELECT b.instance_id FROM durable_store.inbox b"
-	" WHERE b.task_hub = $1 AND b.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$4") ")"
+	" WHERE b.task_hub = $1 AND b.visible_at BETWEEN $5 AND $2 AND (" RUNNABLE_HUB("$1", "$4") ")"
 	" ORDER BY b.visible_at LIMIT $3",
-	4, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID}
+	5, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID, TIMESTAMPTZOID}
 };
 
 /* What max_starts_per_second limits: ExecutionStarted and TimerFired. */
@@ -252,6 +253,19 @@ note_other_messages(const StoreScope *scope, uint64 rows, TimestampTz now)
 	others_ready_from = now - LATE_COMMIT;
 }
 
+/* Executes find_ready; returns the number of rows. */
+static uint64
+find_any(const char *task_hub, Datum *values)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	uint64		rows;
+
+	values[4] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
+	rows = store_execute(&find_ready, values, NULL);
+	low_water_looked(task_hub, QUEUE_INBOX, began);
+	return rows;
+}
+
 /* Executes find_ready_limited; returns the number of rows. */
 static uint64
 find_limited(const StoreScope *scope, Datum *values, TimestampTz now)
@@ -280,7 +294,7 @@ find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 	RowBuffer  *ids;
 	StringSet  *seen;
 
-	*looked_at = max_starts < 0 ? store_execute(&find_ready, values, NULL) : find_limited(scope, values, now);
+	*looked_at = max_starts < 0 ? find_any(task_hub, values) : find_limited(scope, values, now);
 	ids = row_buffer_make(1, types);
 	seen = string_set_make();
 	for (uint64 i = 0; i < *looked_at; i++)
