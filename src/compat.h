@@ -103,6 +103,24 @@ extern Oid	durable_to_regprocedure(const char *signature);
 #define DURABLE_SQL_FUNCTIONS_KEEP_PLANS false
 #endif
 
+/* The locks a process holds in a partition of the lock table. */
+#if PG_VERSION_NUM >= 160000
+#define durable_proc_locks_empty(partition) dlist_is_empty(&MyProc->myProcLocks[partition])
+#define durable_foreach_proc_lock(lock, partition) \
+	for (dlist_node *node_ = MyProc->myProcLocks[partition].head.next; \
+		 node_ != &MyProc->myProcLocks[partition].head && \
+		 ((lock) = dlist_container(PROCLOCK, procLink, node_)) != NULL; \
+		 node_ = node_->next)
+#else
+#define durable_proc_locks_empty(partition) SHMQueueEmpty(&MyProc->myProcLocks[partition])
+#define durable_foreach_proc_lock(lock, partition) \
+	for ((lock) = (const PROCLOCK *) SHMQueueNext(&MyProc->myProcLocks[partition], &MyProc->myProcLocks[partition], \
+												  offsetof(PROCLOCK, procLink)); \
+		 (lock) != NULL; \
+		 (lock) = (const PROCLOCK *) SHMQueueNext(&MyProc->myProcLocks[partition], &(lock)->procLink, \
+												  offsetof(PROCLOCK, procLink)))
+#endif
+
 /* Stands before a declaration. */
 #if PG_VERSION_NUM >= 180000
 #define DURABLE_NORETURN pg_noreturn

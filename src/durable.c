@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 
 #include "compat.h"
+#include "dispatch/sharing.h"
 #include "replay/orchestrator_checks.h"
 #include "settings.h"
 #include "shmem.h"
@@ -27,6 +28,7 @@ _PG_init(void)
 {
 	settings_init();
 	orchestrator_checks_init();
+	sharing_init();
 	wake_init();
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;

@@ -30,11 +30,20 @@
 #define DECAY 8
 #define LONGEST_MS 1000.0
 
+/* The same for what an activity usually takes. */
+#define USUAL_DECAY 16
+#define LONGEST_USUAL_MS 10.0
+
+/* After that it is looked at again whether an activity still leaves traces: its function may be another one. */
+#define ALONE_TIME (60 * USECS_PER_SEC)
+
 typedef struct Duration
 {
 	uint64		key;			/* 0: free */
 	uint64		hub;
 	double		mean;			/* ms */
+	double		usual;			/* ms; one that was held up for once hardly counts */
+	TimestampTz alone_until;	/* what it did there is not to be met by others */
 	TimestampTz used_at;
 	char		name[MAX_NAME_LEN + 1];
 } Duration;
@@ -137,8 +146,37 @@ duration_is_short(const char *task_hub, const char *name)
 	return is_short;
 }
 
-List *
-duration_short_names(const char *task_hub)
+static bool
+is_brief(const Duration *duration)
+{
+	return duration->usual < BRIEF_ACTIVITY_MS &&
+		(duration->alone_until == 0 || duration->alone_until < GetCurrentTimestamp());
+}
+
+static bool
+is_short(const Duration *duration)
+{
+	return duration->mean < SHORT_ACTIVITY_MS;
+}
+
+bool
+duration_is_brief(const char *task_hub, const char *name)
+{
+	uint64		hub = hub_key(task_hub);
+	uint64		key = duration_key(task_hub, name);
+	Duration   *duration;
+	bool		brief;
+
+	LWLockAcquire(lock, LW_SHARED);
+	duration = find_duration(key, hub, name);
+	brief = duration != NULL && is_brief(duration);
+	LWLockRelease(lock);
+	return brief;
+}
+
+/* The names of a hub's activities that are so. */
+static List *
+names_of(const char *task_hub, bool (*are_so) (const Duration *))
 {
 	uint64		hub = hub_key(task_hub);
 	Duration   *copy = palloc(durations_shared_size());
@@ -149,11 +187,45 @@ duration_short_names(const char *task_hub)
 	LWLockRelease(lock);
 	for (int i = 0; i < N_SETS * SET_SIZE; i++)
 	{
-		if (copy[i].key != 0 && copy[i].hub == hub && copy[i].mean < SHORT_ACTIVITY_MS)
+		if (copy[i].key != 0 && copy[i].hub == hub && are_so(&copy[i]))
 			names = lappend(names, pstrdup(copy[i].name));
 	}
 	pfree(copy);
 	return names;
+}
+
+List *
+duration_short_names(const char *task_hub)
+{
+	return names_of(task_hub, is_short);
+}
+
+List *
+duration_brief_names(const char *task_hub)
+{
+	return names_of(task_hub, is_brief);
+}
+
+static void
+note_usual(Duration *duration, double milliseconds)
+{
+	duration->usual += (Min(milliseconds, LONGEST_USUAL_MS) - duration->usual) / USUAL_DECAY;
+}
+
+void
+duration_note_undone(const char *task_hub, const char *name, bool for_its_trace)
+{
+	Duration   *duration;
+
+	if (!session_is_worker())
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	duration = find_duration(duration_key(task_hub, name), hub_key(task_hub), name);
+	if (duration != NULL && for_its_trace)
+		duration->alone_until = GetCurrentTimestamp() + ALONE_TIME;
+	else if (duration != NULL)
+		note_usual(duration, LONGEST_USUAL_MS);
+	LWLockRelease(lock);
 }
 
 static void
@@ -163,6 +235,7 @@ note(Duration *duration, double milliseconds)
 		duration->mean = Max(duration->mean, Min(milliseconds * DECAY, LONGEST_MS));
 	else
 		duration->mean += (milliseconds - duration->mean) / DECAY;
+	note_usual(duration, milliseconds);
 	duration->used_at = GetCurrentTimestamp();
 }
 
@@ -183,6 +256,8 @@ duration_note(const char *task_hub, const char *name, double milliseconds)
 		duration->key = key;
 		duration->hub = hub;
 		duration->mean = Min(milliseconds, SHORT_ACTIVITY_MS);
+		duration->usual = Min(milliseconds, LONGEST_USUAL_MS);
+		duration->alone_until = 0;
 		strlcpy(duration->name, name, sizeof(duration->name));
 	}
 	note(duration, milliseconds);

@@ -17,6 +17,9 @@
 
 #define SHORT_ACTIVITY_MS 100
 
+/* What takes less than that may share a transaction with others. */
+#define BRIEF_ACTIVITY_MS 2
+
 /* For shmem.c: the memory, and the lock that guards it. */
 extern Size durations_shared_size(void);
 extern void durations_attach(LWLock *durations_lock);
@@ -26,8 +29,18 @@ extern uint64 duration_key(const char *task_hub, const char *name);
 
 extern bool duration_is_short(const char *task_hub, const char *name);
 
-/* Names (char *) of all activities of a hub that are known to be short. */
+/* Known to take no time that others in its transaction would notice, and to leave nothing there that they would? */
+extern bool duration_is_brief(const char *task_hub, const char *name);
+
+/*
+ * It was undone while it shared a transaction, and says nothing of how long it
+ * takes: for what it left there (then it is not known to be brief for some time), or because it was held up.
+ */
+extern void duration_note_undone(const char *task_hub, const char *name, bool for_its_trace);
+
+/* Names (char *) of all activities of a hub that are known to be short, or brief. */
 extern List *duration_short_names(const char *task_hub);
+extern List *duration_brief_names(const char *task_hub);
 
 /* An activity has run for so long. Only what workers run counts. */
 extern void duration_note(const char *task_hub, const char *name, double milliseconds);

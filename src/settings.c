@@ -27,6 +27,7 @@ int			setting_worker_idle_timeout = 60000;
 int			setting_poll_interval = 60000;
 int			setting_batch_size = 100;
 int			setting_batch_time = 50;
+int			setting_inline_activities = INLINE_ON;
 int			setting_synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
 int			setting_orchestrator_timeout = 10000;
 bool		setting_double_replay = false;
@@ -59,6 +60,19 @@ static const struct config_enum_entry on_code_change_options[] = {
 	{"keep", CODE_CHANGE_KEEP, false},
 	{"latest", CODE_CHANGE_LATEST, false},
 	{"fail", CODE_CHANGE_FAIL, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry inline_activities_options[] = {
+	{"off", INLINE_OFF, false},
+	{"on", INLINE_ON, false},
+	{"always", INLINE_ALWAYS, false},
+	{"false", INLINE_OFF, true},
+	{"no", INLINE_OFF, true},
+	{"0", INLINE_OFF, true},
+	{"true", INLINE_ON, true},
+	{"yes", INLINE_ON, true},
+	{"1", INLINE_ON, true},
 	{NULL, 0, false}
 };
 
@@ -242,6 +256,12 @@ define_dispatch_settings(void)
 							NULL,
 							&setting_batch_time, 50, 0, 10000, PGC_SUSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
+	/* For anybody: it is the activities of one's own hub that share, or do not. */
+	DefineCustomEnumVariable("durable.inline_activities",
+							 "Do brief activities share transactions, with the turn that asked for them or with each other?",
+							 "on: in workers, those that took less than 2 ms lately, without a concurrency limit and not external. off: each has a transaction of its own. always: for tests, also in run_until_idle() and whatever they took.",
+							 &setting_inline_activities, INLINE_ON, inline_activities_options, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.max_messages_per_turn",
 							"Most activities, timers, sub-orchestrations and events that a turn sends off.",
 							"A turn that asks for more is split, and the next one goes on at once; 0 turns the limit off.",

@@ -42,6 +42,16 @@ extern int	setting_max_dispatch_attempts;
 extern int	setting_retention;		/* s, -1 = keep for ever */
 extern int	setting_allow_superuser_hubs;	/* a SuperuserHubs */
 
+/* Do brief activities run in the transaction of the turn that asked for them? */
+typedef enum InlineActivities
+{
+	INLINE_OFF,
+	INLINE_ON,					/* in workers, those that are known to be brief */
+	INLINE_ALWAYS				/* also in run_until_idle(), and whatever is known */
+} InlineActivities;
+
+extern int	setting_inline_activities;
+
 typedef enum OrchestratorChecks
 {
 	ORCHESTRATOR_CHECKS_OFF,

@@ -362,6 +362,21 @@ suspect_take(const WorkItemKey *key)
 	return count;
 }
 
+bool
+suspect_is_charged(const WorkItemKey *key)
+{
+	KeyHash		hash;
+	bool		charged;
+
+	if (my_hand == NULL || file->n_suspects == 0)
+		return false;
+	hash_key(key, &hash);
+	shmem_lock_suspects(false);
+	charged = find_suspect(file, &hash) != NULL;
+	shmem_unlock_suspects();
+	return charged;
+}
+
 void
 suspect_release(void)
 {

@@ -35,6 +35,9 @@ typedef struct WorkItemKey
  */
 extern int	suspect_take(const WorkItemKey *key);
 
+/* Was it in hand at a death? In a session without shared memory: no. */
+extern bool suspect_is_charged(const WorkItemKey *key);
+
 /* "I am through with it, whatever came of it": clears the hand, and its count if it had one. */
 extern void suspect_release(void);
 

@@ -23,6 +23,7 @@
 #include "dispatch/registry.h"
 #include "errors.h"
 #include "ids.h"
+#include "points.h"
 #include "replay/orchestration_context.h"
 #include "store/activity_store.h"
 #include "store/inbox_store.h"
@@ -175,6 +176,7 @@ read_instance_id(FunctionCallInfo fcinfo, NewInstance *instance)
 
 		make_time_ordered_uuid(instance->created_at, &id);
 		instance->instance_id = execution_id_text(&id);
+		instance->has_new_id = true;
 		return;
 	}
 	require_instance_id(PG_GETARG_TEXT_PP(S_INSTANCE_ID));
@@ -269,6 +271,7 @@ start_or_replace(const Hub *hub, NewInstance *instance, const ReusePolicy *polic
 		ExistingInstance existing;
 
 		store_insert_instances(hub->name, list_make1(instance));
+		DURABLE_POINT("client.inserted");
 		if (instance->created)
 		{
 			check_pending_instances(hub);
@@ -340,38 +343,57 @@ durable_start_instance(PG_FUNCTION_ARGS)
 	find_code(&hub, &instance);
 	if (start_or_replace(&hub, &instance, &policy) && event_name)
 		send_event(&hub, instance.instance_id, event_name, event_data);
+	DURABLE_POINT("client.start");
 	PG_RETURN_TEXT_P(cstring_to_text(instance.instance_id));
+}
+
+/* Reads the arguments that say to which instance a client sends. */
+static char *
+addressee(FunctionCallInfo fcinfo, int hub_arg, Hub *hub)
+{
+	client_call_begin(fcinfo);
+	require_argument(fcinfo, 0, "instance_id");
+	hub_to_look_in(fcinfo, hub_arg, hub);
+	return text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
 /* The instance a client sends to, with its status; an error if there is none. */
 static char *
 recipient(FunctionCallInfo fcinfo, int hub_arg, Hub *hub, RuntimeStatus *status)
 {
-	char	   *instance_id;
+	char	   *instance_id = addressee(fcinfo, hub_arg, hub);
 
-	client_call_begin(fcinfo);
-	require_argument(fcinfo, 0, "instance_id");
-	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	hub_to_look_in(fcinfo, hub_arg, hub);
 	if (!store_find_recipient(hub->name, instance_id, status))
 		no_such_instance(hub, instance_id);
 	return instance_id;
+}
+
+/* Sends to an instance, unless it has finished; an error if there is none. */
+static void
+deliver(const Hub *hub, const char *instance_id, HistoryEvent *event)
+{
+	RuntimeStatus status;
+
+	event->visible_at = event->timestamp;
+	if (!store_deliver(hub->name, instance_id, event) && !store_find_recipient(hub->name, instance_id, &status))
+		no_such_instance(hub, instance_id);
 }
 
 Datum
 durable_raise_event(PG_FUNCTION_ARGS)
 {
 	Hub			hub;
-	RuntimeStatus status;
 	char	   *instance_id;
-	Jsonb	   *data = jsonb_or_null(fcinfo, 2, "data of the event");
+	HistoryEvent *event = history_event_make(EVENT_EVENT_RAISED, clock_now());
 
+	event->payload = jsonb_or_null(fcinfo, 2, "data of the event");
 	require_argument(fcinfo, 1, "event_name");
 	require_not_empty(PG_GETARG_TEXT_PP(1), "event_name");
-	instance_id = recipient(fcinfo, 3, &hub, &status);
-	check_for_hub(&hub, data, "data of the event");
-	if (!runtime_status_is_finished(status))
-		send_event(&hub, instance_id, text_to_cstring(PG_GETARG_TEXT_PP(1)), data);
+	instance_id = addressee(fcinfo, 3, &hub);
+	check_for_hub(&hub, event->payload, "data of the event");
+	event->name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	deliver(&hub, instance_id, event);
+	DURABLE_POINT("client.raise_event");
 	PG_RETURN_VOID();
 }
 
@@ -445,6 +467,7 @@ durable_terminate(PG_FUNCTION_ARGS)
 		store_terminate_pending(hub.name, instance_id, reason, clock_now()))
 		PG_RETURN_VOID();
 	send_message(&hub, instance_id, terminated_event(reason, PG_GETARG_BOOL(2)));
+	DURABLE_POINT("client.terminate");
 	PG_RETURN_VOID();
 }
 
@@ -459,6 +482,7 @@ send_control(FunctionCallInfo fcinfo, EventType type)
 	event->payload = reason_argument(fcinfo, 1, &hub);
 	if (!runtime_status_is_finished(status))
 		send_message(&hub, instance_id, event);
+	DURABLE_POINT(type == EVENT_EXECUTION_SUSPENDED ? "client.suspend" : "client.resume");
 	PG_RETURN_VOID();
 }
 
@@ -545,6 +569,7 @@ durable_restart(PG_FUNCTION_ARGS)
 		require_finished(instance_id, status);
 	replace_finished(&policy);
 	(void) start_or_replace(&hub, &instance, &policy);
+	DURABLE_POINT("client.restart");
 	PG_RETURN_TEXT_P(cstring_to_text(instance.instance_id));
 }
 
@@ -579,5 +604,6 @@ durable_rewind(PG_FUNCTION_ARGS)
 	hub_to_look_in(fcinfo, 2, &hub);
 	if (!store_begin_rewind(hub.name, instance_id, reason_argument(fcinfo, 1, &hub), clock_now(), &refusal))
 		refuse_rewind(&hub, instance_id, &refusal);
+	DURABLE_POINT("client.rewind");
 	PG_RETURN_VOID();
 }

@@ -111,6 +111,14 @@ runtime_state_end_turn(RuntimeState *state)
 	state->last_seq++;
 }
 
+void
+runtime_state_keep_turn(RuntimeState *state)
+{
+	state->kept_events = list_concat(state->kept_events, state->new_events);
+	state->past_events = list_concat(state->past_events, state->new_events);
+	state->new_events = NIL;
+}
+
 RuntimeState *
 runtime_state_next_generation(const RuntimeState *state, Jsonb *input, const char *version,
 							  const pg_uuid_t *execution_id, TimestampTz now)
@@ -127,6 +135,7 @@ runtime_state_next_generation(const RuntimeState *state, Jsonb *input, const cha
 	next->turn = 0;
 	next->last_seq = 0;
 	next->past_events = NIL;
+	next->kept_events = NIL;
 	next->new_events = NIL;
 	next->waiting_events = NIL;
 	next->takes_latest = true;

@@ -102,8 +102,10 @@ typedef struct RuntimeState
 	int			last_seq;
 	TimestampTz turn_at;		/* the time of the current turn */
 
+	bool		damaged;		/* rows of the history could not be read */
 	List	   *past_events;	/* of HistoryEvent *: loaded */
-	List	   *new_events;		/* of HistoryEvent *: to be stored */
+	List	   *kept_events;	/* of HistoryEvent *: of the turns before this one that are to be stored with it; also in past_events */
+	List	   *new_events;		/* of HistoryEvent *: of this turn, to be stored */
 } RuntimeState;
 
 /*
@@ -117,6 +119,9 @@ extern void runtime_state_add_event(RuntimeState *state, HistoryEvent *event);
 
 /* Ends the turn (OrchestratorCompleted), unless its last event ended it already. */
 extern void runtime_state_end_turn(RuntimeState *state);
+
+/* The turn is over and another one follows before both are stored: its events are of the past now. */
+extern void runtime_state_keep_turn(RuntimeState *state);
 
 /* Makes the state of the next generation, in its first turn, with nothing but the start. */
 extern RuntimeState *runtime_state_next_generation(const RuntimeState *state, Jsonb *input,

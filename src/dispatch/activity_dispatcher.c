@@ -5,23 +5,18 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "commands/trigger.h"
-#include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
 #include "core/failure.h"
-#include "dispatch/activity_function.h"
+#include "dispatch/activity_execution.h"
 #include "dispatch/concurrency.h"
 #include "dispatch/dispatchers.h"
+#include "dispatch/shared_activities.h"
 #include "durations.h"
 #include "errors.h"
+#include "points.h"
 #include "replay/sandbox.h"
 #include "session.h"
 #include "settings.h"
@@ -34,109 +29,6 @@
 #define FIRST_REPEAT_INTERVAL (10 * INT64CONST(1000))
 #define LAST_REPEAT_INTERVAL (10 * USECS_PER_SEC)
 
-/* How running an activity went. */
-typedef struct ActivityOutcome
-{
-	Jsonb	   *result;
-	Jsonb	   *failure;
-	bool		repeat;			/* it lost a conflict: neither result nor failure */
-} ActivityOutcome;
-
-/* SET CONSTRAINTS ALL IMMEDIATE: fires what is deferred. */
-static void
-fire_deferred_triggers(void)
-{
-	AfterTriggerSetState(makeNode(ConstraintsSetStmt));
-}
-
-/*
- * The same in a subtransaction that is rolled back: an error is raised, but
- * neither the setting nor what triggers did stays. They fire again at commit.
- */
-static void
-try_deferred_triggers(void)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		fire_deferred_triggers();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (error)
-		ReThrowError(error);
-}
-
-/*
- * Shall everything that is deferred be fired for good, as the commit would? In
- * an assumed session, too: at commit it would run with the rights of who turned
- * it. (A server built with assertions insists that no query runs then.)
- */
-static bool
-fires_to_the_end(void)
-{
-#ifdef USE_ASSERT_CHECKING
-	return session_is_worker();
-#else
-	return session_is_worker() || session_is_assumed();
-#endif
-}
-
-/*
- * Deferred constraints are checked before the activity counts as done: at
- * commit its failure could not be recorded with it. A worker fires all to the
- * end, also what triggers defer anew: at commit nothing would undo what they
- * SET. In a client's session nothing must stay: the transaction is the client's.
- */
-static void
-check_deferred_constraints(void)
-{
-	if (fires_to_the_end())
-		AfterTriggerFireDeferred();
-	else
-		try_deferred_triggers();
-}
-
-static void
-call_and_check(void *arg)
-{
-	activity_call(arg);
-	check_deferred_constraints();
-	if (session_is_assumed())
-		session_close_cursors();
-}
-
-static int
-timeout_of(const ClaimedActivity *activity)
-{
-	return activity->registration.timeout_ms > 0 ? activity->registration.timeout_ms : setting_activity_timeout;
-}
-
-static Jsonb *
-timeout_failure(const ClaimedActivity *activity)
-{
-	Failure		failure = {0};
-
-	failure.sqlstate = "57014";
-	failure.error_type = "ActivityTimeout";
-	failure.message = psprintf("activity %s ran for more than %d ms", activity->name, timeout_of(activity));
-	failure.hint = activity->registration.timeout_ms > 0 ?
-		"durable.register_activity() has set the limit." : "durable.activity_timeout sets the limit.";
-	return failure_make(&failure);
-}
-
 static Jsonb *
 poisoned_failure(const char *name, int deaths)
 {
@@ -148,100 +40,6 @@ poisoned_failure(const char *name, int deaths)
 	failure.hint = "Look for crashes in the server log; durable.max_dispatch_attempts sets how often it is tried.";
 	failure.non_retriable = true;
 	return failure_make(&failure);
-}
-
-/* A conflict is the engine's to repeat; anything else is the activity's failure. */
-static void
-conclude_error(const ActivityCall *call, const ErrorData *error, ActivityOutcome *outcome)
-{
-	if (error_is_conflict(error))
-		outcome->repeat = true;
-	else
-		outcome->failure = failure_from_error(error, !call->prepared ||
-											  error->sqlerrcode == ERRCODE_DURABLE_LIMIT_EXCEEDED);
-}
-
-/* What will be called: the registration counts only if it serves this version. */
-static void
-fill_call(const char *task_hub, const ClaimedActivity *activity, ActivityCall *call)
-{
-	call->task_hub = task_hub;
-	call->max_payload_size = activity->max_payload_size;
-	call->name = activity->name;
-	call->version = activity->version;
-	call->input = activity->input;
-	if (activity->match == REGISTERED)
-		call->function = activity->registration.function;
-	else if (activity->match == OTHER_VERSIONS)
-		call->other_versions = store_activity_versions(task_hub, activity->name);
-}
-
-/*
- * An effect that leaves the database must not be seen before what led to it
- * is on disk: the turn that asked for it was committed asynchronously.
- */
-static void
-flush_what_led_here(const ClaimedActivity *activity)
-{
-	XLogRecPtr	lsn = TransactionIdIsNormal(activity->writer) ?
-	TransactionIdGetCommitLSN(activity->writer) : InvalidXLogRecPtr;
-
-	if (!XLogRecPtrIsInvalid(lsn))
-		XLogFlush(lsn);
-}
-
-/* Who asks for slots next shall know how long it takes. */
-static SandboxOutcome
-run_timed(const Sandbox *sandbox, ActivityCall *call, const char *task_hub, ErrorData **error)
-{
-	TimestampTz begin = GetCurrentTimestamp();
-	SandboxOutcome result = sandbox_run(sandbox, call_and_check, call, error);
-
-	duration_note(task_hub, call->name, (GetCurrentTimestamp() - begin) / 1000.0);
-	return result;
-}
-
-static void
-execute_activity(const char *task_hub, const ClaimedActivity *activity, ActivityOutcome *outcome)
-{
-	SandboxOutcome result;
-	ActivityCall call = {0};
-	ExecutionInfo execution = {0};
-	Sandbox		sandbox = {0};
-	ErrorData  *error;
-
-	fill_call(task_hub, activity, &call);
-	execution.instance_id = activity->instance_id;
-	execution.execution_id = activity->execution_id;
-	execution.parent_instance_id = activity->parent_instance_id;
-	execution.version = activity->instance_version;
-	execution.tags = activity->tags;
-	execution.task_id = activity->task_id;
-	execution.attempt = activity->attempt;
-	sandbox.execution = &execution;
-	sandbox.settings = &activity->settings;
-	sandbox.timeout_ms = timeout_of(activity);
-	if (activity->registration.external)
-		flush_what_led_here(activity);
-	activity_begins(task_hub, activity->instance_id);
-	result = run_timed(&sandbox, &call, task_hub, &error);
-	activity_ends();
-	switch (result)
-	{
-		case SANDBOX_OK:
-			outcome->result = call.result;
-			break;
-		case SANDBOX_TIMED_OUT:
-			outcome->failure = timeout_failure(activity);
-			break;
-		case SANDBOX_ERROR:
-			/* a client that cancels its statement does not mean the activity */
-			if (!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
-				error_is_circumstantial(error))
-				ReThrowError(error);
-			conclude_error(&call, error, outcome);
-			break;
-	}
 }
 
 static TimestampTz
@@ -265,6 +63,7 @@ run_activity(const char *task_hub, const ClaimedActivity *activity)
 		store_finish_activity(task_hub, activity, NULL, NULL, clock_now());
 		return;
 	}
+	DURABLE_POINT("activity.claimed");
 	worker_report_item("activity", activity->instance_id, psprintf("%s#%d", activity->name, activity->task_id));
 	deaths = suspect_take(&key);
 	if (deaths == SUSPECT_MUST_WAIT)
@@ -275,11 +74,13 @@ run_activity(const char *task_hub, const ClaimedActivity *activity)
 	if (deaths >= setting_max_dispatch_attempts)
 		outcome.failure = poisoned_failure(activity->name, deaths);
 	else
-		execute_activity(task_hub, activity, &outcome);
+		activity_execute(task_hub, activity, false, &outcome);
+	DURABLE_POINT("activity.before_record");
 	if (outcome.repeat)
 		store_repeat_activity(task_hub, activity, activity->attempt + 1, repeat_time(activity));
 	else
 		store_finish_activity(task_hub, activity, outcome.result, outcome.failure, clock_now());
+	DURABLE_POINT("activity.recorded");
 }
 
 /*
@@ -307,6 +108,7 @@ typedef struct Attempt
 	const char *task_hub;
 	List	   *full;			/* of ActivityKey: as many as may run are running */
 	bool		short_only;		/* this worker may not hold its slot */
+	const ClaimedActivity *given;	/* it is to be this one, which was claimed before */
 	ClaimedActivity *activity;
 } Attempt;
 
@@ -446,6 +248,7 @@ claim_activity(Attempt *attempt)
 {
 	bool		parked_first = parked_are_next;
 
+	DURABLE_POINT("activity.before_claim");
 	parked_are_next = false;
 	if (parked_first && claim_parked(attempt))
 		return true;
@@ -460,6 +263,17 @@ claim_activity(Attempt *attempt)
 	return (!parked_first && claim_parked(attempt)) || work_item_begin(NULL);
 }
 
+/* The same with an activity that was claimed by a transaction before, unless others have it by now or it may not run here. */
+static bool
+claim_given(Attempt *attempt)
+{
+	if (!work_item_begin(NULL))
+		return false;
+	if (worker_begin_activity(attempt->given->name) && store_reclaim_activity(attempt->task_hub, attempt->given))
+		attempt->activity = (ClaimedActivity *) attempt->given;
+	return true;
+}
+
 /* After the end of the transaction: who found no slot may find one now. */
 static void
 offer_slot(const Attempt *attempt)
@@ -467,7 +281,7 @@ offer_slot(const Attempt *attempt)
 	if (!is_limited(attempt->activity))
 		return;
 	if (session_is_worker())
-		shmem_wake_hub(attempt->task_hub);
+		shmem_wake_hub(attempt->task_hub, DT_NOBEGIN);
 	else
 		wake_hub_at_commit(attempt->task_hub, 1);
 }
@@ -476,7 +290,7 @@ offer_slot(const Attempt *attempt)
 static DispatchResult
 try_activity(Attempt *attempt)
 {
-	if (!claim_activity(attempt))
+	if (!(attempt->given ? claim_given(attempt) : claim_activity(attempt)))
 		return DISPATCH_GONE;
 	if (attempt->activity != NULL)
 	{
@@ -485,14 +299,34 @@ try_activity(Attempt *attempt)
 			session_discard_temporary_objects();
 	}
 	work_item_commit();
+	if (attempt->activity != NULL)
+		DURABLE_POINT("activity.committed");
 	suspect_release();
 	worker_end_activity();
 	offer_slot(attempt);
 	return attempt->activity ? DISPATCH_DONE : DISPATCH_IDLE;
 }
 
+/* The error of the last attempt, copied to "context"; the work item is rolled back. */
+static ErrorData *
+catch_error(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	activity_ends();
+	work_item_abort();
+	sandbox_reset();
+	suspect_release();
+	worker_end_activity();
+	MemoryContextSwitchTo(context);
+	return error;
+}
+
 static DispatchResult
-run_one(const char *task_hub)
+run_one(const char *task_hub, const ClaimedActivity *given)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Attempt    *attempt = palloc0(sizeof(Attempt));
@@ -500,21 +334,14 @@ run_one(const char *task_hub)
 	volatile DispatchResult result = DISPATCH_DONE;
 
 	attempt->task_hub = task_hub;
+	attempt->given = given;
 	PG_TRY();
 	{
 		result = try_activity(attempt);
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		activity_ends();
-		work_item_abort();
-		sandbox_reset();
-		suspect_release();
-		worker_end_activity();
-		MemoryContextSwitchTo(context);
+		error = catch_error(context);
 	}
 	PG_END_TRY();
 	if (error == NULL)
@@ -527,15 +354,59 @@ run_one(const char *task_hub)
 	return DISPATCH_DONE;
 }
 
+/*
+ * Those that may share a transaction; after an error of the engine, a failed
+ * COMMIT for example, each of them runs alone, and then it is its own.
+ */
+static DispatchResult
+run_shared(const char *task_hub, int64 *done)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SharedActivities *shared = palloc0(sizeof(SharedActivities));
+	ErrorData  *volatile error = NULL;
+	volatile DispatchResult result = DISPATCH_DONE;
+	ListCell   *lc;
+
+	PG_TRY();
+	{
+		result = shared_activities_run(task_hub, shared);
+	}
+	PG_CATCH();
+	{
+		error = catch_error(context);
+		shared->n_done = 0;
+	}
+	PG_END_TRY();
+	if (error && (shared->alone == NIL || (!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED)))
+		ReThrowError(error);
+	*done += shared->n_done;
+	foreach(lc, shared->alone)
+	{
+		if (run_one(task_hub, lfirst(lc)) == DISPATCH_DONE)
+			(*done)++;
+		if (worker_is_asked_to_leave())
+			break;
+	}
+	return result;
+}
+
+/* After several brief ones the one that waits longest, whatever it is: they and the others take turns. */
+static bool single_is_next = false;
+
 DispatchResult
 activity_dispatcher_run(const char *task_hub, int64 *done)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "durable activity", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	DispatchResult result = run_one(task_hub);
+	DispatchResult result = single_is_next ? DISPATCH_IDLE : run_shared(task_hub, done);
 
-	if (result == DISPATCH_DONE)
-		(*done)++;
+	single_is_next = result == DISPATCH_DONE;
+	if (result == DISPATCH_IDLE)
+	{
+		result = run_one(task_hub, NULL);
+		if (result == DISPATCH_DONE)
+			(*done)++;
+	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return result;

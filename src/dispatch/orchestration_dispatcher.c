@@ -9,6 +9,9 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -18,11 +21,14 @@
 #include "core/history_check.h"
 #include "core/reconcile.h"
 #include "dispatch/dispatchers.h"
+#include "dispatch/inline_activities.h"
 #include "dispatch/pinned_code.h"
 #include "dispatch/registry.h"
+#include "dispatch/sharing.h"
 #include "dispatch/versioning.h"
 #include "errors.h"
 #include "ids.h"
+#include "points.h"
 #include "replay/function_lookup.h"
 #include "replay/orchestration_executor.h"
 #include "replay/sandbox.h"
@@ -43,6 +49,9 @@
 /* How long an instance waits after an error that was not its own, and after a lost conflict. */
 #define DEFER_INTERVAL (5 * USECS_PER_SEC)
 #define CONFLICT_INTERVAL (50 * INT64CONST(1000))
+
+/* How often a process says what keeps it from processing instances. */
+#define SAY_AGAIN_INTERVAL (60 * USECS_PER_SEC)
 
 /* ------------------------------------------------------------------------
  * One turn
@@ -413,6 +422,8 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 
 	if (deaths == SUSPECT_MUST_WAIT)
 		return NULL;
+	DURABLE_POINT("turn.taken");
+	checkpoint->charged = deaths > 0;
 	if (rewind_is_due(state) && !is_poisoned)
 		accepted = rewind_turn(checkpoint, state, accepted, now);
 	begin_turn(state, accepted, now);
@@ -422,17 +433,105 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, now);
 	else
 		state = run_generations(state, patience_ms, &checkpoint->outbox);
+	DURABLE_POINT("turn.replayed");
 	suspect_release();
 	return state;
+}
+
+/* One more turn of the same transaction; false, and the state as before, if it must wait for another one. */
+static bool
+run_next_turn(Checkpoint *checkpoint, List *answers)
+{
+	RuntimeState *state = checkpoint->state;
+	WorkItemKey key = {state->task_hub, state->instance_id, state->execution_id.data, NO_TASK_ID};
+	RuntimeState before;
+
+	(void) suspect_take(&key);	/* it was not charged, and nobody else can have had it in hand since */
+	worker_report_item("turn", state->instance_id, state->name);
+	runtime_state_keep_turn(state);
+	before = *state;
+	DURABLE_POINT("turn.next");
+	begin_turn(state, answers, clock_now());
+	if (list_length(state->past_events) > max_history_events(state))
+		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, clock_now());
+	else
+		checkpoint->state = run_generations(state, PATIENCE_IN_BATCH, &checkpoint->outbox);
+	suspect_release();
+	if (checkpoint->state != NULL)
+		return true;
+	*state = before;
+	checkpoint->state = state;
+	return false;
+}
+
+/* What was answered already is a message like any other. */
+static void
+send_answers(Checkpoint *checkpoint, List *answers)
+{
+	ListCell   *lc;
+
+	foreach(lc, answers)
+	{
+		OutboundMessage *message = palloc(sizeof(OutboundMessage));
+		HistoryEvent *answer = lfirst(lc);
+
+		answer->has_execution_id = true;
+		answer->execution_id = checkpoint->state->execution_id;
+		answer->visible_at = answer->timestamp;
+		message->instance_id = checkpoint->state->instance_id;
+		message->event = answer;
+		checkpoint->outbox.messages = lappend(checkpoint->outbox.messages, message);
+	}
+}
+
+/*
+ * A turn that was running when a process died is by itself in its transaction,
+ * so that it is the one that is counted if that happens again; and a rewind is
+ * written first, from the state as it is now.
+ */
+static bool
+may_run_on(const Checkpoint *checkpoint)
+{
+	return !checkpoint->charged && checkpoint->rewind == NULL;
+}
+
+/*
+ * The activities the turn asked for, the turn that takes their answers, and so
+ * on, as long as they are brief and there is room for them in the transaction.
+ * Returns the number of further turns.
+ */
+static int
+run_on(InlineScope *scope, Checkpoint *checkpoint)
+{
+	int			n_turns = 0;
+	bool		goes_on = true;
+
+	while (goes_on)
+	{
+		List	   *answers = inline_activities_run(scope, checkpoint->state, &checkpoint->outbox);
+
+		if (answers == NIL)
+			break;
+		goes_on = checkpoint->outbox.activities == NIL; /* else it waits for the queue */
+		if (run_next_turn(checkpoint, answers))
+			n_turns++;
+		else
+		{
+			send_answers(checkpoint, answers);
+			goes_on = false;
+		}
+	}
+	return n_turns;
 }
 
 /*
  * Reconcile, replay, decide. With "failure" the turn does not run code but
  * fails the instance. NULL, and nothing happened, if patience (0: no limit)
- * ran out or the turn must wait for another one.
+ * ran out or the turn must wait for another one. With "scope" the turns after
+ * it follow, for as long as they wait for nothing but brief activities.
  */
 static Checkpoint *
-run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure)
+run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure, InlineScope *scope)
 {
 	Checkpoint *checkpoint = palloc0(sizeof(Checkpoint));
 	RuntimeState *state = fetched->state;
@@ -462,6 +561,9 @@ run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure)
 		checkpoint->state = run_orchestrator(checkpoint, state, accepted, patience_ms, now);
 	if (checkpoint->state == NULL)
 		return NULL;
+	checkpoint->n_turns = 1;
+	if (scope != NULL && may_run_on(checkpoint))
+		checkpoint->n_turns += run_on(scope, checkpoint);
 	resolve_children(checkpoint);
 	return checkpoint;
 }
@@ -477,7 +579,9 @@ typedef struct Batch
 	List	   *rejected;		/* of FetchedInstance *: the hub does not run their version */
 	List	   *instance_ids;	/* of char *: those that were fetched */
 	List	   *slow_ids;		/* of char *: those to be run alone */
-	int			n_turns;
+	InlineScope scope;
+	int			n_reached;		/* of the instances that were fetched; the others are left for the next batch */
+	int64		n_done;			/* work items */
 	int64		n_queued;		/* activities */
 } Batch;
 
@@ -498,14 +602,17 @@ run_turns(Batch *batch, List *instances)
 			break;				/* the others are free again after this commit */
 		if ((checkpoints != NIL || batch->slow_ids != NIL) && worker_is_asked_to_leave())
 			break;
+		if (sharing_is_used() && !sharing_has_room())
+			break;
 		CHECK_FOR_INTERRUPTS();
 		fetched = lfirst(lc);
+		batch->n_reached++;
 		if (versioning_keeps_waiting(fetched))
 		{
 			batch->rejected = lappend(batch->rejected, fetched);
 			continue;
 		}
-		checkpoint = run_turn(fetched, list_length(instances) > 1 ? PATIENCE_IN_BATCH : 0, NULL);
+		checkpoint = run_turn(fetched, list_length(instances) > 1 ? PATIENCE_IN_BATCH : 0, NULL, &batch->scope);
 		if (checkpoint == NULL)
 		{
 			batch->slow_ids = lappend(batch->slow_ids, (char *) fetched->state->instance_id);
@@ -513,9 +620,10 @@ run_turns(Batch *batch, List *instances)
 		}
 		else
 			checkpoints = lappend(checkpoints, checkpoint);
-		if (checkpoint && checkpoint->ran)
-			batch->n_turns++;
+		if (checkpoint)
+			batch->n_done += checkpoint->n_turns;
 	}
+	batch->n_done += batch->scope.n_run;
 	return checkpoints;
 }
 
@@ -543,32 +651,60 @@ count_activities(List *checkpoints)
 	return count;
 }
 
+/* How many instances a batch had room for lately: what it has not is read in vain. */
+static int recent_batch = INT_MAX;
+
+static int
+fetch_size(void)
+{
+	return Min(setting_batch_size, recent_batch);
+}
+
+static void
+adapt_fetch_size(int fetched, int ran)
+{
+	if (ran < fetched)
+		recent_batch = Max(ran, 1);
+	else if (recent_batch < INT_MAX / 2)
+		recent_batch += recent_batch / 4 + 1;
+}
+
 /* One transaction; throws what goes wrong. */
 static DispatchResult
 try_batch(Batch *batch)
 {
-	int			starts = worker_take_starts(setting_batch_size);
+	int			starts = worker_take_starts(fetch_size());
 	List	   *instances;
+	bool		found;
 	ListCell   *lc;
 
 	if (!work_item_begin(NULL))
 		return DISPATCH_GONE;
-	instances = store_fetch_instances(batch->task_hub, clock_now(), setting_batch_size, starts);
-	if (starts != UNLIMITED_STARTS)
-		worker_give_back_starts(starts - store_count_starts(instances));
+	sharing_begin();
+	DURABLE_POINT("turn.before_claim");
+	instances = store_fetch_instances(batch->task_hub, clock_now(), fetch_size(), starts);
+	found = instances != NIL;
 	foreach(lc, instances)
 		batch->instance_ids = lappend(batch->instance_ids,
 									  pstrdup(((FetchedInstance *) lfirst(lc))->state->instance_id));
 	if (instances != NIL)
 	{
-		List	   *checkpoints = run_turns(batch, instances);
+		List	   *checkpoints;
 
+		DURABLE_POINT("turn.claimed");
+		checkpoints = run_turns(batch, instances);
+		DURABLE_POINT("turn.before_checkpoint");
 		store_checkpoint(batch->task_hub, checkpoints, clock_now());
 		put_off_rejected(batch->task_hub, batch->rejected);
 		batch->n_queued = count_activities(checkpoints);
+		adapt_fetch_size(list_length(instances), batch->n_reached);
 	}
+	if (starts != UNLIMITED_STARTS)
+		worker_give_back_starts(starts - store_count_starts(list_truncate(instances, batch->n_reached)));
 	work_item_commit();
-	return instances == NIL ? DISPATCH_IDLE : DISPATCH_DONE;
+	if (found)
+		DURABLE_POINT("turn.committed");
+	return found ? DISPATCH_DONE : DISPATCH_IDLE;
 }
 
 /* One transaction for the turn of one instance; with "failure" the instance is failed instead. */
@@ -584,7 +720,7 @@ try_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
 		put_off_rejected(task_hub, list_make1(fetched));
 	else if (fetched && fetched->messages != NIL)
 	{
-		Checkpoint *checkpoint = run_turn(fetched, 0, failure);
+		Checkpoint *checkpoint = run_turn(fetched, 0, failure, NULL);
 		TimestampTz now = clock_now();
 
 		if (checkpoint)
@@ -630,6 +766,38 @@ log_engine_error(const char *instance_id, const ErrorData *error, const char *co
 			(errcode(error->sqlerrcode),
 			 errmsg("could not process orchestration \"%s\": %s", instance_id, error->message),
 			 errdetail_internal("%s", consequence)));
+}
+
+/*
+ * What keeps instances from being processed is mostly the same for all of
+ * them, and for a while, a full disk for example: this process says it once a
+ * minute, not for each.
+ */
+static bool
+trouble_is_news(const char *message)
+{
+	static struct
+	{
+		uint32		hash;
+		TimestampTz said_at;
+	}			said[8];
+	static int	next = 0;
+	uint32		hash = hash_bytes((const unsigned char *) message, strlen(message));
+	TimestampTz now = GetCurrentTimestamp();
+	int			i = 0;
+
+	while (i < lengthof(said) && said[i].hash != hash)
+		i++;
+	if (i < lengthof(said) && now < said[i].said_at + SAY_AGAIN_INTERVAL)
+		return false;
+	if (i == lengthof(said))
+	{
+		i = next;
+		next = (next + 1) % lengthof(said);
+	}
+	said[i].hash = hash;
+	said[i].said_at = now;
+	return true;
 }
 
 /* try_alone() that returns the error it threw, or NULL. */
@@ -684,7 +852,8 @@ run_alone(const char *task_hub, const char *instance_id)
 		defer_instance(task_hub, instance_id, CONFLICT_INTERVAL);
 		return;
 	}
-	log_engine_error(instance_id, error, "It is tried again later.");
+	if (trouble_is_news(error->message))
+		log_engine_error(instance_id, error, "It is tried again later, as are others that meet the same. This is said once a minute.");
 	defer_instance(task_hub, instance_id, DEFER_INTERVAL);
 }
 
@@ -704,7 +873,7 @@ run_each_alone(Batch *batch, List *instance_ids)
 	foreach(lc, instance_ids)
 	{
 		run_alone(batch->task_hub, lfirst(lc));
-		batch->n_turns++;
+		batch->n_done++;
 		if (worker_is_asked_to_leave())
 			break;				/* they are free for another worker */
 	}
@@ -743,10 +912,10 @@ orchestration_dispatcher_run(const char *task_hub, int64 *done, int64 *queued)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "durable batch of turns", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Batch		batch = {task_hub};
+	Batch		batch = {task_hub, .scope = {task_hub}};
 	DispatchResult result = run_batch(&batch);
 
-	*done += batch.n_turns;
+	*done += batch.n_done;
 	*queued = batch.n_queued;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

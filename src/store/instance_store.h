@@ -16,6 +16,7 @@ typedef struct FetchedInstance
 	RuntimeState *state;
 	List	   *messages;		/* of HistoryEvent *, in order of arrival */
 	ItemPointerData tid;		/* of the locked row */
+	int			turn;			/* the last one before */
 } FetchedInstance;
 
 /*
@@ -61,6 +62,8 @@ typedef struct Checkpoint
 	List	   *children;		/* of ResolvedChild * */
 	Rewind	   *rewind;			/* NULL: it was not rewound */
 	bool		ran;			/* false: its messages are only dropped */
+	bool		charged;		/* it was in hand when a process died */
+	int			n_turns;
 } Checkpoint;
 
 /*

@@ -18,6 +18,11 @@ static StoreStatement find_activity = {
 	NEAREST_REGISTRATION("activities", "r.version, r.function", "$1", "$2", "$3"), 3, {TEXTOID, TEXTOID, TEXTOID}
 };
 
+static StoreStatement find_registration = {
+	NEAREST_REGISTRATION("activities", "r.version, r.function, r.timeout_ms, r.max_concurrency, r.external", "$1", "$2", "$3"),
+	3, {TEXTOID, TEXTOID, TEXTOID}
+};
+
 static StoreStatement find_activity_retry = {
 	NEAREST_REGISTRATION("activities", "r.version, r.retry", "$1", "$2", "$3"), 3, {TEXTOID, TEXTOID, TEXTOID}
 };
@@ -105,6 +110,31 @@ RegistryMatch
 store_find_activity(const char *task_hub, const char *name, const char *version, const char **function)
 {
 	return find_function(&find_activity, task_hub, name, version, function);
+}
+
+RegistryMatch
+store_find_registration(const char *task_hub, const char *name, const char *version,
+						ActivityRegistration *registration)
+{
+	Datum		values[3];
+	StoreScope	scope;
+
+	memset(registration, 0, sizeof(ActivityRegistration));
+	registration->name = name;
+	set_key(values, task_hub, name, version);
+	store_open(&scope);
+	if (store_execute(&find_registration, values, NULL) > 0)
+	{
+		Row			row = store_row(&scope, 0);
+
+		registration->version = row_text(&row, 1);
+		registration->function = row_text(&row, 2);
+		registration->timeout_ms = row_int32(&row, 3);
+		registration->max_concurrency = row_int32(&row, 4);
+		registration->external = row_bool(&row, 5);
+	}
+	store_close(&scope);
+	return registry_match(registration->version, version);
 }
 
 Jsonb *

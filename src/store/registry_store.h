@@ -52,6 +52,10 @@ extern RegistryMatch store_find_orchestrator(const char *task_hub, const char *n
 extern RegistryMatch store_find_activity(const char *task_hub, const char *name, const char *version,
 										 const char **function);
 
+/* The registration that comes nearest to a name and version, but for its retry policy; its name is the caller's. */
+extern RegistryMatch store_find_registration(const char *task_hub, const char *name, const char *version,
+											 ActivityRegistration *registration);
+
 /* The registered retry policy of an activity; NULL if there is none. */
 extern Jsonb *store_find_activity_retry(const char *task_hub, const char *name, const char *version);
 

@@ -27,6 +27,7 @@
 #include "compat.h"
 #include "dispatch/pinned_code.h"
 #include "extension.h"
+#include "points.h"
 #include "session.h"
 #include "settings.h"
 #include "store/hub_store.h"
@@ -56,6 +57,9 @@
 	"The server log says why before this message. " \
 	"Workers are started again after growing delays of up to a minute."
 
+/* A hub in which nothing happens is swept so many times more seldom. */
+#define QUIET_SWEEPS 60
+
 /* Nothing due for so long: the coordinator can be spared. */
 #define SPARE_MS 1000
 
@@ -81,6 +85,7 @@ typedef struct HubState
 	int			refusals;		/* starts in a row refused for want of a slot */
 	TimestampTz starving_since; /* it has no worker and gets none; 0: it does not starve */
 	TimestampTz retry_at;		/* no worker is started before */
+	int			quiet_sweeps;	/* left out since something happened in it; -1: something has */
 	int			vain_wakes;		/* of idle workers in a row, without an end of the ready work */
 	TimestampTz wake_again_at;
 	/* of the last count */
@@ -135,6 +140,7 @@ add_hub(const char *name)
 	HubState   *hub = palloc0(sizeof(HubState));
 
 	strlcpy(hub->name, name, NAMEDATALEN);
+	hub->quiet_sweeps = -1;
 	hubs = lappend(hubs, hub);
 	MemoryContextSwitchTo(old_context);
 	return hub;
@@ -693,7 +699,7 @@ wake_idle_worker(HubState *hub)
 {
 	if (clock_now() < hub->wake_again_at)
 		return;
-	shmem_wake_hub(hub->name);
+	shmem_wake_hub(hub->name, DT_NOBEGIN);
 	hub->vain_wakes++;
 	hub->wake_again_at = ms_from_now(process_backoff(hub->vain_wakes, WATCH_MS, LAST_WAKE_GAP_MS));
 }
@@ -747,6 +753,8 @@ staff_hubs(void)
 	{
 		HubState   *hub = lfirst(lc);
 
+		if (has_ready_work(hub) || hub->numbers != NULL)
+			hub->quiet_sweeps = -1;
 		if (!has_ready_work(hub))
 		{
 			hub->overloaded = false;
@@ -766,11 +774,25 @@ staff_hubs(void)
 
 /* ---- housekeeping ---- */
 
+/*
+ * What is to be swept comes of work: hubs that had none since the last time
+ * are left alone, but for what has only become old.
+ */
+static bool
+needs_sweep(HubState *hub)
+{
+	bool		needed = hub->quiet_sweeps < 0 || hub->quiet_sweeps + 1 >= QUIET_SWEEPS || setting_retention >= 0;
+
+	hub->quiet_sweeps = needed ? 0 : hub->quiet_sweeps + 1;
+	return needed;
+}
+
 static void
 sweep_hub(const char *name)
 {
 	begin_or_leave("sweeping a task hub");
 	(void) store_sweep_hub(name);
+	DURABLE_POINT("coordinator.swept");
 	pinned_code_sweep(name);
 	work_item_commit();
 	MemoryContextSwitchTo(loop_context);
@@ -786,7 +808,7 @@ sweep_hubs(void)
 		HubState   *hub = lfirst(lc);
 
 		process_serve_requests();
-		if (!hub->is_elsewhere)
+		if (!hub->is_elsewhere && needs_sweep(hub))
 			sweep_hub(hub->name);
 	}
 	next_sweep = ms_from_now(setting_poll_interval);
@@ -869,10 +891,12 @@ static void
 sleep_until_needed(void)
 {
 	bool		spare = !watching && !look_wanted && next_due() > ms_from_now(SPARE_MS);
+	TimestampTz look = next_look();
 
 	process_report_idle();
-	slot_set_state(spare ? SLOT_IDLE : SLOT_BUSY);
-	(void) clock_wait_until(Min(next_look(), Min(next_sweep, bury_later)));
+	slot_sleep(spare ? SLOT_IDLE : SLOT_BUSY, look_wanted ? DT_NOBEGIN : look);
+	(void) clock_wait_until(Min(look, Min(next_sweep, bury_later)));
+	slot_wake_up();
 }
 
 /* Connects with all rights, for the catalogs; the store lowers them to the extension's owner. */
@@ -893,7 +917,9 @@ void
 durable_coordinator_main(Datum main_arg)
 {
 	process_begin();
+	DURABLE_POINT("coordinator.begin");
 	coordinator_connect();
+	DURABLE_POINT("coordinator.connected");
 	for (;;)
 	{
 		MemoryContextReset(loop_context);
@@ -905,12 +931,14 @@ durable_coordinator_main(Datum main_arg)
 		if (is_time_to_look())
 		{
 			look_at_load();
+			DURABLE_POINT("coordinator.looked");
 			count_workers();
 			staff_hubs();
 			write_notes();
 		}
 		if (clock_now() >= next_sweep)
 			sweep_hubs();
+		DURABLE_POINT("coordinator.before_sleep");
 		sleep_until_needed();
 	}
 }

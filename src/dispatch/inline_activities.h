@@ -1,0 +1,35 @@
+/*
+ * inline_activities.h
+ *		Activities that run in the worker and the transaction of the turn that
+ *		asked for them, right after it.
+ *
+ * A turn whose activities are all known to be brief need not be written down
+ * before they run: what they did, their answers and the turn are one
+ * transaction, without a row in the queue or the inbox. The next turn follows
+ * in memory.
+ */
+#ifndef DURABLE_INLINE_ACTIVITIES_H
+#define DURABLE_INLINE_ACTIVITIES_H
+
+#include "core/decisions.h"
+
+/* What is known for the length of a transaction. */
+typedef struct InlineScope
+{
+	const char *task_hub;
+	List	   *known;			/* of KnownActivity *: see inline_activities.c */
+	int64		n_run;
+} InlineScope;
+
+/* May activities share transactions in this process? */
+extern bool inline_is_turned_on(void);
+
+/*
+ * Runs the activities of the outbox, if they are all the last turn asked for
+ * and each may be run here and now. Returns the answers (HistoryEvent *) of
+ * those that ran, which are taken out of the outbox; what was undone stays in
+ * it, to be queued. NIL: none ran.
+ */
+extern List *inline_activities_run(InlineScope *scope, const RuntimeState *state, Outbox *outbox);
+
+#endif							/* DURABLE_INLINE_ACTIVITIES_H */
