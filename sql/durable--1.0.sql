@@ -1166,10 +1166,15 @@ CREATE FUNCTION durable_store.installed() RETURNS void
 COMMENT ON FUNCTION durable_store.installed() IS
 'Called by the install script: wakes the launcher at commit, or warns that no workers will run because the library is not preloaded.';
 
+CREATE FUNCTION durable_store.updating(library text) RETURNS void
+	AS 'MODULE_PATHNAME', 'durable_updating' LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT;
+COMMENT ON FUNCTION durable_store.updating(text) IS
+'Begins each update script: an error if the loaded library is older than the version that has what the script declares. Waits for the work items that run, and holds others up to the end of the update.';
+
 /*
  * Functions that views call are checked against the reader; nobody can name
  * them but through the views, having no USAGE on the schema.
  */
-REVOKE ALL ON FUNCTION durable_store.installed(), durable_store.preloaded() FROM PUBLIC;
+REVOKE ALL ON FUNCTION durable_store.installed(), durable_store.updating(text), durable_store.preloaded() FROM PUBLIC;
 
 SELECT durable_store.installed();

@@ -314,7 +314,7 @@ lock_found(const char *task_hub, RowBuffer *ids, int max_instances)
 
 /*
  * Locks instances, looking at ever more messages while all that were found
- * belong to instances that others hold.
+ * belong to instances that others hold, or that are gone.
  */
 static List *
 lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int max_instances,
@@ -333,8 +333,8 @@ lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 		rows = lock_found(task_hub, ids, max_instances);
 		if (rows > 0)
 			return fetched_from_result(scope, task_hub, rows);
-		if (looked_at < (uint64) look_at)
-			return NIL;
+		if (looked_at < (uint64) look_at && ids->n_rows < max_instances)
+			return NIL;			/* that was all of them */
 	}
 }
 
@@ -446,15 +446,19 @@ load_history(const StoreScope *scope, const char *task_hub, List *instances, Dat
 	}
 }
 
-/* Has any of them had a turn already? */
+/* Has any of them had a turn already? By its number and by its status, lest a wrong one hides a history. */
 static bool
 have_history(List *instances)
 {
 	ListCell   *lc;
 
 	foreach(lc, instances)
-		if (((FetchedInstance *) lfirst(lc))->state->last_seq > 0)
+	{
+		const RuntimeState *state = ((FetchedInstance *) lfirst(lc))->state;
+
+		if (state->last_seq != 0 || state->status != STATUS_PENDING)
 			return true;
+	}
 	return false;
 }
 
