@@ -104,7 +104,7 @@ soak:
 	@SOAK_MINUTES='$(or $(MINUTES),10)' SOAK_SEED='$(or $(SEED),$(shell date +%s))' SUITE_TIMEOUT=$$((120 * $(or $(MINUTES),10) + 600)) \
 		PG_CONFIG='$(PG_CONFIG)' T=034_soak bash tools/test.sh tap
 bench:
-	@PG_CONFIG='$(PG_CONFIG)' CASE='$(CASE)' ROUNDS='$(or $(ROUNDS),5)' SLEEPING='$(SLEEPING)' bash bench/run.sh
+	@PG_CONFIG='$(PG_CONFIG)' CASE='$(CASE)' ROUNDS='$(or $(ROUNDS),5)' SLEEPING='$(or $(SLEEPING),1000000)' bash bench/run.sh
 matrix:
 	@$(tool)matrix.sh $(M)
 sqlsmith:

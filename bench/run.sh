@@ -14,10 +14,16 @@ source "$bench/lib.sh"
 
 all="steps steps-noop fanout start latency events timers long suborch payload wide memory old-snapshot sleeping wal idle"
 
-run_case() {
+# A case may have something to set up long before it is run.
+set_up_case() {
 	[ -f "$bench/cases/$1.sh" ] || die "no such case: $1 (there are: $all)"
-	say "== $1" >&2
+	# shellcheck source=/dev/null
+	[ ! -f "$bench/cases/$1.setup.sh" ] || (source "$bench/cases/$1.setup.sh")
+}
+
+run_case() {
 	local began=$SECONDS
+	say "== $1" >&2
 	# shellcheck source=/dev/null
 	(source "$bench/cases/$1.sh")
 	say "   ($((SECONDS - began)) s)" >&2
@@ -30,6 +36,7 @@ keep_results() {
 	directory=$bench/results/$stamp
 	mkdir -p "$directory"
 	cp results.tsv "$directory/results.tsv"
+	cp wal_records.tsv idle_queries.txt "$directory" 2>/dev/null || true
 	"$bindir/postgres" --version | perl "$bench/report.pl" "$directory" "$(git -C "$repo" rev-parse --short HEAD 2>/dev/null || echo unknown)"
 	ln -sfn "$stamp" "$bench/results/latest"
 	say "" "written to ${directory#"$PWD"/}: results.json, results.svg, table.txt"
@@ -39,8 +46,7 @@ prepare
 make_work_dir bench
 chmod a+rx "$work"
 began=$(date +%s)
-for name in ${CASE:-$all}; do
-	run_case "$name"
-done
+for name in ${CASE:-$all}; do set_up_case "$name"; done
+for name in ${CASE:-$all}; do run_case "$name"; done
 keep_results
 say "the whole took $(($(date +%s) - began)) s"

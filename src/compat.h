@@ -87,6 +87,22 @@ extern Oid	durable_to_regprocedure(const char *signature);
 #define DURABLE_PROC_NUMBER (MyProc->pgprocno)
 #endif
 
+/* Since 17 a background worker can connect as a role that may not log in. */
+#if PG_VERSION_NUM >= 170000
+#define DURABLE_OWNER_NEEDS_LOGIN false
+#define DURABLE_WORKER_CONNECT_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
+#else
+#define DURABLE_OWNER_NEEDS_LOGIN true
+#define DURABLE_WORKER_CONNECT_FLAGS 0
+#endif
+
+/* Since 18 an SQL function keeps its plans, and what its literals meant, for the session. */
+#if PG_VERSION_NUM >= 180000
+#define DURABLE_SQL_FUNCTIONS_KEEP_PLANS true
+#else
+#define DURABLE_SQL_FUNCTIONS_KEEP_PLANS false
+#endif
+
 /* The locks a process holds in a partition of the lock table. */
 #if PG_VERSION_NUM >= 160000
 #define durable_proc_locks_empty(partition) dlist_is_empty(&MyProc->myProcLocks[partition])
@@ -103,22 +119,6 @@ extern Oid	durable_to_regprocedure(const char *signature);
 		 (lock) != NULL; \
 		 (lock) = (const PROCLOCK *) SHMQueueNext(&MyProc->myProcLocks[partition], &(lock)->procLink, \
 												  offsetof(PROCLOCK, procLink)))
-#endif
-
-/* Since 17 a background worker can connect as a role that may not log in. */
-#if PG_VERSION_NUM >= 170000
-#define DURABLE_OWNER_NEEDS_LOGIN false
-#define DURABLE_WORKER_CONNECT_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
-#else
-#define DURABLE_OWNER_NEEDS_LOGIN true
-#define DURABLE_WORKER_CONNECT_FLAGS 0
-#endif
-
-/* Since 18 an SQL function keeps its plans, and what its literals meant, for the session. */
-#if PG_VERSION_NUM >= 180000
-#define DURABLE_SQL_FUNCTIONS_KEEP_PLANS true
-#else
-#define DURABLE_SQL_FUNCTIONS_KEEP_PLANS false
 #endif
 
 /* Stands before a declaration. */

@@ -6,7 +6,9 @@
 
 #include "common/cryptohash.h"
 #include "common/sha1.h"
+#include "miscadmin.h"
 #include "port/pg_bswap.h"
+#include "utils/builtins.h"
 
 #include "ids.h"
 
@@ -23,6 +25,28 @@ set_version(pg_uuid_t *uuid, unsigned char version)
 	uuid->data[8] = (uuid->data[8] & 0x3f) | 0x80;
 }
 
+/* Random bytes, fetched many at a time: to ask for them costs more than the bytes. */
+static void
+random_bytes(unsigned char *bytes, int n)
+{
+	static unsigned char pool[512];
+	static int	left = 0;
+	static int	pool_of = 0;
+
+	if (left < n || pool_of != MyProcPid)
+	{
+		left = 0;
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+		left = sizeof(pool);
+		pool_of = MyProcPid;
+	}
+	left -= n;
+	memcpy(bytes, pool + left, n);
+}
+
 void
 make_time_ordered_uuid(TimestampTz now, pg_uuid_t *uuid)
 {
@@ -34,10 +58,7 @@ make_time_ordered_uuid(TimestampTz now, pg_uuid_t *uuid)
 	fraction = (uint16) ((now + unix_epoch) % 1000 * 4096 / 1000);
 	uuid->data[6] = fraction >> 8;
 	uuid->data[7] = fraction & 0xff;
-	if (!pg_strong_random(uuid->data + 8, UUID_LEN - 8))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
+	random_bytes(uuid->data + 8, UUID_LEN - 8);
 	set_version(uuid, 7);
 }
 
@@ -64,7 +85,7 @@ execution_id_text(const pg_uuid_t *uuid)
 {
 	char	   *text = palloc(2 * UUID_LEN + 1);
 
-	for (int i = 0; i < UUID_LEN; i++)
-		snprintf(text + 2 * i, 3, "%02x", uuid->data[i]);
+	(void) hex_encode((const char *) uuid->data, UUID_LEN, text);
+	text[2 * UUID_LEN] = '\0';
 	return text;
 }

@@ -384,6 +384,7 @@ fill_slot(ProcessSlot *slot, const SlotInfo *like)
 	slot->info.owner = like->owner;
 	strlcpy(slot->info.hub, like->hub, NAMEDATALEN);
 	slot->info.index = like->index;
+	slot->info.looks_at = DT_NOEND;
 	slot->info.max_starts_per_second = like->max_starts_per_second;
 	slot->info.starts_used_until = used_until;
 	slot->info.state = SLOT_STARTING;
@@ -557,26 +558,47 @@ wake_who_watches(const SlotInfo *info, SlotState old_state)
 		wake_slot(coordinator);
 }
 
-void
-slot_set_state(SlotState state)
+static void
+set_state(SlotState state, TimestampTz looks_at)
 {
 	SlotInfo   *info = &my_slot->info;
 	SlotState	old_state = info->state;
 
-	if (state == old_state)
-		return;
-	if (state == SLOT_IDLE)
+	if (state == SLOT_IDLE && state != old_state)
 	{
 		SpinLockAcquire(&my_slot->mutex);
 		my_slot->item[0] = '\0';
 		SpinLockRelease(&my_slot->mutex);
 	}
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	info->state = state;
-	info->state_since = GetCurrentTimestamp();
-	info->connected = true;
-	wake_who_watches(info, old_state);
+	info->looks_at = looks_at;
+	if (state != old_state)
+	{
+		info->state = state;
+		info->state_since = GetCurrentTimestamp();
+		info->connected = true;
+		wake_who_watches(info, old_state);
+	}
 	LWLockRelease(lock);
+}
+
+void
+slot_set_state(SlotState state)
+{
+	if (state != my_slot->info.state)
+		set_state(state, DT_NOEND);
+}
+
+void
+slot_sleep(SlotState state, TimestampTz looks_at)
+{
+	set_state(state, looks_at);
+}
+
+void
+slot_wake_up(void)
+{
+	set_state(my_slot->info.state, DT_NOEND);
 }
 
 void
@@ -1368,6 +1390,14 @@ wake_workers(const char *hub)
 	return n;
 }
 
+/* Only who is awake, or sleeps beyond that. */
+static void
+wake_for(ProcessSlot *slot, TimestampTz due)
+{
+	if (due < slot->info.looks_at)
+		wake_slot(slot);
+}
+
 /*
  * One idle worker is enough. When there is none the busy ones look again
  * before they sleep, and the coordinator may start another: at once when the
@@ -1376,7 +1406,7 @@ wake_workers(const char *hub)
  * Returns false if there is no coordinator.
  */
 static bool
-wake_hub(const char *hub)
+wake_hub(const char *hub, TimestampTz due)
 {
 	ProcessSlot *worker = (hub == NULL) ? NULL : find_idle_worker(hub);
 	ProcessSlot *coordinator;
@@ -1384,27 +1414,27 @@ wake_hub(const char *hub)
 
 	if (worker != NULL)
 	{
-		wake_slot(worker);
+		wake_for(worker, due);
 		return true;
 	}
 	n_workers = wake_workers(hub);
 	coordinator = find_coordinator(MyDatabaseId);
 	if (coordinator == NULL)
 		return false;
-	if (n_workers == 0 || hub == NULL)
+	if (due < coordinator->info.looks_at && (n_workers == 0 || hub == NULL))
 		coordinator->info.look_now = true;
 	if (coordinator->info.look_now || !coordinator->info.watching)
-		wake_slot(coordinator);
+		wake_for(coordinator, due);
 	return true;
 }
 
 void
-shmem_wake_hub(const char *hub)
+shmem_wake_hub(const char *hub, TimestampTz due)
 {
 	bool		served;
 
 	LWLockAcquire(lock, LW_SHARED);
-	served = wake_hub(hub);
+	served = wake_hub(hub, due);
 	LWLockRelease(lock);
 	if (!served)
 		shmem_wake_launcher(MyDatabaseId);

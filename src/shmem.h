@@ -127,6 +127,7 @@ typedef struct SlotInfo
 	bool		holds;			/* worker: it runs an activity that is not known to be short */
 	uint64		activity;		/* worker: the activity it runs, as a hash; 0: none */
 	TimestampTz activity_since;
+	TimestampTz looks_at;		/* asleep: it looks by itself at this time, DT_NOBEGIN: soon; DT_NOEND: awake */
 	TimestampTz started_at;
 	TimestampTz state_since;
 	TimestampTz next_due;		/* when SLOT_LEFT: when there is work again, DT_NOEND: unknown */
@@ -156,6 +157,13 @@ extern bool slot_attach(const SlotRef *ref);
 
 /* Of this process: tells the others what it does; the item is forgotten when idle. */
 extern void slot_set_state(SlotState state);
+
+/*
+ * The same before a sleep, with the time at which this process looks by itself
+ * (DT_NOBEGIN: in a moment): what is not due before then need not wake it.
+ */
+extern void slot_sleep(SlotState state, TimestampTz looks_at);
+extern void slot_wake_up(void);
 extern void slot_add_items_done(int64 done);
 extern const SlotInfo *slot_mine(void);
 
@@ -230,8 +238,12 @@ extern void launcher_take_tellings(Tellings *tellings);
 
 /* ---- waking ---- */
 
-/* Wakes who serves the hub of this database (NULL: all its hubs). Neither allocates nor raises. */
-extern void shmem_wake_hub(const char *hub);
+/*
+ * Wakes who serves the hub of this database (NULL: all its hubs), unless they
+ * look by themselves when the work is due (DT_NOBEGIN: now). Neither allocates
+ * nor raises.
+ */
+extern void shmem_wake_hub(const char *hub, TimestampTz due);
 
 /* The launcher shall see to this database; InvalidOid: to the list of them. */
 extern void shmem_wake_launcher(Oid dboid);

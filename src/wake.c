@@ -12,6 +12,7 @@
 #include "commands/extension.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "utils/timestamp.h"
 
 #include "points.h"
 #include "settings.h"
@@ -37,6 +38,7 @@ typedef struct Wakes
 static Wakes wakes;
 static char hubs[MAX_HUBS][NAMEDATALEN];
 static int	hub_items[MAX_HUBS];
+static TimestampTz hub_due[MAX_HUBS];
 static uint64 instances[MAX_INSTANCES];
 static uint64 cancelled[MAX_CANCELLED];
 static SubTransactionId cancelled_by[MAX_CANCELLED];
@@ -58,13 +60,13 @@ static void
 fire_hubs(void)
 {
 	if (wakes.n_hubs > MAX_HUBS)
-		shmem_wake_hub(NULL);
+		shmem_wake_hub(NULL, DT_NOBEGIN);
 	else
 	{
 		for (int i = 0; i < wakes.n_hubs; i++)
 		{
 			if (hub_items[i] > 1 || !takes_all_work_of(hubs[i]))
-				shmem_wake_hub(hubs[i]);
+				shmem_wake_hub(hubs[i], hub_due[i]);
 		}
 	}
 }
@@ -156,6 +158,12 @@ wake_init(void)
 void
 wake_hub_at_commit(const char *task_hub, int items)
 {
+	wake_hub_when_due_at_commit(task_hub, items, DT_NOBEGIN);
+}
+
+void
+wake_hub_when_due_at_commit(const char *task_hub, int items, TimestampTz due)
+{
 	if (!shmem_attached() || wakes.n_hubs > MAX_HUBS)
 		return;
 	for (int i = 0; i < wakes.n_hubs; i++)
@@ -163,6 +171,7 @@ wake_hub_at_commit(const char *task_hub, int items)
 		if (strcmp(hubs[i], task_hub) == 0)
 		{
 			hub_items[i] += items;
+			hub_due[i] = Min(hub_due[i], due);
 			return;
 		}
 	}
@@ -170,6 +179,7 @@ wake_hub_at_commit(const char *task_hub, int items)
 	{
 		strlcpy(hubs[wakes.n_hubs], task_hub, NAMEDATALEN);
 		hub_items[wakes.n_hubs] = items;
+		hub_due[wakes.n_hubs] = due;
 	}
 	wakes.n_hubs++;
 }
@@ -273,7 +283,7 @@ wake_after_prepared(void)
 	if (!shmem_attached())
 		return;
 	if (shmem_has_coordinator(MyDatabaseId))
-		shmem_wake_hub(NULL);
+		shmem_wake_hub(NULL, DT_NOBEGIN);
 	else if (OidIsValid(get_extension_oid("durable", true)))
 		shmem_wake_launcher(MyDatabaseId);
 	shmem_wake_waiters(0);

@@ -7,6 +7,7 @@
 #define DURABLE_WAKE_H
 
 #include "postgres.h"
+#include "datatype/timestamp.h"
 
 /*
  * At commit: wakes a worker of the hub for so many work items, or the
@@ -14,6 +15,9 @@
  * wakes nobody: it takes it itself, next.
  */
 extern void wake_hub_at_commit(const char *task_hub, int items);
+
+/* The same for work items that are due later: only who would sleep beyond that is woken. */
+extern void wake_hub_when_due_at_commit(const char *task_hub, int items, TimestampTz due);
 
 /* At commit: wakes the sessions that wait for this instance. */
 extern void wake_waiters_at_commit(const char *task_hub, const char *instance_id);

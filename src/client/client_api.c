@@ -176,6 +176,7 @@ read_instance_id(FunctionCallInfo fcinfo, NewInstance *instance)
 
 		make_time_ordered_uuid(instance->created_at, &id);
 		instance->instance_id = execution_id_text(&id);
+		instance->has_new_id = true;
 		return;
 	}
 	require_instance_id(PG_GETARG_TEXT_PP(S_INSTANCE_ID));
@@ -346,35 +347,52 @@ durable_start_instance(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(instance.instance_id));
 }
 
+/* Reads the arguments that say to which instance a client sends. */
+static char *
+addressee(FunctionCallInfo fcinfo, int hub_arg, Hub *hub)
+{
+	client_call_begin(fcinfo);
+	require_argument(fcinfo, 0, "instance_id");
+	hub_to_look_in(fcinfo, hub_arg, hub);
+	return text_to_cstring(PG_GETARG_TEXT_PP(0));
+}
+
 /* The instance a client sends to, with its status; an error if there is none. */
 static char *
 recipient(FunctionCallInfo fcinfo, int hub_arg, Hub *hub, RuntimeStatus *status)
 {
-	char	   *instance_id;
+	char	   *instance_id = addressee(fcinfo, hub_arg, hub);
 
-	client_call_begin(fcinfo);
-	require_argument(fcinfo, 0, "instance_id");
-	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	hub_to_look_in(fcinfo, hub_arg, hub);
 	if (!store_find_recipient(hub->name, instance_id, status))
 		no_such_instance(hub, instance_id);
 	return instance_id;
+}
+
+/* Sends to an instance, unless it has finished; an error if there is none. */
+static void
+deliver(const Hub *hub, const char *instance_id, HistoryEvent *event)
+{
+	RuntimeStatus status;
+
+	event->visible_at = event->timestamp;
+	if (!store_deliver(hub->name, instance_id, event) && !store_find_recipient(hub->name, instance_id, &status))
+		no_such_instance(hub, instance_id);
 }
 
 Datum
 durable_raise_event(PG_FUNCTION_ARGS)
 {
 	Hub			hub;
-	RuntimeStatus status;
 	char	   *instance_id;
-	Jsonb	   *data = jsonb_or_null(fcinfo, 2, "data of the event");
+	HistoryEvent *event = history_event_make(EVENT_EVENT_RAISED, clock_now());
 
+	event->payload = jsonb_or_null(fcinfo, 2, "data of the event");
 	require_argument(fcinfo, 1, "event_name");
 	require_not_empty(PG_GETARG_TEXT_PP(1), "event_name");
-	instance_id = recipient(fcinfo, 3, &hub, &status);
-	check_for_hub(&hub, data, "data of the event");
-	if (!runtime_status_is_finished(status))
-		send_event(&hub, instance_id, text_to_cstring(PG_GETARG_TEXT_PP(1)), data);
+	instance_id = addressee(fcinfo, 3, &hub);
+	check_for_hub(&hub, event->payload, "data of the event");
+	event->name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	deliver(&hub, instance_id, event);
 	DURABLE_POINT("client.raise_event");
 	PG_RETURN_VOID();
 }

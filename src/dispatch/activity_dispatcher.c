@@ -268,7 +268,7 @@ offer_slot(const Attempt *attempt)
 	if (!is_limited(attempt->activity))
 		return;
 	if (session_is_worker())
-		shmem_wake_hub(attempt->task_hub);
+		shmem_wake_hub(attempt->task_hub, DT_NOBEGIN);
 	else
 		wake_hub_at_commit(attempt->task_hub, 1);
 }

@@ -7,6 +7,7 @@
 #include "dispatch/registry.h"
 #include "replay/function_lookup.h"
 #include "replay/orchestration_executor.h"
+#include "store/hub_store.h"
 #include "store/registry_store.h"
 
 /* A retry policy that was looked up in this turn. */
@@ -39,7 +40,7 @@ registered_orchestrator_function(const char *task_hub, const char *name, const c
 char *
 orchestrator_function(const char *task_hub, const char *name, const char *version)
 {
-	char	   *function = registered_orchestrator_function(task_hub, name, version);
+	char	   *function = store_has_orchestrators(task_hub) ? registered_orchestrator_function(task_hub, name, version) : NULL;
 
 	return function ? function : function_signature(orchestrator_lookup(name));
 }

@@ -11,6 +11,7 @@
 
 #include "store/activity_store.h"
 #include "store/hub_store.h"
+#include "store/low_water.h"
 #include "store/store.h"
 #include "wake.h"
 
@@ -41,19 +42,20 @@
 	"$1", "q.name", "q.version") ") r ON true"
 
 static StoreStatement claim_activity = {
-	CLAIM_ACTIVITY(" AND NOT a.parked"), 3, {TEXTOID, TIMESTAMPTZOID, OIDOID}
+	CLAIM_ACTIVITY(" AND NOT a.parked AND a.visible_at >= $4"), 4, {TEXTOID, TIMESTAMPTZOID, OIDOID, TIMESTAMPTZOID}
 };
 
 /* As many as may run of an activity, or of several, are running: one behind them. */
 static StoreStatement claim_activity_but_one = {
-	CLAIM_ACTIVITY(" AND NOT a.parked AND (a.name <> $4 OR coalesce(a.version, '') <> $5)"),
-	5, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTOID, TEXTOID}
+	CLAIM_ACTIVITY(" AND NOT a.parked AND a.visible_at >= $4 AND (a.name <> $5 OR coalesce(a.version, '') <> $6)"),
+	6, {TEXTOID, TIMESTAMPTZOID, OIDOID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
 };
 
 static StoreStatement claim_activity_but_some = {
-	CLAIM_ACTIVITY(" AND NOT a.parked AND NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) f(name, version)"
+	CLAIM_ACTIVITY(" AND NOT a.parked AND a.visible_at >= $4"
+				   " AND NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6)) f(name, version)"
 				   " WHERE f.name = a.name AND f.version = coalesce(a.version, ''))"),
-	5, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID, TEXTARRAYOID}
+	6, {TEXTOID, TIMESTAMPTZOID, OIDOID, TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
 static StoreStatement claim_parked_activity = {
@@ -264,9 +266,13 @@ run_claim(StoreStatement *claim, Datum *values)
 ClaimedActivity *
 store_claim_activity(const char *task_hub, TimestampTz now, List *full)
 {
-	Datum		values[5] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
+	TimestampTz began = GetCurrentTimestamp();
+	Datum		values[6] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId()),
+	TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES))};
+	ClaimedActivity *claimed = run_claim(choose_claim(full, values + 4), values);
 
-	return run_claim(choose_claim(full, values + 3), values);
+	low_water_looked(task_hub, QUEUE_ACTIVITIES, began);
+	return claimed;
 }
 
 /* C strings as an array of text. */

@@ -4,15 +4,25 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
 #include "settings.h"
 #include "store/hub_store.h"
+#include "store/low_water.h"
 #include "store/purge_store.h"
 #include "store/store.h"
 
@@ -20,14 +30,6 @@
 #define HUB_COLUMNS \
 	"h.task_hub, h.owner::pg_catalog.oid, h.paused, h.system_identifier, h.database_oid, h.identity, " \
 	"h.default_version, " LIMIT_COLUMNS
-
-static StoreStatement find_hub = {
-	"SELECT " HUB_COLUMNS " FROM durable_store.hubs h WHERE h.task_hub = $1", 1, {TEXTOID}
-};
-
-static StoreStatement find_default_hub = {
-	"SELECT " HUB_COLUMNS " FROM durable_store.hubs h WHERE h.owner = $1 AND h.is_default", 1, {OIDOID}
-};
 
 static StoreStatement create_hub = {
 	"INSERT INTO durable_store.hubs (task_hub, owner, is_default, system_identifier, database_oid, identity)"
@@ -108,17 +110,24 @@ static StoreStatement release_rejected = {
 };
 
 /* Three index probes a hub. What is parked was due when it was. */
-#define NEXT_TURN(hub) \
-	"(SELECT m.visible_at FROM durable_store.inbox m WHERE m.task_hub = " hub " ORDER BY m.visible_at LIMIT 1)"
-#define NEXT_ACTIVITY(hub) \
+#define NEXT_TURN(hub, from) \
+	"(SELECT m.visible_at FROM durable_store.inbox m WHERE m.task_hub = " hub " AND m.visible_at >= " from \
+	" ORDER BY m.visible_at LIMIT 1)"
+#define NEXT_ACTIVITY(hub, from) \
 	"least((SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = " hub " AND NOT a.parked" \
-	" ORDER BY a.visible_at LIMIT 1)," \
+	" AND a.visible_at >= " from " ORDER BY a.visible_at LIMIT 1)," \
 	" (SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = " hub " AND a.parked" \
 	" ORDER BY a.name, coalesce(a.version, ''), a.visible_at LIMIT 1))"
 
 static StoreStatement hub_loads = {
-	"SELECT " HUB_COLUMNS ", " NEXT_TURN("h.task_hub") ", " NEXT_ACTIVITY("h.task_hub") ", h.obstacle IS NOT NULL"
-	" FROM durable_store.hubs h WHERE NOT h.paused", 0
+	"SELECT " HUB_COLUMNS ", " NEXT_TURN("h.task_hub", "w.turns") ", " NEXT_ACTIVITY("h.task_hub", "w.activities")
+	", h.obstacle IS NOT NULL"
+	" FROM durable_store.hubs h CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.max(u.turns), '-infinity') AS turns,"
+	"  coalesce(pg_catalog.max(u.activities), '-infinity') AS activities"
+	"  FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) u(task_hub, turns, activities)"
+	"  WHERE u.task_hub = h.task_hub OFFSET 0) w"
+	" WHERE NOT h.paused",
+	3, {TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
 static StoreStatement next_due_after = {
@@ -130,7 +139,7 @@ static StoreStatement next_due_after = {
 };
 
 static StoreStatement next_due = {
-	"SELECT least(" NEXT_TURN("$1") ", " NEXT_ACTIVITY("$1") ")", 1, {TEXTOID}
+	"SELECT least(" NEXT_TURN("$1", "$2") ", " NEXT_ACTIVITY("$1", "$3") ")", 3, {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 /* Messages whose instance was purged while they were on their way. */
@@ -188,34 +197,128 @@ hub_from_row(const Row *row)
 	return hub;
 }
 
-static bool
-find_one(StoreStatement *statement, Datum key, Hub *hub)
+/* ------------------------------------------------------------------------
+ * Finding a hub
+ *
+ * Every call of a client does, so it is not done by a statement, which would
+ * cost as much as all the rest, but as the server looks into its catalogs.
+ * ------------------------------------------------------------------------
+ */
+
+/* Columns of hubs, in the order of the table. */
+enum
 {
-	StoreScope	scope;
-	bool		found;
+	H_TASK_HUB = 1, H_OWNER, H_IS_DEFAULT, H_PAUSED, H_SYSTEM_IDENTIFIER, H_DATABASE_OID, H_IDENTITY, H_OBSTACLE, H_OBSTACLE_SINCE,
+	H_CREATED_AT, H_MATCH_STRATEGY, H_FAILURE_STRATEGY, H_VERSION, H_DEFAULT_VERSION,
+	H_MAX_WORKERS, H_MAX_PENDING_INSTANCES, H_MAX_PAYLOAD_SIZE, H_MAX_HISTORY_EVENTS,
+	H_MAX_STARTS_PER_SECOND
+};
 
-	store_open(&scope);
-	found = store_execute(statement, &key, NULL) > 0;
-	if (found)
-	{
-		Row			row = store_row(&scope, 0);
+/* A look at a table of ours by the first column of an index. */
+typedef struct Look
+{
+	Relation	table;
+	Snapshot	snapshot;
+	SysScanDesc scan;
+} Look;
 
-		*hub = hub_from_row(&row);
-	}
-	store_close(&scope);
-	return found;
+static HeapTuple
+look_begin(Look *look, const char *table, const char *index, ScanKey key)
+{
+	Oid			schema = get_namespace_oid("durable_store", false);
+
+	look->table = table_open(get_relname_relid(table, schema), AccessShareLock);
+	look->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	look->scan = systable_beginscan(look->table, get_relname_relid(index, schema), true, look->snapshot, 1, key);
+	return systable_getnext(look->scan);
+}
+
+static void
+look_end(Look *look)
+{
+	systable_endscan(look->scan);
+	UnregisterSnapshot(look->snapshot);
+	table_close(look->table, AccessShareLock);
+}
+
+static void
+key_of_hub(ScanKey key, const char *name)
+{
+	ScanKeyEntryInitialize(key, 0, H_TASK_HUB, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, TEXT_DATUM(name));
+}
+
+/* 0 for null. */
+static Datum
+value_of(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, column, desc, &isnull);
+
+	return isnull ? (Datum) 0 : value;
+}
+
+static void
+hub_from_tuple(HeapTuple tuple, TupleDesc desc, Hub *hub)
+{
+	Datum		version = value_of(tuple, desc, H_DEFAULT_VERSION);
+
+	strlcpy(hub->name, TextDatumGetCString(value_of(tuple, desc, H_TASK_HUB)), NAMEDATALEN);
+	hub->owner = DatumGetObjectId(value_of(tuple, desc, H_OWNER));
+	hub->paused = DatumGetBool(value_of(tuple, desc, H_PAUSED));
+	hub->place.system_identifier = (uint64) DatumGetInt64(value_of(tuple, desc, H_SYSTEM_IDENTIFIER));
+	hub->place.database_oid = DatumGetObjectId(value_of(tuple, desc, H_DATABASE_OID));
+	hub->place.identity = TextDatumGetCString(value_of(tuple, desc, H_IDENTITY));
+	hub->is_ours = place_is_here(&hub->place);
+	hub->default_version = version ? TextDatumGetCString(version) : NULL;
+	hub->limits.max_workers = DatumGetInt32(value_of(tuple, desc, H_MAX_WORKERS));
+	hub->limits.max_pending_instances = DatumGetInt64(value_of(tuple, desc, H_MAX_PENDING_INSTANCES));
+	hub->limits.max_payload_size = DatumGetInt32(value_of(tuple, desc, H_MAX_PAYLOAD_SIZE));
+	hub->limits.max_history_events = DatumGetInt32(value_of(tuple, desc, H_MAX_HISTORY_EVENTS));
+	hub->limits.max_starts_per_second = DatumGetInt32(value_of(tuple, desc, H_MAX_STARTS_PER_SECOND));
+}
+
+static bool
+find_one(const char *index, ScanKey key, Hub *hub)
+{
+	Look		look;
+	HeapTuple	tuple = look_begin(&look, "hubs", index, key);
+
+	if (HeapTupleIsValid(tuple))
+		hub_from_tuple(tuple, RelationGetDescr(look.table), hub);
+	look_end(&look);
+	return HeapTupleIsValid(tuple);
 }
 
 bool
 store_find_hub(const char *name, Hub *hub)
 {
-	return find_one(&find_hub, TEXT_DATUM(name), hub);
+	ScanKeyData key;
+
+	key_of_hub(&key, name);
+	return find_one("hubs_pkey", &key, hub);
 }
 
+/* The index has defaults only. */
 bool
 store_find_default_hub(Oid owner, Hub *hub)
 {
-	return find_one(&find_default_hub, ObjectIdGetDatum(owner), hub);
+	ScanKeyData key;
+
+	ScanKeyInit(&key, H_OWNER, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(owner));
+	return find_one("hubs_default_of_owner", &key, hub);
+}
+
+bool
+store_has_orchestrators(const char *task_hub)
+{
+	ScanKeyData key;
+	Look		look;
+	bool		found;
+
+	key_of_hub(&key, task_hub);
+	found = HeapTupleIsValid(look_begin(&look, "orchestrators", "orchestrators_pkey", &key));
+	look_end(&look);
+	return found;
 }
 
 bool
@@ -368,15 +471,52 @@ time_or_never(const Row *row, int column)
 	return row_is_null(row, column) ? DT_NOEND : row_time(row, column);
 }
 
+/* Where the queues of hubs are to be looked at from, if not from the front, as arrays. */
+static void
+marks_of_hubs(Datum *values)
+{
+	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	RowBuffer  *rows = row_buffer_make(3, types);
+	ListCell   *lc;
+
+	foreach(lc, low_water_hubs())
+	{
+		row_buffer_add(rows);
+		row_buffer_set_text(rows, 0, lfirst(lc));
+		row_buffer_set(rows, 1, TimestampTzGetDatum(low_water(lfirst(lc), QUEUE_INBOX)));
+		row_buffer_set(rows, 2, TimestampTzGetDatum(low_water(lfirst(lc), QUEUE_ACTIVITIES)));
+	}
+	row_buffer_arrays(rows, values);
+}
+
+/* Notes what a look at all hubs cost, as if each queue had cost it. */
+static void
+note_looks(List *loads, TimestampTz began)
+{
+	ListCell   *lc;
+
+	foreach(lc, loads)
+	{
+		HubLoad    *load = lfirst(lc);
+
+		low_water_looked(load->name, QUEUE_INBOX, began);
+		low_water_looked(load->name, QUEUE_ACTIVITIES, began);
+		load->next_turn = Min(load->next_turn, low_water_next_full_look(load->name));
+	}
+}
+
 List *
 store_hub_loads(void)
 {
+	TimestampTz began = GetCurrentTimestamp();
+	Datum		values[3];
 	List	   *loads = NIL;
 	StoreScope	scope;
 	uint64		rows;
 
+	marks_of_hubs(values);
 	store_open(&scope);
-	rows = store_execute(&hub_loads, NULL, NULL);
+	rows = store_execute(&hub_loads, values, NULL);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(&scope, i);
@@ -396,23 +536,35 @@ store_hub_loads(void)
 		MemoryContextSwitchTo(old);
 	}
 	store_close(&scope);
+	note_looks(loads, began);
 	return loads;
+}
+
+static TimestampTz
+query_time(StoreStatement *statement, Datum *values)
+{
+	StoreScope	scope;
+	Row			row;
+	TimestampTz time;
+
+	store_open(&scope);
+	store_execute(statement, values, NULL);
+	row = store_row(&scope, 0);
+	time = time_or_never(&row, 1);
+	store_close(&scope);
+	return time;
 }
 
 TimestampTz
 store_next_due(const char *task_hub, TimestampTz after)
 {
-	Datum		values[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(after)};
-	StoreScope	scope;
-	Row			row;
-	TimestampTz due;
+	Datum		values[3] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(after)};
 
-	store_open(&scope);
-	store_execute(TIMESTAMP_IS_NOBEGIN(after) ? &next_due : &next_due_after, values, NULL);
-	row = store_row(&scope, 0);
-	due = time_or_never(&row, 1);
-	store_close(&scope);
-	return due;
+	if (!TIMESTAMP_IS_NOBEGIN(after))
+		return query_time(&next_due_after, values);
+	values[1] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
+	values[2] = TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES));
+	return Min(query_time(&next_due, values), low_water_next_full_look(task_hub));
 }
 
 /* Purges what finished longer ago than durable.retention. */

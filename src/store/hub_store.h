@@ -45,6 +45,9 @@ extern bool store_find_hub(const char *name, Hub *hub);
 /* The default hub of a role; false if it has none yet. */
 extern bool store_find_default_hub(Oid owner, Hub *hub);
 
+/* Is any orchestrator registered in a hub? */
+extern bool store_has_orchestrators(const char *task_hub);
+
 /* Makes a hub; false if the name is taken (or the role has a default hub already). */
 extern bool store_create_hub(const char *name, Oid owner, bool is_default);
 

@@ -58,6 +58,18 @@ static StoreStatement insert_message = {
 		INT2OID, BOOLOID, TEXTOID, JSONBOID, JSONBOID}
 };
 
+/* The same for a client: the instance stays until its end. */
+static StoreStatement deliver_message = {
+	"INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", fire_at, execution_id, task_id,"
+	" event_type, recurse, name, payload, failure)"
+	" SELECT $1, $2, greatest($3, CASE WHEN i.status = 'pending' THEN i.scheduled_start_at END),"
+	" $4, $5, $6, $7, $8, $9, $10, $11, $12"
+	" FROM (SELECT i.status, i.scheduled_start_at, i.completed_at FROM durable_store.instances i"
+	"  WHERE i.task_hub = $1 AND i.instance_id = $2 FOR KEY SHARE) i WHERE i.completed_at IS NULL OR $9",
+	12, {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID,
+		INT2OID, BOOLOID, TEXTOID, JSONBOID, JSONBOID}
+};
+
 static StoreStatement terminate_children = {
 	"INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", event_type, recurse, payload)"
 	" SELECT $1, c.instance_id, $4, $4, 3, true, $3"
@@ -114,6 +126,17 @@ message_buffer_add(MessageBuffer *buffer, const char *instance_id, const History
 	row_buffer_set_jsonb(rows, C_FAILURE, event->failure);
 }
 
+/* When the first of them makes a turn. */
+static TimestampTz
+first_visible(const RowBuffer *rows)
+{
+	TimestampTz first = DT_NOEND;
+
+	for (int i = 0; i < rows->n_rows; i++)
+		first = Min(first, DatumGetTimestampTz(rows->values[C_VISIBLE_AT][i]));
+	return first;
+}
+
 void
 store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 {
@@ -125,7 +148,27 @@ store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 	store_execute_rows(&insert_message, &insert_messages, task_hub, buffer->rows);
 	store_close(&scope);
 	DURABLE_POINT("message.inserted");
-	wake_hub_at_commit(task_hub, buffer->rows->n_rows);
+	wake_hub_when_due_at_commit(task_hub, buffer->rows->n_rows, first_visible(buffer->rows));
+}
+
+bool
+store_deliver(const char *task_hub, const char *instance_id, const HistoryEvent *event)
+{
+	MessageBuffer *messages = message_buffer_make();
+	Datum		values[N_COLUMNS + 1] = {TEXT_DATUM(task_hub)};
+	char		nulls[N_COLUMNS + 1] = {' '};
+	StoreScope	scope;
+	bool		delivered;
+
+	message_buffer_add(messages, instance_id, event);
+	row_buffer_row(messages->rows, 0, values + 1, nulls + 1);
+	store_open(&scope);
+	delivered = store_execute(&deliver_message, values, nulls) > 0;
+	store_close(&scope);
+	DURABLE_POINT("message.inserted");
+	if (delivered)
+		wake_hub_when_due_at_commit(task_hub, 1, event->visible_at);
+	return delivered;
 }
 
 void

@@ -20,6 +20,9 @@ extern void message_buffer_add(MessageBuffer *buffer, const char *instance_id, c
  */
 extern void store_send_messages(const char *task_hub, const MessageBuffer *buffer);
 
+/* The same for one message of a client, whose recipient stays until the end; false: it was dropped. */
+extern bool store_deliver(const char *task_hub, const char *instance_id, const HistoryEvent *event);
+
 /* Sends a recursive ExecutionTerminated to the children of an instance. */
 extern void store_terminate_children(const char *task_hub, const char *instance_id, const pg_uuid_t *execution_id,
 									 Jsonb *reason, TimestampTz now);

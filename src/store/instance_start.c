@@ -35,12 +35,25 @@ static const Oid column_types[N_COLUMNS] = {
 	" scheduled_start_at, name, function, version, input, tags, settings, notify, trace_parent," \
 	" parent_instance_id, parent_execution_id, parent_task_id, status, failure, completed_at, code)"
 
-static StoreStatement insert_instance = {
-	INSERT_INSTANCES " VALUES ($1, $4, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-	" $17, $18, $19, $20)"
-	" ON CONFLICT DO NOTHING RETURNING execution_id",
-	20, {TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
+/* Who starts one instance pays for one statement: its ExecutionStarted goes with it. */
+#define VALUES_OF_ONE \
+	" VALUES ($1, $4, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+#define INSERT_STARTED \
+	" INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", execution_id, event_type, name)"
+#define STARTED_OF_ONE "$1, $2, coalesce($5, $4), $4, $3, 0, $6"
+#define TYPES_OF_ONE \
+	{TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, \
 		JSONBOID, JSONBOID, JSONBOID, BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, UUIDOID}
+
+static StoreStatement start_instance = {
+	"WITH created AS (" INSERT_INSTANCES VALUES_OF_ONE " ON CONFLICT DO NOTHING RETURNING execution_id)"
+	INSERT_STARTED " SELECT " STARTED_OF_ONE " FROM created",
+	20, TYPES_OF_ONE
+};
+
+static StoreStatement start_instance_with_new_id = {
+	"WITH created AS (" INSERT_INSTANCES VALUES_OF_ONE ")" INSERT_STARTED " VALUES (" STARTED_OF_ONE ")",
+	20, TYPES_OF_ONE
 };
 
 static StoreStatement insert_instances = {
@@ -172,26 +185,58 @@ mark_created(const StoreScope *scope, List *instances, uint64 rows)
 	}
 }
 
-void
-store_insert_instances(const char *task_hub, List *instances)
+/* One that has its code: the most frequent case. */
+static void
+insert_and_start(const char *task_hub, NewInstance *instance)
+{
+	RowBuffer  *row = row_buffer_make(N_COLUMNS, column_types);
+	Datum		values[N_COLUMNS + 1];
+	char		nulls[N_COLUMNS + 1];
+	StoreScope	scope;
+
+	fill_row(row, instance);
+	values[0] = TEXT_DATUM(task_hub);
+	nulls[0] = ' ';
+	row_buffer_row(row, 0, values + 1, nulls + 1);
+	store_open(&scope);
+	instance->created = store_execute(instance->has_new_id ? &start_instance_with_new_id : &start_instance, values, nulls) > 0;
+	store_close(&scope);
+	if (instance->created)
+		wake_hub_when_due_at_commit(task_hub, 1, instance->start_at);
+}
+
+static void
+insert_many(const char *task_hub, List *instances)
 {
 	RowBuffer  *buffer = row_buffer_make(N_COLUMNS, column_types);
 	MessageBuffer *messages = message_buffer_make();
+	Datum		values[N_COLUMNS + 1] = {TEXT_DATUM(task_hub)};
 	StoreScope	scope;
 	ListCell   *lc;
 
 	foreach(lc, instances)
-	{
-		store_keep_code(task_hub, ((NewInstance *) lfirst(lc))->code);
 		fill_row(buffer, lfirst(lc));
-	}
+	row_buffer_arrays(buffer, values + 1);
 	store_open(&scope);
-	mark_created(&scope, instances, store_execute_rows(&insert_instance, &insert_instances, task_hub, buffer));
+	mark_created(&scope, instances, store_execute(&insert_instances, values, NULL));
 	store_close(&scope);
 	foreach(lc, instances)
 		if (((NewInstance *) lfirst(lc))->created)
 			send_start(messages, lfirst(lc));
 	store_send_messages(task_hub, messages);
+}
+
+void
+store_insert_instances(const char *task_hub, List *instances)
+{
+	ListCell   *lc;
+
+	foreach(lc, instances)
+		store_keep_code(task_hub, ((NewInstance *) lfirst(lc))->code);
+	if (list_length(instances) == 1 && ((NewInstance *) linitial(instances))->failure == NULL)
+		insert_and_start(task_hub, linitial(instances));
+	else if (instances != NIL)
+		insert_many(task_hub, instances);
 }
 
 int64

@@ -11,9 +11,11 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "core/history_pack.h"
 #include "core/json.h"
 #include "store/hub_store.h"
 #include "store/instance_store.h"
+#include "store/low_water.h"
 #include "store/store.h"
 #include "store/string_set.h"
 
@@ -35,9 +37,9 @@
  */
 static StoreStatement find_ready = {
 	"SELECT b.instance_id FROM durable_store.inbox b"
-	" WHERE b.task_hub = $1 AND b.visible_at <= $2 AND (" RUNNABLE_HUB("$1", "$4") ")"
+	" WHERE b.task_hub = $1 AND b.visible_at BETWEEN $5 AND $2 AND (" RUNNABLE_HUB("$1", "$4") ")"
 	" ORDER BY b.visible_at LIMIT $3",
-	4, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID}
+	5, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID, TIMESTAMPTZOID}
 };
 
 /* What max_starts_per_second limits: ExecutionStarted and TimerFired. */
@@ -116,7 +118,7 @@ static StoreStatement read_messages = {
 
 #define HISTORY_COLUMNS_WITH(payload, tags) \
 	"h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
-	" h.name, h.version, h.target_instance_id, " payload ", h.failure, " tags ", h.retry"
+	" h.name, h.version, h.target_instance_id, " payload ", h.failure, " tags ", h.retry, h.more"
 
 /* Inputs of what was scheduled are not needed for replay. */
 #define HISTORY_COLUMNS \
@@ -251,6 +253,19 @@ note_other_messages(const StoreScope *scope, uint64 rows, TimestampTz now)
 	others_ready_from = now - LATE_COMMIT;
 }
 
+/* Executes find_ready; returns the number of rows. */
+static uint64
+find_any(const char *task_hub, Datum *values)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	uint64		rows;
+
+	values[4] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
+	rows = store_execute(&find_ready, values, NULL);
+	low_water_looked(task_hub, QUEUE_INBOX, began);
+	return rows;
+}
+
 /* Executes find_ready_limited; returns the number of rows. */
 static uint64
 find_limited(const StoreScope *scope, Datum *values, TimestampTz now)
@@ -279,7 +294,7 @@ find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 	RowBuffer  *ids;
 	StringSet  *seen;
 
-	*looked_at = max_starts < 0 ? store_execute(&find_ready, values, NULL) : find_limited(scope, values, now);
+	*looked_at = max_starts < 0 ? find_any(task_hub, values) : find_limited(scope, values, now);
 	ids = row_buffer_make(1, types);
 	seen = string_set_make();
 	for (uint64 i = 0; i < *looked_at; i++)
@@ -378,7 +393,6 @@ event_from_row(const Row *row)
 	event->payload = row_jsonb(row, 13);
 	event->failure = row_jsonb(row, 14);
 	event->tags = row_jsonb(row, 15);
-	event->recurse = event->type == EVENT_EXECUTION_TERMINATED && json_has_key(event->tags, RECURSE_TAG);
 	event->retry = row_jsonb(row, 16);
 	MemoryContextSwitchTo(old);
 	return event;
@@ -427,23 +441,52 @@ load_messages(const StoreScope *scope, const char *task_hub, List *instances, Da
 	}
 }
 
-static void
-load_history(const StoreScope *scope, const char *task_hub, List *instances, Datum ids, Datum generations)
+/* Is it a termination that goes for the children, too? Of the tags that says one. */
+static HistoryEvent *
+completed_event(HistoryEvent *event)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), ids, generations};
-	uint64		rows = store_execute(list_length(instances) == 1 ? &read_history_of_one : &read_history, values, NULL);
+	event->recurse = event->type == EVENT_EXECUTION_TERMINATED && json_has_key(event->tags, RECURSE_TAG);
+	return event;
+}
 
+/* The events of a row: its own, and those that are packed with it. */
+static void
+add_events_of_row(const StoreScope *scope, const Row *row, RuntimeState *state)
+{
+	MemoryContext old = MemoryContextSwitchTo(scope->caller);
+	bytea	   *more = row_bytea(row, 17);
+	List	   *packed = NIL;
+	ListCell   *lc;
+
+	state->past_events = lappend(state->past_events, completed_event(event_from_row(row)));
+	if (more != NULL && !history_unpack(more, &packed))
+		state->damaged = true;
+	foreach(lc, packed)
+		state->past_events = lappend(state->past_events, completed_event(lfirst(lc)));
+	state->turn_at = ((HistoryEvent *) llast(state->past_events))->turn_at;
+	MemoryContextSwitchTo(old);
+}
+
+/* Adds events to the instance that the first column of each row numbers. */
+static void
+add_events(const StoreScope *scope, List *instances, uint64 rows)
+{
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(scope, i);
 		FetchedInstance *fetched = list_nth(instances, (int) row_int64(&row, 1) - 1);
-		MemoryContext old = MemoryContextSwitchTo(scope->caller);
-		HistoryEvent *event = event_from_row(&row);
 
-		fetched->state->past_events = lappend(fetched->state->past_events, event);
-		fetched->state->turn_at = event->turn_at;
-		MemoryContextSwitchTo(old);
+		add_events_of_row(scope, &row, fetched->state);
 	}
+}
+
+static void
+load_history(const StoreScope *scope, const char *task_hub, List *instances, Datum ids, Datum generations)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub), ids, generations};
+
+	add_events(scope, instances,
+			   store_execute(list_length(instances) == 1 ? &read_history_of_one : &read_history, values, NULL));
 }
 
 /* Has any of them had a turn already? By its number and by its status, lest a wrong one hides a history. */
@@ -614,23 +657,6 @@ states_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
 		state->failure = row_jsonb(&row, row.desc->natts);
 	}
 	return instances;
-}
-
-/* Adds its event to the instance that the first column of each row numbers. */
-static void
-add_events(const StoreScope *scope, List *instances, uint64 rows)
-{
-	for (uint64 i = 0; i < rows; i++)
-	{
-		Row			row = store_row(scope, i);
-		RuntimeState *state = ((FetchedInstance *) list_nth(instances, (int) row_int64(&row, 1) - 1))->state;
-		MemoryContext old = MemoryContextSwitchTo(scope->caller);
-		HistoryEvent *event = event_from_row(&row);
-
-		state->past_events = lappend(state->past_events, event);
-		state->turn_at = event->turn_at;
-		MemoryContextSwitchTo(old);
-	}
 }
 
 static void

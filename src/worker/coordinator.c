@@ -57,6 +57,9 @@
 	"The server log says why before this message. " \
 	"Workers are started again after growing delays of up to a minute."
 
+/* A hub in which nothing happens is swept so many times more seldom. */
+#define QUIET_SWEEPS 60
+
 /* Nothing due for so long: the coordinator can be spared. */
 #define SPARE_MS 1000
 
@@ -82,6 +85,7 @@ typedef struct HubState
 	int			refusals;		/* starts in a row refused for want of a slot */
 	TimestampTz starving_since; /* it has no worker and gets none; 0: it does not starve */
 	TimestampTz retry_at;		/* no worker is started before */
+	int			quiet_sweeps;	/* left out since something happened in it; -1: something has */
 	int			vain_wakes;		/* of idle workers in a row, without an end of the ready work */
 	TimestampTz wake_again_at;
 	/* of the last count */
@@ -136,6 +140,7 @@ add_hub(const char *name)
 	HubState   *hub = palloc0(sizeof(HubState));
 
 	strlcpy(hub->name, name, NAMEDATALEN);
+	hub->quiet_sweeps = -1;
 	hubs = lappend(hubs, hub);
 	MemoryContextSwitchTo(old_context);
 	return hub;
@@ -694,7 +699,7 @@ wake_idle_worker(HubState *hub)
 {
 	if (clock_now() < hub->wake_again_at)
 		return;
-	shmem_wake_hub(hub->name);
+	shmem_wake_hub(hub->name, DT_NOBEGIN);
 	hub->vain_wakes++;
 	hub->wake_again_at = ms_from_now(process_backoff(hub->vain_wakes, WATCH_MS, LAST_WAKE_GAP_MS));
 }
@@ -748,6 +753,8 @@ staff_hubs(void)
 	{
 		HubState   *hub = lfirst(lc);
 
+		if (has_ready_work(hub) || hub->numbers != NULL)
+			hub->quiet_sweeps = -1;
 		if (!has_ready_work(hub))
 		{
 			hub->overloaded = false;
@@ -766,6 +773,19 @@ staff_hubs(void)
 }
 
 /* ---- housekeeping ---- */
+
+/*
+ * What is to be swept comes of work: hubs that had none since the last time
+ * are left alone, but for what has only become old.
+ */
+static bool
+needs_sweep(HubState *hub)
+{
+	bool		needed = hub->quiet_sweeps < 0 || hub->quiet_sweeps + 1 >= QUIET_SWEEPS || setting_retention >= 0;
+
+	hub->quiet_sweeps = needed ? 0 : hub->quiet_sweeps + 1;
+	return needed;
+}
 
 static void
 sweep_hub(const char *name)
@@ -788,7 +808,7 @@ sweep_hubs(void)
 		HubState   *hub = lfirst(lc);
 
 		process_serve_requests();
-		if (!hub->is_elsewhere)
+		if (!hub->is_elsewhere && needs_sweep(hub))
 			sweep_hub(hub->name);
 	}
 	next_sweep = ms_from_now(setting_poll_interval);
@@ -871,10 +891,12 @@ static void
 sleep_until_needed(void)
 {
 	bool		spare = !watching && !look_wanted && next_due() > ms_from_now(SPARE_MS);
+	TimestampTz look = next_look();
 
 	process_report_idle();
-	slot_set_state(spare ? SLOT_IDLE : SLOT_BUSY);
-	(void) clock_wait_until(Min(next_look(), Min(next_sweep, bury_later)));
+	slot_sleep(spare ? SLOT_IDLE : SLOT_BUSY, look_wanted ? DT_NOBEGIN : look);
+	(void) clock_wait_until(Min(look, Min(next_sweep, bury_later)));
+	slot_wake_up();
 }
 
 /* Connects with all rights, for the catalogs; the store lowers them to the extension's owner. */

@@ -51,6 +51,7 @@ process_begin(void)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
+	ConfigReloadPending = true; /* a reload since the fork was ignored */
 	in_background = true;
 
 	/* The launcher has no slot, nor bgw_extra. */

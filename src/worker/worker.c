@@ -128,11 +128,11 @@ sleep_until_due(WorkerState *worker)
 		slot_leave(LEFT_GONE, DT_NOEND);	/* "due" is not known then */
 	if (clock_now() >= leave_at)
 		slot_leave(LEFT_IDLE, due);
-	until = next_look(worker, due);
+	until = Min(next_look(worker, due), leave_at);
 	process_report_idle();
-	slot_set_state(SLOT_IDLE);
+	slot_sleep(SLOT_IDLE, until);
 	DURABLE_POINT("worker.idle");
-	(void) clock_wait_until(Min(until, leave_at));
+	(void) clock_wait_until(until);
 	slot_set_state(SLOT_BUSY);
 }
 
