@@ -67,21 +67,23 @@ endif
 # ---------------------------------------------------------------------------
 # What tools/ does. The scripts call make again, with dependencies in place.
 
-suites      = regress isolation pgtap replay tap
+suites      = regress isolation pgtap replay deep ubsan tap packaging
 test_suites = $(addprefix test-,$(suites))
 tool        = PG_CONFIG='$(PG_CONFIG)' T='$(T)' KEEP='$(KEEP)' bash tools/
 
-.PHONY: help deps demo test $(test_suites) bench matrix format
+.PHONY: help deps demo test $(test_suites) bench matrix sqlsmith valgrind format
 
 help:
 	@echo 'make                 build'
 	@echo 'make install         install into the PostgreSQL of pg_config (or PG_CONFIG=...)'
 	@echo 'make demo            build, install, and see examples/orders run through a crash; KEEP=1 keeps its server'
 	@echo 'make test            build, install, run every test; T=name: only the tests of that name'
-	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-replay, test-tap), with T=name one test of it'
+	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-replay, test-deep, test-ubsan, test-tap, test-packaging), with T=name one test of it'
 	@echo 'make test-modules    build the libraries that only tests load (make test does)'
 	@echo 'make bench           measure what durable costs, against a bound (bench/README.md); CASE=steps: one case'
 	@echo 'make matrix          every suite on PostgreSQL 15, 17 and 18, in Debian chroots that it makes; M=18 or M="17:regress,tap 18" for some'
+	@echo 'make sqlsmith        random queries against the schema: MINUTES=n, SEED=n'
+	@echo 'make valgrind        pgTAP tests on a server under valgrind: T="timers retry", VALGRIND_PG=pg_config of one built for it'
 	@echo 'make installcheck    the PGXS way, after make install, not as root: regress, isolation and TAP tests'
 	@echo 'make deps            install the Debian packages that build, test and demo need'
 	@echo 'make format          clang-format the C code'
@@ -99,5 +101,9 @@ bench:
 	@PG_CONFIG='$(PG_CONFIG)' CASE='$(CASE)' ROUNDS='$(or $(ROUNDS),5)' SLEEPING='$(or $(SLEEPING),1000000)' bash bench/run.sh
 matrix:
 	@$(tool)matrix.sh $(M)
+sqlsmith:
+	@MINUTES='$(MINUTES)' SEED='$(SEED)' SQLSMITH='$(SQLSMITH)' $(tool)sqlsmith.sh
+valgrind:
+	@VALGRIND_PG='$(VALGRIND_PG)' VALGRIND_SUPPRESSIONS='$(VALGRIND_SUPPRESSIONS)' $(tool)valgrind.sh
 format:
 	clang-format -i src/*.[ch] src/*/*.[ch]

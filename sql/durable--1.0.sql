@@ -175,6 +175,7 @@ CREATE TABLE durable_store.history (
 	failure				jsonb,
 	tags				jsonb,
 	retry				jsonb,
+	more				bytea,
 	PRIMARY KEY (task_hub, instance_id, generation, seq)
 );
 COMMENT ON TABLE durable_store.history IS
@@ -184,6 +185,7 @@ COMMENT ON COLUMN durable_store.history.event_id IS 'Sequence number of the acti
 COMMENT ON COLUMN durable_store.history.task_id IS 'TaskScheduledId or TimerId: the event_id this event answers.';
 COMMENT ON COLUMN durable_store.history.tags IS 'Tags as they were asked for; of ExecutionTerminated, whether it goes for the sub-orchestrations too.';
 COMMENT ON COLUMN durable_store.history.retry IS 'TaskScheduled: the registered retry policy that applies, as it was then.';
+COMMENT ON COLUMN durable_store.history.more IS 'The events that follow this one, packed (durable_store.unpack_events): what is written together is one row. An event that a row of activity_queue refers to (seq) is never among them.';
 COMMENT ON COLUMN durable_store.history.event_type IS 'Number of the event type in DTFx (durable_store.event_type_name).';
 
 CREATE SEQUENCE durable_store.message_id;
@@ -367,6 +369,15 @@ WHERE (SELECT durable_store.may_use())
 COMMENT ON VIEW durable_store.visible_hubs IS 'The task hubs the current user sees; readable: payloads too, because it is a member of the owner, not only of pg_monitor.';
 COMMENT ON COLUMN durable_store.visible_hubs.readable IS 'May the current user read payloads?';
 
+CREATE FUNCTION durable_store.unpack_events(
+	more bytea, OUT seq integer, OUT turn integer, OUT turn_at timestamptz, OUT "timestamp" timestamptz,
+	OUT fire_at timestamptz, OUT event_id integer, OUT task_id integer, OUT event_type smallint,
+	OUT opens_turn boolean, OUT closes_turn boolean, OUT name text, OUT version text, OUT target_instance_id text,
+	OUT payload jsonb, OUT failure jsonb, OUT tags jsonb, OUT retry jsonb)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'durable_unpack_events' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10;
+COMMENT ON FUNCTION durable_store.unpack_events(bytea) IS 'The events packed in a row of the history (history.more). Error XX001: they cannot be read.';
+
 CREATE FUNCTION durable_store.event_type_name(event_type smallint) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 	RETURN (ARRAY['ExecutionStarted', 'ExecutionCompleted', 'ExecutionFailed', 'ExecutionTerminated',
@@ -476,7 +487,7 @@ COMMENT ON COLUMN durable.code.kept_at IS 'When the first instance took it.';
 CREATE VIEW durable.history WITH (security_barrier) AS
 SELECT i.task_hub, i.instance_id,
 	pg_catalog.replace(i.execution_id::text, '-', '') AS execution_id,
-	h.generation, e.seq, h.turn, e.event_type, e.event_id, e."timestamp", e.name, e.version,
+	r.generation, e.seq, h.turn, e.event_type, e.event_id, e."timestamp", e.name, e.version,
 	e.task_scheduled_id, e.timer_id, e.fire_at,
 	CASE WHEN hub.readable THEN e.input END AS input,
 	CASE WHEN hub.readable THEN e.result END AS result,
@@ -484,7 +495,15 @@ SELECT i.task_hub, i.instance_id,
 	e.target_instance_id
 FROM durable_store.visible_hubs hub
 JOIN durable_store.instances i ON i.task_hub = hub.task_hub
-JOIN durable_store.history h ON h.task_hub = i.task_hub AND h.instance_id = i.instance_id AND h.generation = i.generation
+JOIN durable_store.history r ON r.task_hub = i.task_hub AND r.instance_id = i.instance_id AND r.generation = i.generation
+CROSS JOIN LATERAL (
+	SELECT r.seq, r.turn, r.turn_at, r."timestamp", r.fire_at, r.event_id, r.task_id, r.event_type, r.opens_turn, r.closes_turn,
+		r.name, r.version, r.target_instance_id, r.payload, r.failure
+	UNION ALL
+	SELECT m.seq, m.turn, m.turn_at, m."timestamp", m.fire_at, m.event_id, m.task_id, m.event_type, m.opens_turn, m.closes_turn,
+		m.name, m.version, m.target_instance_id, m.payload, m.failure
+	FROM durable_store.unpack_events(r.more) m
+) h
 CROSS JOIN LATERAL (
 	SELECT h.seq - 1 AS seq, 'OrchestratorStarted'::text AS event_type, -1 AS event_id, h.turn_at AS "timestamp",
 		NULL::text AS name, NULL::text AS version, NULL::integer AS task_scheduled_id, NULL::integer AS timer_id,
@@ -1167,10 +1186,15 @@ CREATE FUNCTION durable_store.installed() RETURNS void
 COMMENT ON FUNCTION durable_store.installed() IS
 'Called by the install script: wakes the launcher at commit, or warns that no workers will run because the library is not preloaded.';
 
+CREATE FUNCTION durable_store.updating(library text) RETURNS void
+	AS 'MODULE_PATHNAME', 'durable_updating' LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT;
+COMMENT ON FUNCTION durable_store.updating(text) IS
+'Begins each update script: an error if the loaded library is older than the version that has what the script declares. Waits for the work items that run, and holds others up to the end of the update.';
+
 /*
  * Functions that views call are checked against the reader; nobody can name
  * them but through the views, having no USAGE on the schema.
  */
-REVOKE ALL ON FUNCTION durable_store.installed(), durable_store.preloaded() FROM PUBLIC;
+REVOKE ALL ON FUNCTION durable_store.installed(), durable_store.updating(text), durable_store.preloaded() FROM PUBLIC;
 
 SELECT durable_store.installed();

@@ -57,8 +57,12 @@ extern Oid	durable_to_regprocedure(const char *signature);
  * Does the entry of a range table name a relation? The definition of a view has
  * an entry for the view itself up to 15; since 16 the subquery has its OID.
  */
+#if PG_VERSION_NUM >= 160000
 #define durable_names_relation(rte) \
 	((rte)->rtekind == RTE_RELATION || ((rte)->rtekind == RTE_SUBQUERY && OidIsValid((rte)->relid)))
+#else
+#define durable_names_relation(rte) ((rte)->rtekind == RTE_RELATION)
+#endif
 
 /* What a check hook hands to its assign hook is freed by guc.c. */
 #if PG_VERSION_NUM >= 160000
@@ -81,6 +85,22 @@ extern Oid	durable_to_regprocedure(const char *signature);
 #define DURABLE_PROC_NUMBER MyProcNumber
 #else
 #define DURABLE_PROC_NUMBER (MyProc->pgprocno)
+#endif
+
+/* Since 17 a background worker can connect as a role that may not log in. */
+#if PG_VERSION_NUM >= 170000
+#define DURABLE_OWNER_NEEDS_LOGIN false
+#define DURABLE_WORKER_CONNECT_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
+#else
+#define DURABLE_OWNER_NEEDS_LOGIN true
+#define DURABLE_WORKER_CONNECT_FLAGS 0
+#endif
+
+/* Since 18 an SQL function keeps its plans, and what its literals meant, for the session. */
+#if PG_VERSION_NUM >= 180000
+#define DURABLE_SQL_FUNCTIONS_KEEP_PLANS true
+#else
+#define DURABLE_SQL_FUNCTIONS_KEEP_PLANS false
 #endif
 
 /* The locks a process holds in a partition of the lock table. */

@@ -10,9 +10,14 @@
 
 /*
  * Looks the extension up, locks it against DROP and ALTER until the end of
- * the transaction, and looks again. False when this database has none.
+ * the transaction, and looks again. False when this database has none, or one
+ * of a version that this library does not serve.
  */
 extern bool extension_lock(void);
+
+/* Did extension_lock() say false for the version? If so this writes it to the server log. */
+extern bool extension_is_unserved(void);
+extern void extension_log_obstacle(void);
 
 /* The owner of the extension; extension_lock() or an error must have come before in this transaction. */
 extern Oid	extension_owner(void);

@@ -19,6 +19,7 @@
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/portal.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -27,6 +28,7 @@
 #include "compat.h"
 #include "core/runtime_state.h"
 #include "extension.h"
+#include "replay/plan_marks.h"
 #include "session.h"
 #include "settings.h"
 
@@ -313,16 +315,35 @@ restore_setting(const RecordedSetting *setting, const char *value)
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
+/*
+ * Plans of SQL functions that were made under other settings, for the code
+ * before or by the client, are not for this code. Others look to that by
+ * themselves; these cannot be told from the rest, so all are made anew.
+ */
+static void
+forget_plans_of_others(uint32 outer_settings)
+{
+	static uint32 last_settings = 0;
+	uint32		settings = plan_settings();
+
+	if (settings != last_settings || (!is_worker && settings != outer_settings))
+		ResetPlanCache();
+	last_settings = settings;
+}
+
 int
 user_code_enter(const InstanceSettings *settings)
 {
 	int			nest_level = NewGUCNestLevel();
+	uint32		outer_settings = DURABLE_SQL_FUNCTIONS_KEEP_PLANS ? plan_settings() : 0;
 
 	for (int i = 0; i < lengthof(pinned_settings); i++)
 		if (pinned_settings[i].own)
 			save_setting(pinned_settings[i].name, pinned_settings[i].own);
 	for (int i = 0; settings->are_known && i < N_RECORDED_SETTINGS; i++)
 		restore_setting(&recorded_settings[i], settings->values[i]);
+	if (DURABLE_SQL_FUNCTIONS_KEEP_PLANS)
+		forget_plans_of_others(outer_settings);
 	return nest_level;
 }
 

@@ -357,10 +357,23 @@ find_free_slot(void)
 	return NULL;
 }
 
+/* Until when the starts of a hub are used up (see "start rates"); slots that are free remember it. */
+static TimestampTz
+starts_used_until(Oid dboid, const char *hub)
+{
+	TimestampTz until = 0;
+
+	for (int i = 0; i < shared->n_slots; i++)
+		if (is_worker_of(&slot_at(i)->info, dboid, hub))
+			until = Max(until, slot_at(i)->info.starts_used_until);
+	return until;
+}
+
 static void
 fill_slot(ProcessSlot *slot, const SlotInfo *like)
 {
 	SlotRef		ref = slot->info.ref;
+	TimestampTz used_until = like->max_starts_per_second > 0 ? starts_used_until(like->dboid, like->hub) : 0;
 
 	memset(&slot->info, 0, sizeof(SlotInfo));
 	ref.generation++;
@@ -372,6 +385,7 @@ fill_slot(ProcessSlot *slot, const SlotInfo *like)
 	slot->info.index = like->index;
 	slot->info.looks_at = DT_NOEND;
 	slot->info.max_starts_per_second = like->max_starts_per_second;
+	slot->info.starts_used_until = used_until;
 	slot->info.state = SLOT_STARTING;
 	slot->info.started_at = slot->info.state_since = GetCurrentTimestamp();
 	slot->info.next_due = DT_NOEND;
@@ -958,17 +972,6 @@ coordinator_hold_wish(const char *hub)
  * ----------------------------------------------------------------
  */
 
-static TimestampTz
-starts_used_until(Oid dboid, const char *hub)
-{
-	TimestampTz until = 0;
-
-	for (int i = 0; i < shared->n_slots; i++)
-		if (is_worker_of(&slot_at(i)->info, dboid, hub))
-			until = Max(until, slot_at(i)->info.starts_used_until);
-	return until;
-}
-
 static void
 set_starts_used_until(Oid dboid, const char *hub, TimestampTz until)
 {
@@ -977,11 +980,11 @@ set_starts_used_until(Oid dboid, const char *hub, TimestampTz until)
 			slot_at(i)->info.starts_used_until = until;
 }
 
-/* The time one start takes of a second, in microseconds. */
+/* The time one start takes of a second, in microseconds, rounded up: never more than the rate. */
 static int64
 start_interval(int max_starts_per_second)
 {
-	return USECS_PER_SEC / max_starts_per_second;
+	return (USECS_PER_SEC + max_starts_per_second - 1) / max_starts_per_second;
 }
 
 /* What was not used before this time is lost. */

@@ -97,7 +97,11 @@ fire(void)
 		shmem_wake_launcher(InvalidOid);
 }
 
-/* PREPARE loses the notes: COMMIT PREPARED wakes everybody. */
+/*
+ * An abort makes no work, but lets go of the instances it has locked, for which
+ * workers may have looked in vain. PREPARE loses the notes: COMMIT PREPARED and
+ * ROLLBACK PREPARED wake everybody.
+ */
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
@@ -107,6 +111,8 @@ at_transaction_end(XactEvent event, void *arg)
 			fire();
 			break;
 		case XACT_EVENT_ABORT:
+			fire_hubs();
+			break;
 		case XACT_EVENT_PREPARE:
 			break;
 		default:
@@ -261,11 +267,11 @@ wake_unregister_waiter(void)
 }
 
 /*
- * What another session has prepared is committed: it is not known what it
- * was, so wake everybody who may care.
+ * What another session has prepared is committed or rolled back: it is not
+ * known what it was, so wake everybody who may care.
  */
 void
-wake_after_commit_prepared(void)
+wake_after_prepared(void)
 {
 	if (!shmem_attached())
 		return;

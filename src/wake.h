@@ -45,7 +45,7 @@ extern void reset_database_at_commit(Oid dboid);
 extern void wake_database_at_commit(void);
 
 /* After COMMIT PREPARED, inside a transaction: wakes everybody of this database. */
-extern void wake_after_commit_prepared(void);
+extern void wake_after_prepared(void);
 
 /*
  * A client that waits for an instance: register, look, clock_wait_until(),

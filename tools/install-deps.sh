@@ -2,6 +2,8 @@
 #
 # Installs the Debian packages that building, testing and the demo need. Does
 # nothing, and needs no root, when everything is there.
+#
+# usage: install-deps.sh [sqlsmith]: that too, which "make sqlsmith" alone needs
 
 set -euo pipefail
 # shellcheck source=tools/lib.sh
@@ -9,6 +11,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # While this file exists, installing a PostgreSQL server makes no "main" cluster.
 no_cluster=/etc/postgresql-common/createcluster.d/durable-no-main-cluster.conf
+
+optional=${1:-}
 
 have_perl_module() { perl "-M$1" -e 1 2>/dev/null; }
 need() { missing+=("$1"); }
@@ -34,6 +38,7 @@ find_missing() {
 	[ -f /usr/include/stdio.h ] || need libc6-dev
 	have_perl_module TAP::Harness || need perl
 	have_perl_module IPC::Run || need libipc-run-perl
+	[ "$optional" != sqlsmith ] || command -v sqlsmith >/dev/null || need sqlsmith
 }
 
 # Only for a first server: one that has clusters keeps its ways, and no

@@ -35,8 +35,7 @@ in_chroot() {
 }
 
 keep_results() {
-	rm -rf "$repo/tmp_check/$1"
-	mkdir -p "$repo/tmp_check/$1"
+	rm -rf "$repo/tmp_check/$1" && mkdir -p "$repo/tmp_check/$1" || return 0
 	in_chroot results "$1" 2>/dev/null | tar -C "$repo/tmp_check/$1" --no-same-owner -xf - 2>/dev/null || true
 }
 

@@ -3,8 +3,9 @@
 # Runs test suites, each on servers of its own, all of them even when one
 # fails. The last line is "N passed, N failed", summed over the suites.
 #
-# usage: test.sh [regress|isolation|pgtap|replay|tap]...
+# usage: test.sh [regress|isolation|pgtap|replay|deep|ubsan|tap|packaging]...
 #        T=name: only the tests of that name; SUITE_TIMEOUT: seconds for a suite
+#        SEED=n, CASES=n: what "deep" generates
 #
 # What the suites leave (results, diffs, logs) is kept in tmp_check/<suite>.
 
@@ -44,11 +45,19 @@ expect_something() {
 	done
 }
 
+# As the caller, who can read the tree.
+run_packaging() {
+	local files
+	mapfile -t files < <(compgen -G "test/packaging/${T:-*}.pl" | sort)
+	SOURCE=$repo PG_CONFIG=$PG_CONFIG timeout --foreground "${SUITE_TIMEOUT:-900}" perl tools/prove.pl "${files[@]}"
+}
+
 run_tap() { installcheck REGRESS= ISOLATION= PROVE="perl tools/prove.pl"; }
 
 run_pgtap() {
 	local files status=0
-	mapfile -t files < <(compgen -G "test/pgtap/${T:-*}.sql" | sort)
+	mapfile -t files < <(compgen -G "test/${pgtap_dir:-pgtap}/${T:-*}.sql" | sort)
+	[ -z "${pgtap_files-}" ] || files=("${pgtap_files[@]}")
 	start_pgtap_server || return 1
 	as_server_user env PATH="$bindir:$PATH" PGHOST="$work/tmp_check" PGUSER=postgres PGOPTIONS="${pgtap_options:-}" \
 		CORE_TEST="$work/test/modules/core_test/core_test" \
@@ -62,6 +71,60 @@ run_replay() {
 	local pgtap_options='-c durable.double_replay=on'
 	run_pgtap
 }
+
+# Generated cases, many of them.
+run_deep() {
+	local pgtap_dir=deep
+	run_pgtap
+}
+
+# The library built so that undefined behaviour of C ends the process, in a PostgreSQL
+# of its own: a copy beside which nothing is installed. pg_regress, and the pgTAP
+# tests that go through most of the code.
+ubsan_tests='check_orchestrator checks continue_as_new core_decisions core_reconcile core_state core_retry determinism divergence
+	edge_cases events export failures hostile pinned_code properties query retry rewind split suborchestrations timers versions views'
+
+run_ubsan() {
+	local status=0 name pgtap_files=() PG_CONFIG=$PG_CONFIG bindir=$bindir
+	make_sanitized || return 1
+	for name in $ubsan_tests; do
+		[ "$name" != "${T:-$name}" ] || pgtap_files+=("test/pgtap/$name.sql")
+	done
+	if has_tests regress; then
+		run_regress || status=1
+	fi
+	if [ ${#pgtap_files[@]} -gt 0 ]; then
+		run_pgtap || status=1
+	fi
+	if grep -r 'runtime error:' log; then
+		status=1
+	fi
+	return "$status"
+}
+
+# Copies PostgreSQL, builds and installs there, and makes PG_CONFIG and bindir those of the copy.
+make_sanitized() {
+	local root=$work/sanitized part dir
+	for part in bindir pkglibdir sharedir; do
+		dir=$("$PG_CONFIG" "--$part")
+		mkdir -p "$root${dir%/*}" && cp -R "$dir" "$root${dir%/*}/" || return 1
+	done
+	dir=$("$PG_CONFIG" --includedir-server)
+	dir=${dir%/*/*}
+	mkdir -p "$root${dir%/*}" && ln -s "$dir" "$root$dir" || return 1
+	PG_CONFIG=$root$("$PG_CONFIG" --bindir)/pg_config
+	bindir=$("$PG_CONFIG" --bindir)
+	mkdir "$work/sanitized/tree" && cp -R "$repo"/{Makefile,META.json,src,sql,test,tools,durable.control,durable_pgtap.control} "$work/sanitized/tree/" || return 1
+	find "$work/sanitized/tree" \( -name '*.o' -o -name '*.so' \) -delete
+	for part in all test-modules install; do
+		quietly make -C "$work/sanitized/tree" -s -j"$(nproc)" PG_CONFIG="$PG_CONFIG" T= COPT="$sanitize" "$part" || return 1
+	done
+	cp "$work/sanitized/tree/test/modules/core_test/core_test.so" "$work/test/modules/core_test/"
+	if is_root; then
+		chown -R "$(server_user)": "$root"
+	fi
+}
+sanitize='-fsanitize=undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer'
 
 # A server as pg_regress would make it, with a template for the tests' databases.
 start_pgtap_server() {
@@ -88,9 +151,12 @@ start_pgtap_server() {
 has_tests() {
 	case $1 in
 		regress) compgen -G "$work/test/sql/${T:-*}.sql" ;;
+		ubsan) has_tests regress || grep -qw -- "$T" <<<"$ubsan_tests" ;;
 		isolation) compgen -G "$work/test/specs/${T:-*}.spec" ;;
 		pgtap | replay) compgen -G "$work/test/pgtap/${T:-*}.sql" ;;
+		deep) compgen -G "$work/test/deep/${T:-*}.sql" ;;
 		tap) compgen -G "$work/test/t/${T:-*}.pl" ;;
+		packaging) compgen -G "$work/test/packaging/${T:-*}.pl" ;;
 		*) die "no such suite: $1" ;;
 	esac >/dev/null
 }
@@ -98,7 +164,7 @@ has_tests() {
 # Prints "passed failed" from a log: of prove.pl, or of pg_regress ("test x ...
 # ok" up to 15, "ok 1 - x" since 16).
 count() {
-	awk '/^# counts: / { passed = $3; failed = $4 }
+	awk '/^# counts: / { passed += $3; failed += $4 }
 		/^ok [0-9]/ || / \.\.\. ok( |$)/ { passed++ }
 		/^not ok [0-9]/ || / \.\.\. FAILED/ { failed++ }
 		END { print passed + 0, failed + 0 }' "$1"
@@ -165,11 +231,11 @@ run_suite() {
 # Libraries that only tests load, from the copy of the tree: built as the caller, not installed.
 build_modules() {
 	case " $* " in
-		*' pgtap '* | *' replay '*) quietly make -C "$repo" -s PG_CONFIG="$PG_CONFIG" test-modules ;;
+		*' pgtap '* | *' replay '* | *' ubsan '*) quietly make -C "$repo" -s PG_CONFIG="$PG_CONFIG" test-modules ;;
 	esac
 }
 
-[ $# -gt 0 ] || set -- regress isolation pgtap replay tap
+[ $# -gt 0 ] || set -- regress isolation pgtap replay deep ubsan tap packaging
 prepare
 build_modules "$@"
 make_work_dir Makefile README.md docs src/errors.h src/client src/core src/dispatch src/replay src/store src/worker test expected tools

@@ -29,6 +29,7 @@
 #include "session.h"
 #include "settings.h"
 #include "shmem.h"
+#include "wake.h"
 
 PG_FUNCTION_INFO_V1(durable_run_until_idle);
 PG_FUNCTION_INFO_V1(durable_run);
@@ -175,6 +176,7 @@ durable_run_until_idle(PG_FUNCTION_ARGS)
 	require_ours(&hub);
 	if (PG_GETARG_BOOL(1))
 		refuse_to_skip_time_beside_workers(&hub);
+	wake_hub_at_commit(hub.name, 1);	/* what it holds is free at the end, and to be done anew if this is rolled back */
 	while (GetCurrentTimestamp() < deadline)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -185,7 +185,7 @@ warn_if_no_login(Oid owner)
 
 	if (HeapTupleIsValid(tuple))
 		ReleaseSysCache(tuple);
-	if (!may_login && shmem_attached())
+	if (DURABLE_OWNER_NEEDS_LOGIN && !may_login && shmem_attached())
 		ereport(WARNING,
 				(errcode(ERRCODE_INVALID_ROLE_SPECIFICATION),
 				 errmsg("role \"%s\" may not log in: no background worker can run its task hub", GetUserNameFromId(owner, true)),

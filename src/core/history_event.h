@@ -64,6 +64,7 @@ typedef struct HistoryEvent
 	TimestampTz turn_at;		/* timestamp of the turn's OrchestratorStarted */
 	bool		opens_turn;
 	bool		closes_turn;
+	bool		is_referred_to;	/* by a queued activity: it has a row of its own */
 
 	/* as a message */
 	int64		message_id;

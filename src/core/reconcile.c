@@ -6,8 +6,8 @@
 
 #include "core/reconcile.h"
 
-static bool
-is_for_execution(const HistoryEvent *message, const pg_uuid_t *execution_id)
+bool
+reconcile_is_for(const HistoryEvent *message, const pg_uuid_t *execution_id)
 {
 	return !message->has_execution_id ||
 		memcmp(&message->execution_id, execution_id, sizeof(pg_uuid_t)) == 0;
@@ -25,7 +25,7 @@ reconcile_start_first(List *messages, const pg_uuid_t *execution_id)
 		HistoryEvent *message = lfirst(lc);
 
 		if (start == NULL && message->type == EVENT_EXECUTION_STARTED &&
-			is_for_execution(message, execution_id))
+			reconcile_is_for(message, execution_id))
 			start = message;
 		else
 			ordered = lappend(ordered, message);
@@ -65,7 +65,7 @@ is_acceptable(const RuntimeState *state, const HistoryEvent *message, bool start
 {
 	if (message->type == EVENT_EXECUTION_STARTED && started)
 		return false;
-	return is_for_execution(message, &state->execution_id);
+	return reconcile_is_for(message, &state->execution_id);
 }
 
 List *

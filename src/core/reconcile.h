@@ -7,6 +7,9 @@
 
 #include "core/runtime_state.h"
 
+/* Is the message for this execution, or for whichever is current? */
+extern bool reconcile_is_for(const HistoryEvent *message, const pg_uuid_t *execution_id);
+
 /*
  * Puts the ExecutionStarted of the current execution first and leaves the
  * order of the rest (semantics.md 3.2, and its DECIDE: a start goes first

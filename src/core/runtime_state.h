@@ -102,6 +102,7 @@ typedef struct RuntimeState
 	int			last_seq;
 	TimestampTz turn_at;		/* the time of the current turn */
 
+	bool		damaged;		/* rows of the history could not be read */
 	List	   *past_events;	/* of HistoryEvent *: loaded */
 	List	   *kept_events;	/* of HistoryEvent *: of the turns before this one that are to be stored with it; also in past_events */
 	List	   *new_events;		/* of HistoryEvent *: of this turn, to be stored */

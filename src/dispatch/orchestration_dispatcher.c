@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "core/failure.h"
+#include "core/history_check.h"
 #include "core/reconcile.h"
 #include "dispatch/dispatchers.h"
 #include "dispatch/inline_activities.h"
@@ -72,6 +73,20 @@ poisoned_failure(int deaths)
 	failure.error_type = "Poisoned";
 	failure.message = psprintf("the process that ran this turn died %d times", deaths);
 	failure.hint = "Look for crashes in the server log; durable.max_dispatch_attempts sets how often it is tried.";
+	failure.non_retriable = true;
+	return failure_make(&failure);
+}
+
+static Jsonb *
+damage_failure(const RuntimeState *state, const char *damage)
+{
+	Failure		failure = {0};
+
+	failure.sqlstate = "UD013";
+	failure.error_type = "DamagedInstance";
+	failure.message = psprintf("what is stored of instance \"%s\" in task hub \"%s\" is damaged", state->instance_id, state->task_hub);
+	failure.detail = damage;
+	failure.hint = "Somebody changed the tables of durable by hand, or restored some of them. Start it anew, or restore all of them.";
 	failure.non_retriable = true;
 	return failure_make(&failure);
 }
@@ -513,13 +528,19 @@ run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure, InlineScope 
 	Checkpoint *checkpoint = palloc0(sizeof(Checkpoint));
 	RuntimeState *state = fetched->state;
 	TimestampTz now = clock_now();
-	List	   *accepted = reconcile_messages(state, fetched->messages);
+	char	   *damage = history_damage(state, fetched->messages);
+	List	   *accepted = damage ? NIL : reconcile_messages(state, fetched->messages);
 
 	checkpoint->fetched = fetched;
 	checkpoint->state = state;
 	if (runtime_status_is_finished(state->status))
 		pass_on_termination(fetched, now);
-	if (accepted == NIL)
+	if (damage != NULL)
+	{
+		history_mend_numbers(state);
+		failure = damage_failure(state, damage);
+	}
+	else if (accepted == NIL)
 		return checkpoint;
 	worker_report_item("turn", state->instance_id, state->name);
 	checkpoint->ran = true;

@@ -299,7 +299,7 @@ report_relation(BodyCheck *check, const char *does, const RangeTblEntry *entry, 
 	const char *schema = RelationIsVisible(entry->relid) ? NULL : get_namespace_name(get_rel_namespace(entry->relid));
 
 	body_report(check, -1, false, ERRCODE_DURABLE_NOT_ALLOWED,
-				psprintf("%s %s %s", does, relation_word(entry->relkind),
+				psprintf("%s %s %s", does, relation_word(get_rel_relkind(entry->relid)),
 						 quote_qualified_identifier(schema, get_rel_name(entry->relid))),
 				refusal->hint);
 }

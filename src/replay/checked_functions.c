@@ -227,6 +227,7 @@ typedef struct Verdict
 
 static HTAB *verdicts = NULL;
 static uint32 epoch = 1;
+static bool kept = false;
 
 /* Does the name fit? A star in the pattern stands for anything. */
 static bool
@@ -326,10 +327,17 @@ function_refusals_forget(void)
 	verdicts = NULL;
 }
 
+void
+function_refusals_keep(bool keep)
+{
+	kept = keep;
+}
+
 static void
 forget_verdicts(Datum arg, int cacheid, uint32 hashvalue)
 {
-	function_refusals_forget();
+	if (!kept)
+		function_refusals_forget();
 }
 
 static void

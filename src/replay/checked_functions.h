@@ -46,4 +46,7 @@ extern const Refusal *client_function_refusal(const char *name);
 extern uint32 function_refusals_epoch(void);
 extern void function_refusals_forget(void);
 
+/* Lets invalidations pass that are no changes. */
+extern void function_refusals_keep(bool keep);
+
 #endif							/* DURABLE_CHECKED_FUNCTIONS_H */

@@ -27,6 +27,7 @@
 
 #include "compat.h"
 #include "errors.h"
+#include "replay/cast_states.h"
 #include "replay/checked_functions.h"
 #include "replay/forbidden_statements.h"
 #include "replay/orchestration_context.h"
@@ -116,7 +117,7 @@ check_reads(const List *range_table)
 
 		if (!durable_names_relation(rte))
 			continue;
-		refuse(psprintf("reading %s %s", relation_word(rte->relkind), relation_name(rte->relid)), &refusal_of_reads);
+		refuse(psprintf("reading %s %s", relation_word(get_rel_relkind(rte->relid)), relation_name(rte->relid)), &refusal_of_reads);
 		return;
 	}
 }
@@ -403,6 +404,7 @@ orchestrator_checks_init(void)
 void
 orchestrator_checks_begin(void)
 {
+	cast_states_forget();
 	plpgsql_plans_watch(plan_may_run, check_type);
 }
 

@@ -194,7 +194,7 @@ claimed_from_row(const Row *row)
 	activity->generation = row_int64(row, 3);
 	activity->task_id = row_int32(row, 4);
 	activity->seq = row_int32(row, 5);
-	activity->attempt = row_int32(row, 6);
+	activity->attempt = Min(Max(row_int32(row, 6), 1), PG_INT32_MAX - 1);	/* it is counted on */
 	activity->name = row_text(row, 7);
 	activity->version = row_text(row, 8);
 	activity->input = row_jsonb(row, 9);

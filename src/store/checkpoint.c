@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "core/failure.h"
+#include "core/history_pack.h"
 #include "core/json.h"
 #include "ids.h"
 #include "store/code_store.h"
@@ -34,18 +35,18 @@ static StoreStatement delete_messages = {
 enum
 {
 	H_INSTANCE_ID, H_GENERATION, H_SEQ, H_TURN, H_TURN_AT, H_TIMESTAMP, H_FIRE_AT, H_EVENT_ID, H_TASK_ID, H_EVENT_TYPE,
-	H_OPENS, H_CLOSES, H_NAME, H_VERSION, H_TARGET, H_PAYLOAD, H_FAILURE, H_TAGS, H_RETRY, N_HISTORY_COLUMNS
+	H_OPENS, H_CLOSES, H_NAME, H_VERSION, H_TARGET, H_PAYLOAD, H_FAILURE, H_TAGS, H_RETRY, H_MORE, N_HISTORY_COLUMNS
 };
 
 static const Oid history_types[N_HISTORY_COLUMNS] = {
 	TEXTOID, INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT2OID,
-	BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID
+	BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, BYTEAOID
 };
 
 static StoreInsert insert_history = {
 	"history",
 	"instance_id, generation, seq, turn, turn_at, \"timestamp\", fire_at, event_id, task_id, event_type,"
-	" opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags, retry"
+	" opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags, retry, more"
 };
 
 /* What a queued activity of an older generation still needs stays until it has run. */
@@ -188,8 +189,54 @@ add_history_row(RowBuffer *rows, const RuntimeState *state, const HistoryEvent *
 	row_buffer_set_text(rows, H_TARGET, event->target_instance_id);
 	row_buffer_set_jsonb(rows, H_PAYLOAD, event->payload);
 	row_buffer_set_jsonb(rows, H_FAILURE, event->failure);
-	row_buffer_set_jsonb(rows, H_TAGS, event->recurse ? json_with_text(event->tags, RECURSE_TAG, "") : event->tags);
+	row_buffer_set_jsonb(rows, H_TAGS, event->tags);
 	row_buffer_set_jsonb(rows, H_RETRY, event->retry);
+}
+
+/* The pack belongs to the last row. */
+static void
+set_more(RowBuffer *rows, HistoryPack *pack)
+{
+	bytea	   *more = pack ? history_pack_finish(pack) : NULL;
+
+	if (more != NULL)
+		row_buffer_set(rows, H_MORE, PointerGetDatum(more));
+}
+
+/* The event that the rows of queued activities refer to by its number. */
+static void
+mark_referred_to(const Checkpoint *checkpoint)
+{
+	ListCell   *lc;
+
+	foreach(lc, checkpoint->outbox.activities)
+	{
+		const OutboundActivity *activity = lfirst(lc);
+
+		((HistoryEvent *) activity->scheduled)->is_referred_to = !activity->keep_input;
+	}
+}
+
+/* The rows of one instance: an event, and with it as many of those after it as fit. */
+static void
+add_history_rows(RowBuffer *rows, const RuntimeState *state, List *events)
+{
+	HistoryPack *pack = NULL;
+	ListCell   *lc;
+
+	foreach(lc, events)
+	{
+		HistoryEvent *event = lfirst(lc);
+
+		if (event->recurse)
+			event->tags = json_with_text(event->tags, RECURSE_TAG, "");
+		if (pack != NULL && !event->is_referred_to && history_pack_add(pack, event))
+			continue;
+		set_more(rows, pack);
+		add_history_row(rows, state, event);
+		pack = history_pack_make();
+	}
+	set_more(rows, pack);
 }
 
 static void
@@ -205,7 +252,6 @@ write_history(const char *task_hub, List *checkpoints)
 {
 	RowBuffer  *rows = row_buffer_make(N_HISTORY_COLUMNS, history_types);
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	foreach(lc, checkpoints)
 	{
@@ -214,10 +260,8 @@ write_history(const char *task_hub, List *checkpoints)
 
 		if (!checkpoint->ran)
 			continue;
-		foreach(lc2, state->kept_events)
-			add_history_row(rows, state, lfirst(lc2));
-		foreach(lc2, state->new_events)
-			add_history_row(rows, state, lfirst(lc2));
+		mark_referred_to(checkpoint);
+		add_history_rows(rows, state, list_concat_copy(state->kept_events, state->new_events));
 		if (state->generation != checkpoint->fetched->state->generation)
 			forget_history(task_hub, state);
 	}

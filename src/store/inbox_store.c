@@ -241,6 +241,9 @@ store_terminate_pending(const char *task_hub, const char *instance_id, Jsonb *re
 	}
 	store_close(&scope);
 	if (found)
+	{
 		wake_waiters_at_commit(task_hub, instance_id);
+		wake_hub_at_commit(task_hub, 1);	/* if this is rolled back the instance is free again */
+	}
 	return found;
 }

@@ -11,6 +11,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "core/history_pack.h"
 #include "core/json.h"
 #include "store/hub_store.h"
 #include "store/instance_store.h"
@@ -117,7 +118,7 @@ static StoreStatement read_messages = {
 
 #define HISTORY_COLUMNS_WITH(payload, tags) \
 	"h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
-	" h.name, h.version, h.target_instance_id, " payload ", h.failure, " tags ", h.retry"
+	" h.name, h.version, h.target_instance_id, " payload ", h.failure, " tags ", h.retry, h.more"
 
 /* Inputs of what was scheduled are not needed for replay. */
 #define HISTORY_COLUMNS \
@@ -328,7 +329,7 @@ lock_found(const char *task_hub, RowBuffer *ids, int max_instances)
 
 /*
  * Locks instances, looking at ever more messages while all that were found
- * belong to instances that others hold.
+ * belong to instances that others hold, or that are gone.
  */
 static List *
 lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int max_instances,
@@ -347,8 +348,8 @@ lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 		rows = lock_found(task_hub, ids, max_instances);
 		if (rows > 0)
 			return fetched_from_result(scope, task_hub, rows);
-		if (looked_at < (uint64) look_at)
-			return NIL;
+		if (looked_at < (uint64) look_at && ids->n_rows < max_instances)
+			return NIL;			/* that was all of them */
 	}
 }
 
@@ -392,7 +393,6 @@ event_from_row(const Row *row)
 	event->payload = row_jsonb(row, 13);
 	event->failure = row_jsonb(row, 14);
 	event->tags = row_jsonb(row, 15);
-	event->recurse = event->type == EVENT_EXECUTION_TERMINATED && json_has_key(event->tags, RECURSE_TAG);
 	event->retry = row_jsonb(row, 16);
 	MemoryContextSwitchTo(old);
 	return event;
@@ -441,34 +441,67 @@ load_messages(const StoreScope *scope, const char *task_hub, List *instances, Da
 	}
 }
 
-static void
-load_history(const StoreScope *scope, const char *task_hub, List *instances, Datum ids, Datum generations)
+/* Is it a termination that goes for the children, too? Of the tags that says one. */
+static HistoryEvent *
+completed_event(HistoryEvent *event)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), ids, generations};
-	uint64		rows = store_execute(list_length(instances) == 1 ? &read_history_of_one : &read_history, values, NULL);
+	event->recurse = event->type == EVENT_EXECUTION_TERMINATED && json_has_key(event->tags, RECURSE_TAG);
+	return event;
+}
 
+/* The events of a row: its own, and those that are packed with it. */
+static void
+add_events_of_row(const StoreScope *scope, const Row *row, RuntimeState *state)
+{
+	MemoryContext old = MemoryContextSwitchTo(scope->caller);
+	bytea	   *more = row_bytea(row, 17);
+	List	   *packed = NIL;
+	ListCell   *lc;
+
+	state->past_events = lappend(state->past_events, completed_event(event_from_row(row)));
+	if (more != NULL && !history_unpack(more, &packed))
+		state->damaged = true;
+	foreach(lc, packed)
+		state->past_events = lappend(state->past_events, completed_event(lfirst(lc)));
+	state->turn_at = ((HistoryEvent *) llast(state->past_events))->turn_at;
+	MemoryContextSwitchTo(old);
+}
+
+/* Adds events to the instance that the first column of each row numbers. */
+static void
+add_events(const StoreScope *scope, List *instances, uint64 rows)
+{
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(scope, i);
 		FetchedInstance *fetched = list_nth(instances, (int) row_int64(&row, 1) - 1);
-		MemoryContext old = MemoryContextSwitchTo(scope->caller);
-		HistoryEvent *event = event_from_row(&row);
 
-		fetched->state->past_events = lappend(fetched->state->past_events, event);
-		fetched->state->turn_at = event->turn_at;
-		MemoryContextSwitchTo(old);
+		add_events_of_row(scope, &row, fetched->state);
 	}
 }
 
-/* Has any of them had a turn already? */
+static void
+load_history(const StoreScope *scope, const char *task_hub, List *instances, Datum ids, Datum generations)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub), ids, generations};
+
+	add_events(scope, instances,
+			   store_execute(list_length(instances) == 1 ? &read_history_of_one : &read_history, values, NULL));
+}
+
+/* Has any of them had a turn already? By its number and by its status, lest a wrong one hides a history. */
 static bool
 have_history(List *instances)
 {
 	ListCell   *lc;
 
 	foreach(lc, instances)
-		if (((FetchedInstance *) lfirst(lc))->state->last_seq > 0)
+	{
+		const RuntimeState *state = ((FetchedInstance *) lfirst(lc))->state;
+
+		if (state->last_seq != 0 || state->status != STATUS_PENDING)
 			return true;
+	}
 	return false;
 }
 
@@ -624,23 +657,6 @@ states_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
 		state->failure = row_jsonb(&row, row.desc->natts);
 	}
 	return instances;
-}
-
-/* Adds its event to the instance that the first column of each row numbers. */
-static void
-add_events(const StoreScope *scope, List *instances, uint64 rows)
-{
-	for (uint64 i = 0; i < rows; i++)
-	{
-		Row			row = store_row(scope, i);
-		RuntimeState *state = ((FetchedInstance *) list_nth(instances, (int) row_int64(&row, 1) - 1))->state;
-		MemoryContext old = MemoryContextSwitchTo(scope->caller);
-		HistoryEvent *event = event_from_row(&row);
-
-		state->past_events = lappend(state->past_events, event);
-		state->turn_at = event->turn_at;
-		MemoryContextSwitchTo(old);
-	}
 }
 
 static void

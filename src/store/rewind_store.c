@@ -50,6 +50,22 @@ static StoreStatement delete_events = {
 	4, {TEXTOID, TEXTOID, INT8OID, INT4ARRAYOID}
 };
 
+/* A rewind takes single events away. */
+static StoreStatement unpack_rows = {
+	"INSERT INTO durable_store.history (task_hub, instance_id, generation, seq, turn, turn_at, \"timestamp\", fire_at, event_id,"
+	" task_id, event_type, opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags, retry)"
+	" SELECT h.task_hub, h.instance_id, h.generation, m.* FROM durable_store.history h"
+	" CROSS JOIN LATERAL durable_store.unpack_events(h.more) m"
+	" WHERE h.task_hub = $1 AND h.instance_id = $2 AND h.generation = $3",
+	3, {TEXTOID, TEXTOID, INT8OID}
+};
+
+static StoreStatement forget_packs = {
+	"UPDATE durable_store.history h SET more = NULL"
+	" WHERE h.task_hub = $1 AND h.instance_id = $2 AND h.generation = $3 AND h.more IS NOT NULL",
+	3, {TEXTOID, TEXTOID, INT8OID}
+};
+
 static StoreStatement reflag_event = {
 	"UPDATE durable_store.history h SET opens_turn = $5, closes_turn = $6"
 	" WHERE h.task_hub = $1 AND h.instance_id = $2 AND h.generation = $3 AND h.seq = $4",
@@ -226,6 +242,17 @@ remove_events(const RuntimeState *state, List *seqs)
 	(void) store_execute_once(&delete_events, values);
 }
 
+/* From now on each event has a row of its own. */
+static void
+unpack_history(const RuntimeState *state)
+{
+	Datum		values[3];
+
+	set_history_key(state, values);
+	if (store_execute_once(&unpack_rows, values) > 0)
+		(void) store_execute_once(&forget_packs, values);
+}
+
 static void
 reflag_events(const RuntimeState *state, List *events)
 {
@@ -323,6 +350,7 @@ store_write_rewind(const RuntimeState *state, const RewindPoint *point, const Re
 {
 	drop_forgotten(state, point);
 	require_no_unread_answers(state);
+	unpack_history(state);
 	remove_events(state, plan->removed_seqs);
 	reflag_events(state, plan->reflagged);
 	send_answers(state, plan->messages);

@@ -202,6 +202,15 @@ row_jsonb(const Row *row, int col)
 	return json;
 }
 
+bytea *
+row_bytea(const Row *row, int col)
+{
+	bool		isnull;
+	Datum		value = column(row, col, &isnull);
+
+	return isnull ? NULL : DatumGetByteaPP(value);
+}
+
 int32
 row_int32(const Row *row, int col)
 {

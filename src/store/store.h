@@ -72,6 +72,7 @@ extern Row	store_row(const StoreScope *scope, uint64 n);
 extern bool row_is_null(const Row *row, int column);
 extern char *row_text(const Row *row, int column);	/* NULL if null */
 extern Jsonb *row_jsonb(const Row *row, int column);	/* NULL if null */
+extern bytea *row_bytea(const Row *row, int column);	/* NULL if null; not copied */
 extern int32 row_int32(const Row *row, int column);
 extern int16 row_int16(const Row *row, int column);
 extern int64 row_int64(const Row *row, int column);

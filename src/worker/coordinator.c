@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "compat.h"
 #include "dispatch/pinned_code.h"
 #include "extension.h"
 #include "session.h"
@@ -219,7 +220,7 @@ find_obstacle(HubState *hub)
 		return "The role does not exist any more.";
 	}
 	strlcpy(hub->owner_name, NameStr(((Form_pg_authid) GETSTRUCT(tuple))->rolname), NAMEDATALEN);
-	can_login = WORKERS_NEED_NO_LOGIN || ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	can_login = !DURABLE_OWNER_NEEDS_LOGIN || ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
 	ReleaseSysCache(tuple);
 	if (!can_login)
 		return "The role is not permitted to log in.";
@@ -320,15 +321,32 @@ note_database_name(void)
 	strlcpy(database_name, name ? name : "?", NAMEDATALEN);
 }
 
-/* Asks the store which hubs have work, and when. Ends the process when the extension has gone. */
+/*
+ * Begins a transaction. Ends the process when the extension has gone, or is of
+ * a version we do not serve: the log is told by a coordinator that finds it so
+ * at its first look, and the launcher then waits for news. One that has served
+ * it lets a successor look.
+ */
+static void
+begin_or_leave(const char *activity)
+{
+	if (work_item_begin(activity))
+		return;
+	if (extension_is_unserved() && last_look != 0)
+		slot_leave(LEFT_ASKED, clock_now());
+	if (extension_is_unserved())
+		extension_log_obstacle();
+	slot_leave(LEFT_GONE, DT_NOEND);
+}
+
+/* Asks the store which hubs have work, and when. */
 static void
 look_at_load(void)
 {
 	List	   *loads;
 	ListCell   *lc;
 
-	if (!work_item_begin("looking at the load of the task hubs"))
-		slot_leave(LEFT_GONE, DT_NOEND);
+	begin_or_leave("looking at the load of the task hubs");
 	MemoryContextSwitchTo(loop_context);
 	note_database_name();
 	mark_hubs_unlisted();
@@ -421,6 +439,7 @@ note_failure(HubState *hub, const SlotInfo *slot)
 static void
 note_unwillingness(HubState *hub)
 {
+	hub->wake_again_at = 0;		/* idle ones shall find it, too */
 	hub->failures++;
 	hub->retry_at = ms_from_now(process_backoff(hub->failures, FAILURE_BACKOFF_FIRST_MS,
 												FAILURE_BACKOFF_LAST_MS));
@@ -705,8 +724,7 @@ static void
 write_note(HubState *hub)
 {
 	hub->note_is_due = false;
-	if (!work_item_begin("noting why a task hub is not served"))
-		slot_leave(LEFT_GONE, DT_NOEND);
+	begin_or_leave("noting why a task hub is not served");
 	store_note_obstacle(hub->name, hub->note);
 	work_item_commit();
 	MemoryContextSwitchTo(loop_context);
@@ -771,8 +789,7 @@ needs_sweep(HubState *hub)
 static void
 sweep_hub(const char *name)
 {
-	if (!work_item_begin("sweeping a task hub"))
-		slot_leave(LEFT_GONE, DT_NOEND);
+	begin_or_leave("sweeping a task hub");
 	(void) store_sweep_hub(name);
 	pinned_code_sweep(name);
 	work_item_commit();

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "compat.h"
 #include "dispatch/dispatchers.h"
 #include "session.h"
 #include "settings.h"
@@ -41,7 +42,7 @@ worker_connect(WorkerState *worker)
 
 	strlcpy(worker->hub, slot->hub, NAMEDATALEN);
 	worker->index = slot->index;
-	BackgroundWorkerInitializeConnectionByOid(slot->dboid, slot->owner, WORKER_CONNECT_FLAGS);
+	BackgroundWorkerInitializeConnectionByOid(slot->dboid, slot->owner, DURABLE_WORKER_CONNECT_FLAGS);
 	session_init_worker();
 	session_serve_hub();
 	session_watch_owner();

@@ -10,14 +10,6 @@
 #include "postmaster/bgworker.h"
 #include "shmem.h"
 
-/* From 17 on the owner of a hub needs no LOGIN. */
-#ifdef BGWORKER_BYPASS_ROLELOGINCHECK
-#define WORKER_CONNECT_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
-#else
-#define WORKER_CONNECT_FLAGS 0
-#endif
-#define WORKERS_NEED_NO_LOGIN (WORKER_CONNECT_FLAGS != 0)
-
 /* for _PG_init, when preloaded */
 extern void launcher_register(void);
 extern void database_ddl_init(void);

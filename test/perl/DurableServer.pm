@@ -93,11 +93,11 @@ BEGIN
 END $$;
 SQL
 
-# create(name, conf => "...", init => {...}, preload => 0): a server that runs.
+# create(name, conf => "...", init => {...}, preload => 0, install_path => "...", start => 0): a server that runs.
 sub create
 {
 	my ($class, $name, %params) = @_;
-	my $self = $class->new($name);
+	my $self = $class->new($name, $params{install_path} ? (install_path => $params{install_path}) : ());
 
 	$self->init(%{ $params{init} // {} });
 	$self->append_conf('postgresql.conf', <<"END");
@@ -108,7 +108,7 @@ END
 	$self->append_conf('postgresql.conf', "shared_preload_libraries = 'durable'")
 	  if $params{preload} // 1;
 	$self->append_conf('postgresql.conf', $params{conf}) if $params{conf};
-	$self->start;
+	$self->start if $params{start} // 1;
 	return $self;
 }
 

@@ -119,7 +119,7 @@ SELECT durable.start_instance('waits', instance_id => 'in the default hub');
 RESET SESSION AUTHORIZATION;
 -- who may act for the role may make it
 SELECT durable.create_hub('durable_regress_ids_thief');
-CREATE ROLE durable_regress_ids_other;
+CREATE ROLE durable_regress_ids_other LOGIN;
 SELECT durable.create_hub('durable_regress_ids_other', 'durable_regress_ids_other');
 
 -- attack: a SECURITY DEFINER function of the victim, and settings of the

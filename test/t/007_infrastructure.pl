@@ -205,6 +205,26 @@ $client->quit;
 $server->ends('postgres', 'hasty', 'waits for a client', 'and goes on when he is gone');
 $server->effects_are_exact('postgres', 'hasty', 2, q{instance_id = 'contested'}, 'with exact effects');
 
+# PostgreSQL 17 ends a session whose transaction takes longer.
+if ($server->pg_version >= 17)
+{
+	$gate = $server->close_gate('postgres', 77);
+	$server->safe_psql('postgres', <<'SQL');
+ALTER ROLE hasty RESET lock_timeout;
+ALTER ROLE hasty SET transaction_timeout = '300 ms';
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'hasty';
+SQL
+	$server->start_instance('postgres', 'hasty', 'walk_through_gate', 'takes its time', '{"gate": 77}');
+	$server->wait_until('postgres', DurableServer::at_gate(77, 1));
+	$server->comes_true('postgres', <<'SQL', 'transactions of a worker last longer than the transaction_timeout of the role');
+(SELECT clock_timestamp() - xact_start > '600 ms' FROM pg_stat_activity WHERE backend_type = 'durable worker' AND wait_event = 'advisory')
+SQL
+	$gate->query_safe('SELECT pg_advisory_unlock(77)');
+	$gate->quit;
+	$server->ends('postgres', 'hasty', 'takes its time', 'and their work is done');
+	$server->effects_are_exact('postgres', 'hasty', 3, q{instance_id = 'takes its time'}, 'at once');
+}
+
 # --- what activities leave open -------------------------------------------------------------------
 
 $server->sql('postgres', 'app3', <<'SQL');

@@ -93,6 +93,8 @@ $server->sql('postgres', 'app', q{SELECT durable.raise_event('carried', 'no matt
 $server->wait_until('postgres', "$copies = 1");
 $server->start_instance('postgres', 'app', 'deployed', 'current');
 $server->wait_until('postgres', q{(SELECT count(*) = 3 FROM durable.instances WHERE waiting_for ? 'events')});
+$server->runs('postgres', 'app', 'walked', 'one that ends, to be exported');
+$server->sql('postgres', 'app', q{SELECT durable.import_history(durable.export_history('walked'), 'brought')});
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
 command_ok([ 'pg_dump', '-p', $server->port, '-h', $server->host, '-f', $dump, 'postgres' ], 'a database with a copy is dumped');
 $server->safe_psql('postgres', "CREATE DATABASE $_") foreach 'copy', 'bare';
@@ -115,6 +117,11 @@ foreach my $database ('copy', 'bare')
 		$server->safe_psql('bare', "DROP FUNCTION $copy");
 	}
 	$server->sql($database, 'app', q{SELECT durable.adopt_hub('app')});
+	is($server->sql($database, 'app', q{SELECT string_agg(concat_ws(' ', instance_id, original_instance_id, name, status), ', ') FROM durable.imported_histories}), 'brought walked walk completed',
+		"the imported history is there ($database)");
+	is($server->sql($database, 'app', q{SELECT fits FROM durable.check_replay('brought', strict => true)}), 't', "and can be replayed ($database)");
+	my (undef, undef, $notices) = $server->try_sql($database, 'app', q{SELECT durable.check_replay('walked')});
+	is($notices, '', "functions that were restored are not taken for changed ones ($database)");
 	$server->sql($database, 'app', qq{SELECT durable.raise_event('$_', 'go')}) foreach 'carried', 'carried too', 'current';
 	$server->ends($database, 'app', $_, "$_ goes on ($database)") foreach 'carried', 'carried too', 'current';
 	is($server->sql($database, 'app', q{SELECT string_agg(output::text, ' ' ORDER BY instance_id) FROM durable.instances WHERE instance_id IN ('carried', 'carried too', 'current')}),

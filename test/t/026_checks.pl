@@ -75,4 +75,29 @@ $server->ends('postgres', 'app', 'third', 'an instance ends after ALTER ROLE ...
 is($server->sql('postgres', 'app', q{SELECT output #>> '{}' FROM durable.instances WHERE instance_id = 'third'}), '0.333',
 	'with the settings of its start');
 $server->stop;
+
+# --- beside others who hook into the planner and the executor --------------------------------
+
+foreach my $libraries ('durable, auto_explain, pg_stat_statements', 'pg_stat_statements, auto_explain, durable')
+{
+	my $beside = DurableServer->create('beside' . ($libraries =~ /^durable/ ? '' : '2'), preload => 0,
+		conf => "shared_preload_libraries = '$libraries'\ndurable.poll_interval = '1s'\nauto_explain.log_min_duration = 0\nauto_explain.log_analyze = on\nauto_explain.log_nested_statements = on");
+
+	$beside->install('postgres', 'app');
+	$beside->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION inlined() RETURNS timestamptz LANGUAGE sql AS 'SELECT clock_timestamp()';
+CREATE FUNCTION helps(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN n + 1; END $$;
+CREATE FUNCTION refused(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM durable.call_activity('helps', '{"n": 1}'); RETURN to_jsonb(inlined()); END $$;
+CREATE FUNCTION fine(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM durable.call_activity('helps', '{"n": 1}'); RETURN to_jsonb((SELECT sum(helps(g)) FROM generate_series(1, 3) g)); END $$;
+SQL
+	foreach my $turn (1, 2)
+	{
+		$beside->start_instance('postgres', 'app', $_, "$_ $turn") foreach 'refused', 'fine';
+		$beside->ends('postgres', 'app', "refused $turn", "refused beside $libraries, $turn", 'failed');
+		$beside->ends('postgres', 'app', "fine $turn", "allowed beside $libraries, $turn");
+	}
+	is($beside->sql('postgres', 'app', q{SELECT string_agg(DISTINCT coalesce(output::text, failure ->> 'sqlstate'), ' ') FROM durable.instances}), '9 UD008',
+		'as without them');
+	$beside->stop;
+}
 done_testing();

@@ -94,6 +94,15 @@ cmp_ok($done, '>=', 3 * $rate, 'they are started');
 is($too_many, undef, 'not more than the rate allows, at no look');
 cmp_ok($server->safe_psql('postgres', q{SELECT count(*) FROM durable.workers WHERE kind = 'worker'}), '<=', 2, 'by no more workers than the hub may have');
 
+# Also when no worker stays: the next one does not begin with a rate of its own.
+my $slow = $rate / 4;
+$server->configure('durable.worker_idle_timeout' => '0');
+$server->safe_psql('postgres', "SELECT durable.set_hub_limits('app', max_workers => 2, max_starts_per_second => $slow)");
+($begin, $done) = (time, count_done());
+$server->comes_true('postgres', "(SELECT count(*) FROM durable.instances WHERE status = 'completed' AND name = 'quick') >= $done + 2 * $slow", 'workers that come and go start them');
+cmp_ok(count_done() - $done, '<=', $slow * (time - $begin) + 2 * $burst, 'not more than the rate allows');
+$server->configure('durable.worker_idle_timeout' => '1h');
+
 # Answers and events do not wait behind what waits to be started.
 $server->ends('postgres', 'app', 'waits for client', 'what a client raised before has been delivered');
 $server->sql('postgres', 'app', q{SELECT durable.raise_event('waits for event', 'go')});
