@@ -146,24 +146,37 @@ duration_is_short(const char *task_hub, const char *name)
 	return is_short;
 }
 
+static bool
+is_brief(const Duration *duration)
+{
+	return duration->usual < BRIEF_ACTIVITY_MS &&
+		(duration->alone_until == 0 || duration->alone_until < GetCurrentTimestamp());
+}
+
+static bool
+is_short(const Duration *duration)
+{
+	return duration->mean < SHORT_ACTIVITY_MS;
+}
+
 bool
 duration_is_brief(const char *task_hub, const char *name)
 {
 	uint64		hub = hub_key(task_hub);
 	uint64		key = duration_key(task_hub, name);
 	Duration   *duration;
-	bool		is_brief;
+	bool		brief;
 
 	LWLockAcquire(lock, LW_SHARED);
 	duration = find_duration(key, hub, name);
-	is_brief = duration != NULL && duration->usual < BRIEF_ACTIVITY_MS &&
-		(duration->alone_until == 0 || duration->alone_until < GetCurrentTimestamp());
+	brief = duration != NULL && is_brief(duration);
 	LWLockRelease(lock);
-	return is_brief;
+	return brief;
 }
 
-List *
-duration_short_names(const char *task_hub)
+/* The names of a hub's activities that are so. */
+static List *
+names_of(const char *task_hub, bool (*are_so) (const Duration *))
 {
 	uint64		hub = hub_key(task_hub);
 	Duration   *copy = palloc(durations_shared_size());
@@ -174,11 +187,23 @@ duration_short_names(const char *task_hub)
 	LWLockRelease(lock);
 	for (int i = 0; i < N_SETS * SET_SIZE; i++)
 	{
-		if (copy[i].key != 0 && copy[i].hub == hub && copy[i].mean < SHORT_ACTIVITY_MS)
+		if (copy[i].key != 0 && copy[i].hub == hub && are_so(&copy[i]))
 			names = lappend(names, pstrdup(copy[i].name));
 	}
 	pfree(copy);
 	return names;
+}
+
+List *
+duration_short_names(const char *task_hub)
+{
+	return names_of(task_hub, is_short);
+}
+
+List *
+duration_brief_names(const char *task_hub)
+{
+	return names_of(task_hub, is_brief);
 }
 
 static void

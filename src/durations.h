@@ -38,8 +38,9 @@ extern bool duration_is_brief(const char *task_hub, const char *name);
  */
 extern void duration_note_undone(const char *task_hub, const char *name, bool for_its_trace);
 
-/* Names (char *) of all activities of a hub that are known to be short. */
+/* Names (char *) of all activities of a hub that are known to be short, or brief. */
 extern List *duration_short_names(const char *task_hub);
+extern List *duration_brief_names(const char *task_hub);
 
 /* An activity has run for so long. Only what workers run counts. */
 extern void duration_note(const char *task_hub, const char *name, double milliseconds);

@@ -13,6 +13,7 @@
 #include "dispatch/activity_execution.h"
 #include "dispatch/concurrency.h"
 #include "dispatch/dispatchers.h"
+#include "dispatch/shared_activities.h"
 #include "durations.h"
 #include "errors.h"
 #include "replay/sandbox.h"
@@ -103,6 +104,7 @@ typedef struct Attempt
 	const char *task_hub;
 	List	   *full;			/* of ActivityKey: as many as may run are running */
 	bool		short_only;		/* this worker may not hold its slot */
+	const ClaimedActivity *given;	/* it is to be this one, which was claimed before */
 	ClaimedActivity *activity;
 } Attempt;
 
@@ -256,6 +258,17 @@ claim_activity(Attempt *attempt)
 	return (!parked_first && claim_parked(attempt)) || work_item_begin(NULL);
 }
 
+/* The same with an activity that was claimed by a transaction before, unless others have it by now or it may not run here. */
+static bool
+claim_given(Attempt *attempt)
+{
+	if (!work_item_begin(NULL))
+		return false;
+	if (worker_begin_activity(attempt->given->name) && store_reclaim_activity(attempt->task_hub, attempt->given))
+		attempt->activity = (ClaimedActivity *) attempt->given;
+	return true;
+}
+
 /* After the end of the transaction: who found no slot may find one now. */
 static void
 offer_slot(const Attempt *attempt)
@@ -272,7 +285,7 @@ offer_slot(const Attempt *attempt)
 static DispatchResult
 try_activity(Attempt *attempt)
 {
-	if (!claim_activity(attempt))
+	if (!(attempt->given ? claim_given(attempt) : claim_activity(attempt)))
 		return DISPATCH_GONE;
 	if (attempt->activity != NULL)
 	{
@@ -287,8 +300,26 @@ try_activity(Attempt *attempt)
 	return attempt->activity ? DISPATCH_DONE : DISPATCH_IDLE;
 }
 
+/* The error of the last attempt, copied to "context"; the work item is rolled back. */
+static ErrorData *
+catch_error(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	activity_ends();
+	work_item_abort();
+	sandbox_reset();
+	suspect_release();
+	worker_end_activity();
+	MemoryContextSwitchTo(context);
+	return error;
+}
+
 static DispatchResult
-run_one(const char *task_hub)
+run_one(const char *task_hub, const ClaimedActivity *given)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Attempt    *attempt = palloc0(sizeof(Attempt));
@@ -296,21 +327,14 @@ run_one(const char *task_hub)
 	volatile DispatchResult result = DISPATCH_DONE;
 
 	attempt->task_hub = task_hub;
+	attempt->given = given;
 	PG_TRY();
 	{
 		result = try_activity(attempt);
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		activity_ends();
-		work_item_abort();
-		sandbox_reset();
-		suspect_release();
-		worker_end_activity();
-		MemoryContextSwitchTo(context);
+		error = catch_error(context);
 	}
 	PG_END_TRY();
 	if (error == NULL)
@@ -323,15 +347,59 @@ run_one(const char *task_hub)
 	return DISPATCH_DONE;
 }
 
+/*
+ * Those that may share a transaction; after an error of the engine, a failed
+ * COMMIT for example, each of them runs alone, and then it is its own.
+ */
+static DispatchResult
+run_shared(const char *task_hub, int64 *done)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SharedActivities *shared = palloc0(sizeof(SharedActivities));
+	ErrorData  *volatile error = NULL;
+	volatile DispatchResult result = DISPATCH_DONE;
+	ListCell   *lc;
+
+	PG_TRY();
+	{
+		result = shared_activities_run(task_hub, shared);
+	}
+	PG_CATCH();
+	{
+		error = catch_error(context);
+		shared->n_done = 0;
+	}
+	PG_END_TRY();
+	if (error && (shared->alone == NIL || (!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED)))
+		ReThrowError(error);
+	*done += shared->n_done;
+	foreach(lc, shared->alone)
+	{
+		if (run_one(task_hub, lfirst(lc)) == DISPATCH_DONE)
+			(*done)++;
+		if (worker_is_asked_to_leave())
+			break;
+	}
+	return result;
+}
+
+/* After several brief ones the one that waits longest, whatever it is: they and the others take turns. */
+static bool single_is_next = false;
+
 DispatchResult
 activity_dispatcher_run(const char *task_hub, int64 *done)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "durable activity", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	DispatchResult result = run_one(task_hub);
+	DispatchResult result = single_is_next ? DISPATCH_IDLE : run_shared(task_hub, done);
 
-	if (result == DISPATCH_DONE)
-		(*done)++;
+	single_is_next = result == DISPATCH_DONE;
+	if (result == DISPATCH_IDLE)
+	{
+		result = run_one(task_hub, NULL);
+		if (result == DISPATCH_DONE)
+			(*done)++;
+	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return result;

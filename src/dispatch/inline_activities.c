@@ -64,8 +64,8 @@ know_activity(InlineScope *scope, const char *name, const char *version)
 	return known;
 }
 
-static bool
-is_turned_on(void)
+bool
+inline_is_turned_on(void)
 {
 	if (setting_inline_activities == INLINE_ALWAYS)
 		return !session_is_assumed();
@@ -99,7 +99,7 @@ may_run_all(InlineScope *scope, const RuntimeState *state, const Outbox *outbox)
 {
 	ListCell   *lc;
 
-	if (!is_turned_on() || outbox->activities == NIL || outbox->messages != NIL || outbox->children != NIL ||
+	if (!inline_is_turned_on() || outbox->activities == NIL || outbox->messages != NIL || outbox->children != NIL ||
 		list_length(outbox->activities) > MAX_ACTIVITIES_OF_TURN || state->status != STATUS_RUNNING ||
 		worker_is_asked_to_leave())
 		return false;

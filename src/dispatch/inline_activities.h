@@ -21,6 +21,9 @@ typedef struct InlineScope
 	int64		n_run;
 } InlineScope;
 
+/* May activities share transactions in this process? */
+extern bool inline_is_turned_on(void);
+
 /*
  * Runs the activities of the outbox, if they are all the last turn asked for
  * and each may be run here and now. Returns the answers (HistoryEvent *) of

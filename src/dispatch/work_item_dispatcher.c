@@ -47,9 +47,10 @@ run_turns(const char *task_hub, int64 *done)
 static DispatchResult
 run_activity(const char *task_hub, int64 *done)
 {
+	int64		before = *done;
 	DispatchResult result = activity_dispatcher_run(task_hub, done);
 
-	activities_first = result == DISPATCH_DONE ? activities_first - 1 : 0;
+	activities_first = result == DISPATCH_DONE ? activities_first - Max(*done - before, 1) : 0;
 	return result;
 }
 

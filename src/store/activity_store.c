@@ -20,20 +20,20 @@
  * the instance was purged or replaced while it ran, and then its process died.
  * The nearest registration comes with it: see registry_store.h.
  */
-#define CLAIM_ACTIVITY(condition) CLAIM_ACTIVITY_OF("a.task_hub = $1 AND a.visible_at <= $2", condition)
-#define CLAIM_ACTIVITY_OF(candidates, condition) \
+#define CLAIM_ACTIVITY(condition) CLAIM_ACTIVITIES("a.task_hub = $1 AND a.visible_at <= $2", condition, "1")
+#define CLAIM_ACTIVITIES(candidates, condition, how_many) \
 	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version," \
 	" coalesce(q.input, h.payload), i.settings, i.version, i.parent_instance_id," \
 	" CASE WHEN coalesce(q.tags, h.tags) IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || coalesce(q.tags, h.tags) END," \
 	" q.seq IS NOT NULL AND (h.seq IS NULL OR (i.generation = q.generation AND i.execution_id <> q.execution_id))," \
 	" r.version, r.function, r.timeout_ms, r.max_concurrency, r.external, q.xmin," \
 	" EXISTS (SELECT FROM durable_store.activity_queue p WHERE p.task_hub = $1 AND p.parked)," \
-	" (SELECT h.max_payload_size FROM durable_store.hubs h WHERE h.task_hub = $1)" \
-	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input, a.tags," \
+	" (SELECT h.max_payload_size FROM durable_store.hubs h WHERE h.task_hub = $1), q.tid" \
+	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input, a.tags, a.ctid AS tid," \
 	"        CASE WHEN a.visible_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN a.xmin END AS xmin" \
 	"       FROM durable_store.activity_queue a WHERE " candidates " AND (" RUNNABLE_HUB("$1", "$3") ")" \
 	condition \
-	"       ORDER BY a.visible_at LIMIT 1 FOR UPDATE OF a SKIP LOCKED) q" \
+	"       ORDER BY a.visible_at LIMIT " how_many " FOR UPDATE OF a SKIP LOCKED) q" \
 	" LEFT JOIN LATERAL (SELECT h.seq, h.payload, h.tags FROM durable_store.history h WHERE h.task_hub = $1" \
 	"  AND h.instance_id = q.instance_id AND h.generation = q.generation AND h.seq = q.seq OFFSET 0) h ON true" \
 	" LEFT JOIN LATERAL (SELECT i.settings, i.generation, i.execution_id, i.version, i.parent_instance_id, i.tags" \
@@ -69,10 +69,24 @@ static StoreStatement claim_parked_activity = {
  * found by ctid and looked at again (no condition for an index).
  */
 static StoreStatement claim_activity_of_some = {
-	CLAIM_ACTIVITY_OF("a.ctid = ANY (ARRAY(SELECT f.ctid FROM (SELECT b.ctid, b.name FROM durable_store.activity_queue b"
+	CLAIM_ACTIVITIES("a.ctid = ANY (ARRAY(SELECT f.ctid FROM (SELECT b.ctid, b.name FROM durable_store.activity_queue b"
 					  "  WHERE b.task_hub = $1 AND b.visible_at <= $2 AND NOT b.parked ORDER BY b.visible_at LIMIT 1000) f"
-					  "  WHERE f.name = ANY ($4))) AND a.visible_at + interval '0' <= $2 AND " OF_HUB("a", "$1"), ""),
+					  "  WHERE f.name = ANY ($4))) AND a.visible_at + interval '0' <= $2 AND " OF_HUB("a", "$1"), "", "1"),
 	4, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID}
+};
+
+/*
+ * Several that may share a transaction: of some names (NULL: of all), none that
+ * is limited or leaves the database, nor one that has to be repeated. Other
+ * workers have some of the first ones.
+ */
+static StoreStatement claim_shareable = {
+	CLAIM_ACTIVITIES("a.ctid = ANY (ARRAY(SELECT f.ctid FROM (SELECT b.ctid, b.name, b.attempt FROM durable_store.activity_queue b"
+					 "  WHERE b.task_hub = $1 AND b.visible_at <= $2 AND NOT b.parked ORDER BY b.visible_at LIMIT 200) f"
+					 "  WHERE f.attempt = 1 AND ($4 IS NULL OR f.name = ANY ($4))"
+					 "  AND f.name <> ALL (ARRAY(SELECT r.name FROM durable_store.activities r WHERE r.task_hub = $1"
+					 "   AND (r.external OR r.max_concurrency IS NOT NULL))))) AND a.visible_at + interval '0' <= $2 AND " OF_HUB("a", "$1"), "", "$5"),
+	5, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID, INT8OID}
 };
 
 /* Each name and version that is parked, from one index entry to the next, with what is registered for it. */
@@ -106,6 +120,31 @@ static StoreStatement finish_activity = {
 	" SELECT $1, $2, $5, $5, $3, $4, $6, $7, $8, $9 FROM durable_store.instances i"
 	" WHERE i.task_hub = $1 AND i.instance_id = $2 AND i.execution_id = $3 AND i.completed_at IS NULL",
 	9, {TEXTOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, INT2OID, TEXTOID, JSONBOID, JSONBOID}
+};
+
+/* The same for several, which are locked; it returns those that had somebody to answer. */
+static StoreStatement finish_activities = {
+	"WITH done AS (DELETE FROM durable_store.activity_queue q WHERE q.ctid = ANY ($2) AND " OF_HUB("q", "$1") ")"
+	" INSERT INTO durable_store.inbox AS m (task_hub, instance_id, visible_at, \"timestamp\", execution_id, task_id, event_type,"
+	"  name, payload, failure)"
+	" SELECT $1, u.instance_id, u.finished_at, u.finished_at, u.execution_id, u.task_id, u.event_type, u.name, u.payload, u.failure"
+	" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7),"
+	"  pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10))"
+	"  u(instance_id, execution_id, task_id, finished_at, event_type, name, payload, failure)"
+	" CROSS JOIN LATERAL (SELECT FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = u.instance_id"
+	"  AND i.execution_id = u.execution_id AND i.completed_at IS NULL OFFSET 0) i"
+	" RETURNING m.instance_id, m.execution_id, m.task_id",
+	10, {TEXTOID, TIDARRAYOID, TEXTARRAYOID, UUIDARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
+		JSONBARRAYOID, JSONBARRAYOID}
+};
+
+enum
+{
+	F_TID, F_INSTANCE_ID, F_EXECUTION_ID, F_TASK_ID, F_FINISHED_AT, F_EVENT_TYPE, F_NAME, F_PAYLOAD, F_FAILURE, N_FINISH_COLUMNS
+};
+
+static const Oid finish_types[N_FINISH_COLUMNS] = {
+	TIDOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, INT2OID, TEXTOID, JSONBOID, JSONBOID
 };
 
 /* The answer to an execution that has failed waits for a rewind, which makes it visible. */
@@ -207,6 +246,7 @@ claimed_from_row(const Row *row)
 	activity->writer = (TransactionId) row_oid(row, 20);
 	activity->others_parked = row_bool(row, 21);
 	activity->max_payload_size = row_int32(row, 22);
+	row_tid(row, 23, &activity->tid);
 	MemoryContextSwitchTo(old);
 	return activity;
 }
@@ -299,6 +339,31 @@ store_claim_activity_of(const char *task_hub, TimestampTz now, List *names)
 	Datum		values[4] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId()), text_array(names)};
 
 	return run_claim(&claim_activity_of_some, values);
+}
+
+List *
+store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *names, int how_many)
+{
+	Datum		values[5] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
+	List	   *activities = NIL;
+	StoreScope	scope;
+	uint64		rows;
+
+	values[3] = names == NIL ? (Datum) 0 : text_array(names);
+	values[4] = Int64GetDatum(how_many);
+	store_open(&scope);
+	rows = store_execute(&claim_shareable, values, names == NIL ? "   n " : NULL);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(&scope, i);
+		ClaimedActivity *activity = claimed_from_row(&row);
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+
+		activities = lappend(activities, activity);
+		MemoryContextSwitchTo(old);
+	}
+	store_close(&scope);
+	return activities;
 }
 
 ClaimedActivity *
@@ -413,6 +478,84 @@ store_finish_activity(const char *task_hub, const ClaimedActivity *activity,
 		delete_leftovers(task_hub, activity);	/* nobody waits for the answer */
 	store_close(&scope);
 	wake_hub_at_commit(task_hub, 1);
+}
+
+static void
+add_finished(RowBuffer *rows, const FinishedActivity *finished)
+{
+	const ClaimedActivity *activity = finished->activity;
+
+	row_buffer_add(rows);
+	row_buffer_set(rows, F_TID, PointerGetDatum(&activity->tid));
+	row_buffer_set_text(rows, F_INSTANCE_ID, activity->instance_id);
+	row_buffer_set(rows, F_EXECUTION_ID, UUIDPGetDatum(&activity->execution_id));
+	row_buffer_set(rows, F_TASK_ID, Int32GetDatum(activity->task_id));
+	row_buffer_set(rows, F_FINISHED_AT, TimestampTzGetDatum(finished->finished_at));
+	row_buffer_set(rows, F_EVENT_TYPE, Int16GetDatum((int16) (finished->failure ? EVENT_TASK_FAILED : EVENT_TASK_COMPLETED)));
+	row_buffer_set_text(rows, F_NAME, activity->name);
+	row_buffer_set_jsonb(rows, F_PAYLOAD, finished->result);
+	row_buffer_set_jsonb(rows, F_FAILURE, finished->failure);
+}
+
+/* Is it in the result of finish_activities? */
+static bool
+was_answered(const StoreScope *scope, uint64 rows, const ClaimedActivity *activity)
+{
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Row			row = store_row(scope, i);
+		pg_uuid_t	execution_id;
+
+		if (row_int32(&row, 3) == activity->task_id && strcmp(row_text(&row, 1), activity->instance_id) == 0 &&
+			row_uuid(&row, 2, &execution_id) && memcmp(&execution_id, &activity->execution_id, sizeof(pg_uuid_t)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Those whose instance does not wait for them any more. */
+static List *
+finish_all(const char *task_hub, List *finished)
+{
+	RowBuffer  *rows = row_buffer_make(N_FINISH_COLUMNS, finish_types);
+	Datum		values[N_FINISH_COLUMNS + 1] = {TEXT_DATUM(task_hub)};
+	List	   *unanswered = NIL;
+	StoreScope	scope;
+	uint64		answered;
+	ListCell   *lc;
+
+	foreach(lc, finished)
+		add_finished(rows, lfirst(lc));
+	row_buffer_arrays(rows, values + 1);
+	store_open(&scope);
+	answered = store_execute(&finish_activities, values, NULL);
+	if (answered < (uint64) list_length(finished))
+	{
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+
+		foreach(lc, finished)
+			if (!was_answered(&scope, answered, ((FinishedActivity *) lfirst(lc))->activity))
+				unanswered = lappend(unanswered, lfirst(lc));
+		MemoryContextSwitchTo(old);
+	}
+	store_close(&scope);
+	return unanswered;
+}
+
+void
+store_finish_activities(const char *task_hub, List *finished)
+{
+	ListCell   *lc;
+
+	if (finished == NIL)
+		return;
+	foreach(lc, finish_all(task_hub, finished))
+	{
+		FinishedActivity *rest = lfirst(lc);
+
+		store_finish_activity(task_hub, rest->activity, rest->result, rest->failure, rest->finished_at);
+	}
+	wake_hub_at_commit(task_hub, list_length(finished));
 }
 
 bool

@@ -21,6 +21,7 @@ typedef struct ClaimedActivity
 	const char *version;
 	Jsonb	   *input;
 	TransactionId writer;		/* the transaction that queued it */
+	ItemPointerData tid;		/* of the locked row */
 
 	bool		is_lost;		/* its instance was purged or replaced, and its input is gone */
 
@@ -54,6 +55,12 @@ extern ClaimedActivity *store_claim_activity(const char *task_hub, TimestampTz n
 extern ClaimedActivity *store_claim_activity_of(const char *task_hub, TimestampTz now, List *names);
 
 /*
+ * Up to so many that may share a transaction, of these names (char *; NIL: of
+ * any). A list of ClaimedActivity, the one that waits longest first.
+ */
+extern List *store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *names, int how_many);
+
+/*
  * Parked are activities that found as many of them running as may be. They
  * stand beside the queue, so that what is behind them is found at once, and
  * are claimed by name and version.
@@ -77,6 +84,18 @@ extern void store_park_activities(const char *task_hub, const ActivityKey *key);
  */
 extern void store_finish_activity(const char *task_hub, const ClaimedActivity *activity,
 								  Jsonb *result, Jsonb *failure, TimestampTz now);
+
+/* What came of an activity that was claimed with others. */
+typedef struct FinishedActivity
+{
+	const ClaimedActivity *activity;
+	Jsonb	   *result;
+	Jsonb	   *failure;
+	TimestampTz finished_at;
+} FinishedActivity;
+
+/* store_finish_activity() for several (FinishedActivity *) that this transaction claimed. */
+extern void store_finish_activities(const char *task_hub, List *finished);
 
 /*
  * Locks this activity again, in a later transaction than the one that claimed

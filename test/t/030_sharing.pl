@@ -232,6 +232,50 @@ is(output('crashes'), '["x", "UD012", "x"]', 'it is the one that fails');
 is(scalar(() = $server->log_since($offset) =~ /was terminated by signal 9/g), 3, 'after three attempts');
 is($server->sql('postgres', 'app', q{SELECT string_agg(what, ' ') FROM log WHERE instance_id = 'crashes'}), 'x x', 'the others have had their effects once');
 
+# --- those of the queue ----------------------------------------------------------------------------
+
+$server->sql('postgres', 'app', <<'SQL');
+-- {"width": 30, "name": ...}: so many notes at once, and among them one other activity.
+CREATE FUNCTION at_once(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	tasks durable.task[];
+BEGIN
+	FOR i IN 1 .. (input ->> 'width')::int LOOP
+		tasks := tasks || durable.schedule_activity('note', jsonb_build_object('what', i));
+		IF i = 10 AND input ? 'name' THEN
+			tasks := tasks || durable.schedule_activity(input ->> 'name', '{}');
+		END IF;
+	END LOOP;
+	PERFORM durable.await_all(tasks);
+	RETURN '"all"';
+EXCEPTION WHEN OTHERS THEN
+	RETURN to_jsonb(SQLSTATE);
+END $$;
+SQL
+sub at_once
+{
+	my ($id, $expected, $what, $name) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$server->start_instance('postgres', 'app', 'at_once', $id, $name ? qq({"width": 30, "name": "$name"}) : '{"width": 30}');
+	$server->wait_until('postgres', qq{(SELECT completed_at IS NOT NULL FROM durable.instances WHERE instance_id = '$id')});
+	is(output($id), $expected, $what) || $server->show_state('postgres');
+	$server->wait_until('postgres', qq{NOT EXISTS (SELECT FROM durable.activities WHERE instance_id = '$id')});
+	is($server->sql('postgres', 'app', "SELECT count(*) || ' ' || count(DISTINCT what) FROM log WHERE instance_id = '$id' AND what ~ '^[0-9]+\$'"),
+		'30 30', 'each of the others has had its effect once');
+}
+at_once('wide', '"all"', 'many activities at once');
+cmp_ok(transactions('wide'), '<', 15, 'share transactions');
+at_once('wide, one fails', '"XX123"', 'one among many fails', 'note_and_fail');
+at_once('wide, one notifies', '"all"', 'one among many notifies', 'tell');
+at_once('wide, one locks', '"all"', 'one among many locks', 'lock_session');
+is($server->sql('postgres', 'app', q{SELECT count(*) FROM log a JOIN log b USING (txid) WHERE a.instance_id = 'wide, one locks' AND a.what = 'lock' AND a.seq <> b.seq}),
+	'0', 'nothing else is in the transaction that held it');
+at_once('wide, one orphan', '"23503"', 'one among many breaks a deferred constraint', 'orphan');
+$offset = -s $server->logfile;
+at_once('wide, one crashes', '"UD012"', 'one among many crashes the server', 'crash');
+is(scalar(() = $server->log_since($offset) =~ /was terminated by signal 9/g), 3, 'it is the one that is given up');
+
 # --- it can be turned off -------------------------------------------------------------------------
 
 $server->configure('durable.inline_activities' => 'off');

@@ -1,0 +1,25 @@
+/*
+ * shared_activities.h
+ *		Queued activities that are known to be brief: many of them in one
+ *		transaction.
+ */
+#ifndef DURABLE_SHARED_ACTIVITIES_H
+#define DURABLE_SHARED_ACTIVITIES_H
+
+#include "dispatch/dispatchers.h"
+
+/* What became of them. */
+typedef struct SharedActivities
+{
+	int64		n_done;
+	List	   *alone;			/* of ClaimedActivity *: those that have to run alone, now that they are free again */
+} SharedActivities;
+
+/*
+ * Claims some and runs them, in a transaction of its own; it throws what goes
+ * wrong outside their code, and then they are all in "alone". IDLE: there are
+ * none, or they do not share here.
+ */
+extern DispatchResult shared_activities_run(const char *task_hub, SharedActivities *shared);
+
+#endif							/* DURABLE_SHARED_ACTIVITIES_H */
