@@ -53,8 +53,10 @@ $(shlib): $(root)src/durable.map
 
 # Libraries for the tests alone, never installed.
 .PHONY: test-modules
-test-modules: $(filter src/core/%,$(OBJS))
+test-modules: $(OBJS)
 	@$(MAKE) --no-print-directory -C test/modules/core_test PG_CONFIG='$(PG_CONFIG)' WARNINGS='$(WARNINGS)'
+	@$(MAKE) --no-print-directory -C test/modules/points PG_CONFIG='$(PG_CONFIG)' WARNINGS='$(WARNINGS)'
+	@$(MAKE) --no-print-directory -C test/modules/full_disk WARNINGS='$(WARNINGS)'
 
 -include $(OBJS:.o=.d)
 else
@@ -71,7 +73,7 @@ suites      = regress isolation pgtap replay deep ubsan tap packaging
 test_suites = $(addprefix test-,$(suites))
 tool        = PG_CONFIG='$(PG_CONFIG)' T='$(T)' KEEP='$(KEEP)' bash tools/
 
-.PHONY: help deps demo test $(test_suites) bench matrix sqlsmith valgrind format
+.PHONY: help deps demo test $(test_suites) soak bench matrix sqlsmith valgrind format
 
 help:
 	@echo 'make                 build'
@@ -79,6 +81,7 @@ help:
 	@echo 'make demo            build, install, and see examples/orders run through a crash; KEEP=1 keeps its server'
 	@echo 'make test            build, install, run every test; T=name: only the tests of that name'
 	@echo 'make test-regress    one suite (also test-isolation, test-pgtap, test-replay, test-deep, test-ubsan, test-tap, test-packaging), with T=name one test of it'
+	@echo 'make soak MINUTES=10 SEED=7   run instances while processes and servers die, by a schedule of that seed'
 	@echo 'make test-modules    build the libraries that only tests load (make test does)'
 	@echo 'make bench           measure what durable costs, against a bound (bench/README.md); CASE=steps: one case'
 	@echo 'make matrix          every suite on PostgreSQL 15, 17 and 18, in Debian chroots that it makes; M=18 or M="17:regress,tap 18" for some'
@@ -97,6 +100,9 @@ test:
 	@$(tool)test.sh $(suites)
 $(test_suites): test-%:
 	@$(tool)test.sh $*
+soak:
+	@SOAK_MINUTES='$(or $(MINUTES),10)' SOAK_SEED='$(or $(SEED),$(shell date +%s))' SUITE_TIMEOUT=$$((120 * $(or $(MINUTES),10) + 600)) \
+		PG_CONFIG='$(PG_CONFIG)' T=034_soak bash tools/test.sh tap
 bench:
 	@PG_CONFIG='$(PG_CONFIG)' CASE='$(CASE)' ROUNDS='$(or $(ROUNDS),5)' SLEEPING='$(or $(SLEEPING),1000000)' bash bench/run.sh
 matrix:

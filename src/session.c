@@ -28,6 +28,7 @@
 #include "compat.h"
 #include "core/runtime_state.h"
 #include "extension.h"
+#include "points.h"
 #include "replay/plan_marks.h"
 #include "session.h"
 #include "settings.h"
@@ -236,9 +237,11 @@ work_item_commit(void)
 	MemoryContext context = CurrentMemoryContext;
 
 	PopActiveSnapshot();
+	DURABLE_POINT("commit.before");
 	if (is_worker)
 	{
 		CommitTransactionCommand();
+		DURABLE_POINT("commit.after");
 		session_discard_leftovers();
 		MemoryContextSwitchTo(context);
 		debug_query_string = NULL;

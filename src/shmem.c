@@ -28,6 +28,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "durations.h"
+#include "points.h"
 #include "settings.h"
 #include "shmem.h"
 #include "suspects.h"
@@ -488,6 +489,7 @@ leave_slot(int code, Datum arg)
 {
 	SlotInfo   *info = &my_slot->info;
 
+	DURABLE_POINT("process.exit");
 	suspect_hand_left(info->ref.number);
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	if (info->pid == MyProcPid)
@@ -503,6 +505,7 @@ leave_slot(int code, Datum arg)
 		wake_who_buries(info);
 	}
 	LWLockRelease(lock);
+	DURABLE_POINT("process.left");
 }
 
 bool
@@ -609,6 +612,7 @@ slot_leave(LeaveReason reason, TimestampTz next_due)
 {
 	my_reason = reason;
 	my_next_due = next_due;
+	DURABLE_POINT("process.leave");
 	proc_exit(0);
 }
 

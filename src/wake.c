@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "points.h"
 #include "settings.h"
 #include "shmem.h"
 #include "wake.h"
@@ -85,8 +86,14 @@ fire_waiters(void)
 static void
 fire(void)
 {
+	if (wakes.n_hubs > 0)
+		DURABLE_POINT("wake.before");
 	fire_hubs();
+	if (wakes.n_hubs > 0)
+		DURABLE_POINT("wake.hubs");
 	fire_waiters();
+	if (wakes.n_instances > 0)
+		DURABLE_POINT("wake.waiters");
 	for (int i = 0; i < wakes.n_cancelled; i++)
 		shmem_cancel_activities(cancelled[i]);
 	if (wakes.launcher)

@@ -231,7 +231,7 @@ run_suite() {
 # Libraries that only tests load, from the copy of the tree: built as the caller, not installed.
 build_modules() {
 	case " $* " in
-		*' pgtap '* | *' replay '* | *' ubsan '*) quietly make -C "$repo" -s PG_CONFIG="$PG_CONFIG" test-modules ;;
+		*' pgtap '* | *' replay '* | *' ubsan '* | *' tap '*) quietly make -C "$repo" -s PG_CONFIG="$PG_CONFIG" test-modules ;;
 	esac
 }
 

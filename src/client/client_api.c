@@ -23,6 +23,7 @@
 #include "dispatch/registry.h"
 #include "errors.h"
 #include "ids.h"
+#include "points.h"
 #include "replay/orchestration_context.h"
 #include "store/activity_store.h"
 #include "store/inbox_store.h"
@@ -270,6 +271,7 @@ start_or_replace(const Hub *hub, NewInstance *instance, const ReusePolicy *polic
 		ExistingInstance existing;
 
 		store_insert_instances(hub->name, list_make1(instance));
+		DURABLE_POINT("client.inserted");
 		if (instance->created)
 		{
 			check_pending_instances(hub);
@@ -341,6 +343,7 @@ durable_start_instance(PG_FUNCTION_ARGS)
 	find_code(&hub, &instance);
 	if (start_or_replace(&hub, &instance, &policy) && event_name)
 		send_event(&hub, instance.instance_id, event_name, event_data);
+	DURABLE_POINT("client.start");
 	PG_RETURN_TEXT_P(cstring_to_text(instance.instance_id));
 }
 
@@ -390,6 +393,7 @@ durable_raise_event(PG_FUNCTION_ARGS)
 	check_for_hub(&hub, event->payload, "data of the event");
 	event->name = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	deliver(&hub, instance_id, event);
+	DURABLE_POINT("client.raise_event");
 	PG_RETURN_VOID();
 }
 
@@ -463,6 +467,7 @@ durable_terminate(PG_FUNCTION_ARGS)
 		store_terminate_pending(hub.name, instance_id, reason, clock_now()))
 		PG_RETURN_VOID();
 	send_message(&hub, instance_id, terminated_event(reason, PG_GETARG_BOOL(2)));
+	DURABLE_POINT("client.terminate");
 	PG_RETURN_VOID();
 }
 
@@ -477,6 +482,7 @@ send_control(FunctionCallInfo fcinfo, EventType type)
 	event->payload = reason_argument(fcinfo, 1, &hub);
 	if (!runtime_status_is_finished(status))
 		send_message(&hub, instance_id, event);
+	DURABLE_POINT(type == EVENT_EXECUTION_SUSPENDED ? "client.suspend" : "client.resume");
 	PG_RETURN_VOID();
 }
 
@@ -563,6 +569,7 @@ durable_restart(PG_FUNCTION_ARGS)
 		require_finished(instance_id, status);
 	replace_finished(&policy);
 	(void) start_or_replace(&hub, &instance, &policy);
+	DURABLE_POINT("client.restart");
 	PG_RETURN_TEXT_P(cstring_to_text(instance.instance_id));
 }
 
@@ -597,5 +604,6 @@ durable_rewind(PG_FUNCTION_ARGS)
 	hub_to_look_in(fcinfo, 2, &hub);
 	if (!store_begin_rewind(hub.name, instance_id, reason_argument(fcinfo, 1, &hub), clock_now(), &refusal))
 		refuse_rewind(&hub, instance_id, &refusal);
+	DURABLE_POINT("client.rewind");
 	PG_RETURN_VOID();
 }

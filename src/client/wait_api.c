@@ -16,6 +16,7 @@
 #include "client/hub_access.h"
 #include "clock.h"
 #include "errors.h"
+#include "points.h"
 #include "replay/orchestration_context.h"
 #include "store/wait_store.h"
 #include "wake.h"
@@ -79,11 +80,14 @@ wait_until(const Hub *hub, const char *instance_id, StatusTest test, TimestampTz
 		refuse_if_own(writer, instance_id);
 		if (test(status))
 		{
+			DURABLE_POINT("client.wait_before_flush");
 			make_durable(writer);
+			DURABLE_POINT("client.wait_flushed");
 			break;
 		}
 		if (now >= deadline)
 			break;
+		DURABLE_POINT("client.wait");
 		(void) clock_wait_until(Min(deadline, now + (woken ? SAFETY_INTERVAL : POLL_INTERVAL)));
 	}
 	wake_unregister_waiter();

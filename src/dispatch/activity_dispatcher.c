@@ -16,6 +16,7 @@
 #include "dispatch/shared_activities.h"
 #include "durations.h"
 #include "errors.h"
+#include "points.h"
 #include "replay/sandbox.h"
 #include "session.h"
 #include "settings.h"
@@ -62,6 +63,7 @@ run_activity(const char *task_hub, const ClaimedActivity *activity)
 		store_finish_activity(task_hub, activity, NULL, NULL, clock_now());
 		return;
 	}
+	DURABLE_POINT("activity.claimed");
 	worker_report_item("activity", activity->instance_id, psprintf("%s#%d", activity->name, activity->task_id));
 	deaths = suspect_take(&key);
 	if (deaths == SUSPECT_MUST_WAIT)
@@ -73,10 +75,12 @@ run_activity(const char *task_hub, const ClaimedActivity *activity)
 		outcome.failure = poisoned_failure(activity->name, deaths);
 	else
 		activity_execute(task_hub, activity, false, &outcome);
+	DURABLE_POINT("activity.before_record");
 	if (outcome.repeat)
 		store_repeat_activity(task_hub, activity, activity->attempt + 1, repeat_time(activity));
 	else
 		store_finish_activity(task_hub, activity, outcome.result, outcome.failure, clock_now());
+	DURABLE_POINT("activity.recorded");
 }
 
 /*
@@ -244,6 +248,7 @@ claim_activity(Attempt *attempt)
 {
 	bool		parked_first = parked_are_next;
 
+	DURABLE_POINT("activity.before_claim");
 	parked_are_next = false;
 	if (parked_first && claim_parked(attempt))
 		return true;
@@ -294,6 +299,8 @@ try_activity(Attempt *attempt)
 			session_discard_temporary_objects();
 	}
 	work_item_commit();
+	if (attempt->activity != NULL)
+		DURABLE_POINT("activity.committed");
 	suspect_release();
 	worker_end_activity();
 	offer_slot(attempt);

@@ -21,6 +21,7 @@
 #include "dispatch/sharing.h"
 #include "durations.h"
 #include "errors.h"
+#include "points.h"
 #include "replay/sandbox.h"
 #include "session.h"
 #include "settings.h"
@@ -119,7 +120,9 @@ call_and_check(void *arg)
 
 	if (run->shared)
 		sharing_watch();
+	DURABLE_POINT("activity.before_effect");
 	activity_call(&run->call);
+	DURABLE_POINT("activity.after_effect");
 	check_deferred_constraints();
 	if (session_is_assumed())
 		session_close_cursors();

@@ -12,6 +12,7 @@
 #include "dispatch/inline_activities.h"
 #include "dispatch/sharing.h"
 #include "durations.h"
+#include "points.h"
 #include "session.h"
 #include "settings.h"
 #include "shmem.h"
@@ -160,8 +161,10 @@ run_one(InlineScope *scope, const RuntimeState *state, const HistoryEvent *sched
 	worker_report_item("activity", state->instance_id, psprintf("%s#%d", scheduled->name, scheduled->event_id));
 	if (suspect_take(&key) != 0)
 		return NULL;			/* charged just now */
+	DURABLE_POINT("inline.taken");
 	activity_execute(scope->task_hub, &activity, true, &outcome);
 	suspect_release();
+	DURABLE_POINT("inline.done");
 	return outcome.must_be_alone ? NULL : make_answer(scheduled, &outcome);
 }
 

@@ -11,6 +11,7 @@
 
 #include <limits.h>
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -27,6 +28,7 @@
 #include "dispatch/versioning.h"
 #include "errors.h"
 #include "ids.h"
+#include "points.h"
 #include "replay/function_lookup.h"
 #include "replay/orchestration_executor.h"
 #include "replay/sandbox.h"
@@ -47,6 +49,9 @@
 /* How long an instance waits after an error that was not its own, and after a lost conflict. */
 #define DEFER_INTERVAL (5 * USECS_PER_SEC)
 #define CONFLICT_INTERVAL (50 * INT64CONST(1000))
+
+/* How often a process says what keeps it from processing instances. */
+#define SAY_AGAIN_INTERVAL (60 * USECS_PER_SEC)
 
 /* ------------------------------------------------------------------------
  * One turn
@@ -417,6 +422,7 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 
 	if (deaths == SUSPECT_MUST_WAIT)
 		return NULL;
+	DURABLE_POINT("turn.taken");
 	checkpoint->charged = deaths > 0;
 	if (rewind_is_due(state) && !is_poisoned)
 		accepted = rewind_turn(checkpoint, state, accepted, now);
@@ -427,6 +433,7 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, now);
 	else
 		state = run_generations(state, patience_ms, &checkpoint->outbox);
+	DURABLE_POINT("turn.replayed");
 	suspect_release();
 	return state;
 }
@@ -443,6 +450,7 @@ run_next_turn(Checkpoint *checkpoint, List *answers)
 	worker_report_item("turn", state->instance_id, state->name);
 	runtime_state_keep_turn(state);
 	before = *state;
+	DURABLE_POINT("turn.next");
 	begin_turn(state, answers, clock_now());
 	if (list_length(state->past_events) > max_history_events(state))
 		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, clock_now());
@@ -673,6 +681,7 @@ try_batch(Batch *batch)
 	if (!work_item_begin(NULL))
 		return DISPATCH_GONE;
 	sharing_begin();
+	DURABLE_POINT("turn.before_claim");
 	instances = store_fetch_instances(batch->task_hub, clock_now(), fetch_size(), starts);
 	found = instances != NIL;
 	foreach(lc, instances)
@@ -680,8 +689,11 @@ try_batch(Batch *batch)
 									  pstrdup(((FetchedInstance *) lfirst(lc))->state->instance_id));
 	if (instances != NIL)
 	{
-		List	   *checkpoints = run_turns(batch, instances);
+		List	   *checkpoints;
 
+		DURABLE_POINT("turn.claimed");
+		checkpoints = run_turns(batch, instances);
+		DURABLE_POINT("turn.before_checkpoint");
 		store_checkpoint(batch->task_hub, checkpoints, clock_now());
 		put_off_rejected(batch->task_hub, batch->rejected);
 		batch->n_queued = count_activities(checkpoints);
@@ -690,6 +702,8 @@ try_batch(Batch *batch)
 	if (starts != UNLIMITED_STARTS)
 		worker_give_back_starts(starts - store_count_starts(list_truncate(instances, batch->n_reached)));
 	work_item_commit();
+	if (found)
+		DURABLE_POINT("turn.committed");
 	return found ? DISPATCH_DONE : DISPATCH_IDLE;
 }
 
@@ -754,6 +768,38 @@ log_engine_error(const char *instance_id, const ErrorData *error, const char *co
 			 errdetail_internal("%s", consequence)));
 }
 
+/*
+ * What keeps instances from being processed is mostly the same for all of
+ * them, and for a while, a full disk for example: this process says it once a
+ * minute, not for each.
+ */
+static bool
+trouble_is_news(const char *message)
+{
+	static struct
+	{
+		uint32		hash;
+		TimestampTz said_at;
+	}			said[8];
+	static int	next = 0;
+	uint32		hash = hash_bytes((const unsigned char *) message, strlen(message));
+	TimestampTz now = GetCurrentTimestamp();
+	int			i = 0;
+
+	while (i < lengthof(said) && said[i].hash != hash)
+		i++;
+	if (i < lengthof(said) && now < said[i].said_at + SAY_AGAIN_INTERVAL)
+		return false;
+	if (i == lengthof(said))
+	{
+		i = next;
+		next = (next + 1) % lengthof(said);
+	}
+	said[i].hash = hash;
+	said[i].said_at = now;
+	return true;
+}
+
 /* try_alone() that returns the error it threw, or NULL. */
 static ErrorData *
 attempt_alone(const char *task_hub, const char *instance_id, Jsonb *failure)
@@ -806,7 +852,8 @@ run_alone(const char *task_hub, const char *instance_id)
 		defer_instance(task_hub, instance_id, CONFLICT_INTERVAL);
 		return;
 	}
-	log_engine_error(instance_id, error, "It is tried again later.");
+	if (trouble_is_news(error->message))
+		log_engine_error(instance_id, error, "It is tried again later, as are others that meet the same. This is said once a minute.");
 	defer_instance(task_hub, instance_id, DEFER_INTERVAL);
 }
 

@@ -15,6 +15,7 @@
 #include "core/history_pack.h"
 #include "core/json.h"
 #include "ids.h"
+#include "points.h"
 #include "store/code_store.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
@@ -642,13 +643,22 @@ void
 store_checkpoint(const char *task_hub, List *checkpoints, TimestampTz now)
 {
 	keep_code(task_hub, checkpoints);
+	DURABLE_POINT("checkpoint.begin");
 	consume_messages(task_hub, checkpoints);
+	DURABLE_POINT("checkpoint.consumed");
 	write_rewinds(checkpoints, now);
 	write_history(task_hub, checkpoints);
+	DURABLE_POINT("checkpoint.history");
 	queue_activities(task_hub, checkpoints, now);
+	DURABLE_POINT("checkpoint.activities");
 	start_all_children(task_hub, checkpoints, now);
+	DURABLE_POINT("checkpoint.children");
 	forget_timers(task_hub, checkpoints);	/* before a new generation sets timers of the same numbers */
+	DURABLE_POINT("checkpoint.timers");
 	send_outbox(task_hub, checkpoints);
+	DURABLE_POINT("checkpoint.messages");
 	update_rows(task_hub, checkpoints, now);
+	DURABLE_POINT("checkpoint.instances");
 	close_finished(task_hub, checkpoints);
+	DURABLE_POINT("checkpoint.end");
 }

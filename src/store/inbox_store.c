@@ -9,6 +9,7 @@
 #include "utils/timestamp.h"
 
 #include "core/decisions.h"
+#include "points.h"
 #include "store/inbox_store.h"
 #include "store/store.h"
 #include "wake.h"
@@ -146,6 +147,7 @@ store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 	store_open(&scope);
 	store_execute_rows(&insert_message, &insert_messages, task_hub, buffer->rows);
 	store_close(&scope);
+	DURABLE_POINT("message.inserted");
 	wake_hub_when_due_at_commit(task_hub, buffer->rows->n_rows, first_visible(buffer->rows));
 }
 
@@ -163,6 +165,7 @@ store_deliver(const char *task_hub, const char *instance_id, const HistoryEvent 
 	store_open(&scope);
 	delivered = store_execute(&deliver_message, values, nulls) > 0;
 	store_close(&scope);
+	DURABLE_POINT("message.inserted");
 	if (delivered)
 		wake_hub_when_due_at_commit(task_hub, 1, event->visible_at);
 	return delivered;

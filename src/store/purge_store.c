@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "points.h"
 #include "store/purge_store.h"
 #include "store/store.h"
 
@@ -111,7 +112,9 @@ purge_instances(const StoreScope *scope, const char *task_hub, Datum ids)
 	values[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (isnull)
 		return 0;
+	DURABLE_POINT("purge.locked");
 	store_execute(&purge_doomed, values, NULL);
+	DURABLE_POINT("purge.deleted");
 	row = store_row(scope, 0);
 	return row_int64(&row, 1);
 }

@@ -27,6 +27,7 @@
 #include "compat.h"
 #include "dispatch/pinned_code.h"
 #include "extension.h"
+#include "points.h"
 #include "session.h"
 #include "settings.h"
 #include "store/hub_store.h"
@@ -791,6 +792,7 @@ sweep_hub(const char *name)
 {
 	begin_or_leave("sweeping a task hub");
 	(void) store_sweep_hub(name);
+	DURABLE_POINT("coordinator.swept");
 	pinned_code_sweep(name);
 	work_item_commit();
 	MemoryContextSwitchTo(loop_context);
@@ -915,7 +917,9 @@ void
 durable_coordinator_main(Datum main_arg)
 {
 	process_begin();
+	DURABLE_POINT("coordinator.begin");
 	coordinator_connect();
+	DURABLE_POINT("coordinator.connected");
 	for (;;)
 	{
 		MemoryContextReset(loop_context);
@@ -927,12 +931,14 @@ durable_coordinator_main(Datum main_arg)
 		if (is_time_to_look())
 		{
 			look_at_load();
+			DURABLE_POINT("coordinator.looked");
 			count_workers();
 			staff_hubs();
 			write_notes();
 		}
 		if (clock_now() >= next_sweep)
 			sweep_hubs();
+		DURABLE_POINT("coordinator.before_sleep");
 		sleep_until_needed();
 	}
 }

@@ -26,6 +26,7 @@
 #include "utils/varlena.h"
 
 #include "clock.h"
+#include "points.h"
 #include "settings.h"
 #include "worker/workers.h"
 
@@ -341,6 +342,7 @@ bury(const SlotInfo *slot)
 	else if (entry != NULL && entry->failures == 0)
 		note_orphan(entry, slot);
 	process_bury(slot);
+	DURABLE_POINT("launcher.buried");
 }
 
 /*
@@ -531,6 +533,7 @@ durable_launcher_main(Datum main_arg)
 	MemoryContext loop_context;
 
 	process_begin();
+	DURABLE_POINT("launcher.begin");
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	loop_context = process_enter_loop();
 	create_database_table();
@@ -546,6 +549,7 @@ durable_launcher_main(Datum main_arg)
 		{
 			if (clock_now() >= rescan_at)
 				scan_databases();
+			DURABLE_POINT("launcher.before_start");
 			next = Min(next, Min(start_coordinators(), rescan_at));
 		}
 		process_report_idle();

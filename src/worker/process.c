@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "points.h"
 #include "suspects.h"
 #include "worker/workers.h"
 
@@ -159,10 +160,12 @@ process_start(const SlotInfo *like, const char *database_name)
 			return START_NOT_NOW;
 	}
 
+	DURABLE_POINT("process.slot_claimed");
 	describe_process(&worker, like, database_name);
 	memcpy(worker.bgw_extra, &ref, sizeof(ref));
 	old_context = MemoryContextSwitchTo(TopMemoryContext);
 	registered = RegisterDynamicBackgroundWorker(&worker, &handle);
+	DURABLE_POINT("process.registered");
 	if (registered)
 		remember_started(&ref, handle);
 	else
@@ -218,7 +221,9 @@ process_may_be_buried(const SlotInfo *slot, TimestampTz now)
 void
 process_bury(const SlotInfo *slot)
 {
+	DURABLE_POINT("process.before_burial");
 	suspect_empty_hand(slot->ref.number, slot->reason == LEFT_BY_ERROR && !slot->excused);
+	DURABLE_POINT("process.hand_emptied");
 	slot_free(&slot->ref);
 }
 

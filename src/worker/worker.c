@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "dispatch/dispatchers.h"
+#include "points.h"
 #include "session.h"
 #include "settings.h"
 #include "worker/workers.h"
@@ -130,6 +131,7 @@ sleep_until_due(WorkerState *worker)
 	until = Min(next_look(worker, due), leave_at);
 	process_report_idle();
 	slot_sleep(SLOT_IDLE, until);
+	DURABLE_POINT("worker.idle");
 	(void) clock_wait_until(until);
 	slot_set_state(SLOT_BUSY);
 }
@@ -140,7 +142,9 @@ durable_worker_main(Datum main_arg)
 	WorkerState worker = {0};
 
 	process_begin();
+	DURABLE_POINT("worker.begin");
 	worker_connect(&worker);
+	DURABLE_POINT("worker.connected");
 	slot_set_state(SLOT_BUSY);
 	for (;;)
 	{

@@ -214,6 +214,21 @@ sub comes_true
 	  || $self->show_state($database);
 }
 
+# A psql that a starting server turned away may be gone before it is told what to ask.
+sub poll_query_until
+{
+	my ($self, @arguments) = @_;
+
+	for my $i (1 .. 10)
+	{
+		my $result = eval { $self->SUPER::poll_query_until(@arguments) };
+
+		return $result unless $@;
+		die $@ unless $@ =~ /Broken pipe/;
+	}
+	die $@;
+}
+
 # What a failed test leaves its reader with.
 sub show_state
 {
