@@ -164,7 +164,7 @@ history_damage(const RuntimeState *state, List *messages)
 
 	if (runtime_status_is_finished(state->status))
 		return NULL;			/* it has no more turns */
-	damage = events_damage(state);
+	damage = state->damaged ? pstrdup("Its packed events cannot be read.") : events_damage(state);
 	if (damage == NULL)
 		damage = counters_damage(state);
 	return damage ? damage : start_damage(state, messages);

@@ -348,7 +348,7 @@ lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 		rows = lock_found(task_hub, ids, max_instances);
 		if (rows > 0)
 			return fetched_from_result(scope, task_hub, rows);
-		if (looked_at < (uint64) look_at && ids->n_rows < max_instances)
+		if (looked_at < (uint64) look_at)
 			return NIL;			/* that was all of them */
 	}
 }
