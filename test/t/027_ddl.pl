@@ -111,12 +111,14 @@ is($server->safe_psql('postgres', "SELECT unnest('$before'::int[]) EXCEPT SELECT
 my $gate = $server->close_gate('postgres', 1);
 $server->sql('postgres', 'app', q{SELECT durable.start_instance('walk_through_gate', '{"gate": 1}', instance_id => 'deadlock 1')});
 $server->wait_until('postgres', DurableServer::at_gate(1, 1));
-$locker->query_safe('BEGIN; LOCK TABLE durable_store.inbox');
+my $victim = $server->session('postgres');		# its error would be seen in later queries, too
+$victim->query_safe('BEGIN; LOCK TABLE durable_store.inbox');
 $gate->query_safe('SELECT pg_advisory_unlock(1)');
 $server->wait_until('postgres', q{EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.relation = 'durable_store.inbox'::regclass
 	AND NOT l.granted AND a.backend_type = 'durable worker')});
-$locker->query('LOCK TABLE durable_store.activity_queue, app.effects');
-$locker->query('ROLLBACK');
+$victim->query('LOCK TABLE durable_store.activity_queue, app.effects');
+$victim->query('ROLLBACK');
+$victim->quit;
 all_complete('deadlock', 1, 3, 'a deadlock between LOCK TABLE and an activity');
 
 # --- tables of users -------------------------------------------------------------------------
