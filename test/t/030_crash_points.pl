@@ -49,7 +49,7 @@ my @of_inline = (
 	qw(inline.taken inline.done turn.next activity.before_effect activity.after_effect),
 	qw(turn.claimed turn.replayed turn.before_checkpoint turn.committed),
 	(map { "checkpoint.$_" } qw(consumed history activities messages instances)),
-	qw(commit.before commit.after wake.before wake.waiters));
+	qw(commit.before commit.after wake.waiters));		# few wake a hub there
 
 # Where a scenario never comes: nobody sends messages in it but clients and activities' answers.
 my %never = ('message.inserted' => [qw(sequence fan_out again)]);
