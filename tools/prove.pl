@@ -3,7 +3,7 @@
 # prove, but for its last line: "# counts: <passed> <failed>", in assertions. A
 # file that dies, or ends before its plan, counts its missing tests as failed.
 #
-# usage: prove.pl [-I dir]... file.pl...
+# usage: prove.pl [-I dir]... [--jobs=n] file.pl...
 #        prove.pl --pgtap file.sql...
 #
 # With --pgtap the files are fed to psql as pg_prove does, but each in a
@@ -15,8 +15,9 @@ use File::Basename qw(basename);
 use Getopt::Long qw(:config no_ignore_case bundling);
 use TAP::Harness;
 
-GetOptions('I=s@' => \my @lib, 'pgtap' => \my $pgtap, 'v|verbose' => \my $verbose)
-  or die "usage: prove.pl [-I dir]... [--pgtap] file...\n";
+my $jobs = 1;
+GetOptions('I=s@' => \my @lib, 'jobs=i' => \$jobs, 'pgtap' => \my $pgtap, 'v|verbose' => \my $verbose)
+  or die "usage: prove.pl [-I dir]... [--jobs=n] [--pgtap] file...\n";
 
 # Makes the file's database; returns the command that writes its TAP.
 sub psql_command
@@ -35,11 +36,13 @@ sub psql_command
 my $harness = TAP::Harness->new(
 	{
 		lib => [ map { split /:/ } @lib ],
+		jobs => $jobs,
 		verbosity => $verbose ? 1 : 0,
 		color => -t STDOUT ? 1 : 0,
 		($pgtap ? (exec => \&psql_command) : ()),
 	});
-my $results = $harness->runtests(@ARGV);
+# Side by side, the last ones first: they are the longest.
+my $results = $harness->runtests($jobs > 1 ? reverse @ARGV : @ARGV);
 my ($passed, $failed) = (scalar $results->passed, scalar $results->failed);
 
 foreach my $parser ($results->parsers)

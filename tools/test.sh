@@ -5,6 +5,7 @@
 #
 # usage: test.sh [regress|isolation|pgtap|replay|deep|ubsan|tap|packaging]...
 #        T=name: only the tests of that name; SUITE_TIMEOUT: seconds for a suite
+#        TAP_JOBS: files of the TAP suite at a time, 2 unless told
 #        SEED=n, CASES=n: what "deep" generates
 #
 # What the suites leave (results, diffs, logs) is kept in tmp_check/<suite>.
@@ -21,7 +22,7 @@ failures=()
 # --- the suites: each writes to stdout, and returns non-zero on failure -------
 
 installcheck() {
-	as_server_user timeout --foreground "${SUITE_TIMEOUT:-900}" \
+	as_server_user timeout --foreground "${SUITE_TIMEOUT:-1500}" \
 		make -s --no-print-directory -C "$work" installcheck PG_CONFIG="$PG_CONFIG" T="$T" "$@"
 }
 
@@ -49,10 +50,11 @@ expect_something() {
 run_packaging() {
 	local files
 	mapfile -t files < <(compgen -G "test/packaging/${T:-*}.pl" | sort)
-	SOURCE=$repo PG_CONFIG=$PG_CONFIG timeout --foreground "${SUITE_TIMEOUT:-900}" perl tools/prove.pl "${files[@]}"
+	SOURCE=$repo PG_CONFIG=$PG_CONFIG timeout --foreground "${SUITE_TIMEOUT:-1500}" perl tools/prove.pl "${files[@]}"
 }
 
-run_tap() { installcheck REGRESS= ISOLATION= PROVE="perl tools/prove.pl"; }
+# Each file has servers of its own, and mostly waits: two at a time.
+run_tap() { installcheck REGRESS= ISOLATION= PROVE="perl tools/prove.pl --jobs=${TAP_JOBS:-2}"; }
 
 run_pgtap() {
 	local files status=0
@@ -61,7 +63,7 @@ run_pgtap() {
 	start_pgtap_server || return 1
 	as_server_user env PATH="$bindir:$PATH" PGHOST="$work/tmp_check" PGUSER=postgres PGOPTIONS="${pgtap_options:-}" \
 		CORE_TEST="$work/test/modules/core_test/core_test" \
-		timeout --foreground "${SUITE_TIMEOUT:-900}" perl tools/prove.pl --pgtap "${files[@]}" || status=$?
+		timeout --foreground "${SUITE_TIMEOUT:-1500}" perl tools/prove.pl --pgtap "${files[@]}" || status=$?
 	stop_servers
 	return "$status"
 }

@@ -559,12 +559,17 @@ TimestampTz
 store_next_due(const char *task_hub, TimestampTz after)
 {
 	Datum		values[3] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(after)};
+	TimestampTz began = GetCurrentTimestamp();
+	TimestampTz due;
 
 	if (!TIMESTAMP_IS_NOBEGIN(after))
 		return query_time(&next_due_after, values);
 	values[1] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
 	values[2] = TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES));
-	return Min(query_time(&next_due, values), low_water_next_full_look(task_hub));
+	due = query_time(&next_due, values);
+	low_water_looked(task_hub, QUEUE_INBOX, began);
+	low_water_looked(task_hub, QUEUE_ACTIVITIES, began);
+	return Min(due, low_water_next_full_look(task_hub));
 }
 
 /* Purges what finished longer ago than durable.retention. */

@@ -49,7 +49,7 @@ my @of_inline = (
 	qw(inline.taken inline.done turn.next activity.before_effect activity.after_effect),
 	qw(turn.claimed turn.replayed turn.before_checkpoint turn.committed),
 	(map { "checkpoint.$_" } qw(consumed history activities messages instances)),
-	qw(commit.before commit.after wake.before wake.waiters));
+	qw(commit.before commit.after wake.waiters));		# few wake a hub there
 
 # Where a scenario never comes: nobody sends messages in it but clients and activities' answers.
 my %never = ('message.inserted' => [qw(sequence fan_out again)]);
@@ -164,7 +164,7 @@ sub test_checks
 		[ 'DELETE FROM timer.effects WHERE step = 2', qr/^effects\|timer/ ],
 		[ q{UPDATE event.effects SET task_id = 99 WHERE step = 1}, qr/^effect that nobody asked for/ ],
 		[ q{UPDATE durable_store.instances SET output = '1' WHERE task_hub = 'sequence'}, qr/^ended otherwise/ ],
-		[ q{DELETE FROM durable_store.history WHERE task_hub = 'retry' AND durable_store.event_type_name(event_type) = 'TaskCompleted'}, qr/^task without exactly one answer.*\nhistory has gaps/s ],
+		[ q{DELETE FROM durable_store.history WHERE task_hub = 'retry' AND seq > 10}, qr/history has gaps/ ],
 		[ q{INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, "timestamp", event_type) VALUES ('timer', 'checks 1', 'infinity', now(), 15)}, qr/^message left/ ],
 		[ q{INSERT INTO durable_store.activity_queue (task_hub, instance_id, execution_id, generation, task_id, visible_at, name)
 			VALUES ('timer', 'checks 1', gen_random_uuid(), 1, 1, 'infinity', 'act')}, qr/^activity left/ ])
@@ -227,7 +227,7 @@ my @sending = qw(message.inserted wake.before wake.hubs);
 my %calls = (
 	start => {
 		call => $walks, undone => "NOT " . sprintf($is, 'true'), done => $completed, steps => '{1,2}',
-		points => [ qw(client.inserted client.start), @sending ] },
+		points => [ qw(client.inserted client.start wake.before wake.hubs) ] },
 	raise_event => {
 		before => $starts, ready => $waits, call => "SELECT durable.raise_event('ID', 'go', '1')",
 		undone => "$waits AND $sent_nothing", done => $completed, steps => '{1}',
@@ -348,7 +348,7 @@ CREATE FUNCTION needs_leave(input jsonb) RETURNS jsonb LANGUAGE sql AS
 $$ SELECT durable.call_activity('act_with_leave', '{"step": 1}') $$;
 SQL
 
-for my $column (0 .. 4)
+for my $column (0 .. 3)
 {
 	my %at = map { $calls{$_}{points}[$column] ? ($_ => $calls{$_}{points}[$column]) : () } keys %calls;
 
