@@ -39,6 +39,8 @@ sub judge
 	my ($row) = @_;
 	my ($op, $limit) = $row->{target} =~ /^([<>]=) (\S+)/ or return;
 	my $got = length $row->{ratio} ? $row->{ratio} : $row->{value};
+	($row->{met}, $row->{score}) = (0, 0);
+	return unless length $got;		# nothing was measured
 	$row->{met} = $op eq '>=' ? $got >= $limit : $got <= $limit;
 	$row->{score} = $op eq '>=' ? $got / ($limit || 1)
 		: $limit > 0 ? $limit / ($got > $limit / 100 ? $got : $limit / 100) : ($got <= 0 ? 1 : 0);

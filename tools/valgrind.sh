@@ -84,6 +84,9 @@ status=0
 as_server_user env PATH="$bindir:$PATH" PGHOST="$work/tmp_check" PGUSER=postgres CORE_TEST="$work/test/modules/core_test/core_test" \
 	perl tools/prove.pl --pgtap "${files[@]}" || status=1
 as_server_user "$bindir/pg_ctl" stop -w -m fast -t 300 -D tmp_check/data >/dev/null
+if [ -z "${VALGRIND_PG:-}" ]; then
+	quietly make -C "$repo" -s PG_CONFIG="$PG_CONFIG" all install	# not the one that was built for this
+fi
 mkdir -p "$repo/tmp_check/valgrind" && cp log/* "$repo/tmp_check/valgrind/"
 say "$(cat log/*.valgrind | grep -cE '^==[0-9]+== (Invalid|Conditional|Use of|Syscall|Source and|Uninit)' || true) reports of valgrind in all"
 if find_trouble; then

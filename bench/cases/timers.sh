@@ -13,12 +13,13 @@ timers() {
 	app "CALL await_instances('$prefix', 20000)"
 	read -r idle1 all1 < <(idle_jiffies)
 	awk -v i="$((idle1 - idle0))" -v a="$((all1 - all0))" 'BEGIN { print 100 * i / a }' >>values.idle
-	super "SELECT round((1000 * extract(epoch FROM i.completed_at - h.fire_at))::numeric, 3) FROM durable_store.instances i
-		JOIN durable_store.history h USING (task_hub, instance_id) WHERE i.instance_id LIKE '$prefix%' AND h.event_type = 10" >>values.late
-	super "SELECT count(*) FROM durable_store.history h WHERE h.event_type = 10 AND h.instance_id LIKE '$prefix%' AND h.\"timestamp\" > '$first'" >>values.unready
+	app "SELECT round((1000 * extract(epoch FROM i.completed_at - h.fire_at))::numeric, 3) FROM durable.instances i
+		JOIN durable.history h USING (task_hub, instance_id) WHERE i.instance_id LIKE '$prefix%' AND h.event_type = 'TimerCreated'" >>values.late
+	app "SELECT count(*) FROM durable.history h WHERE h.event_type = 'TimerCreated' AND h.instance_id LIKE '$prefix%' AND h.\"timestamp\" > '$first'" >>values.unready
 }
 : >values.late; : >values.idle; : >values.unready
 for ((round = 1; round <= 2; round++)); do timers "$round"; done
+[ "$(wc -l <values.late)" = 40000 ] || die "only $(wc -l <values.late) of 40,000 timers have been found in the history"
 result timers "lateness of 20,000 timers in 10 s, p50" "$(percentile 50 <values.late)" ms "" "" ""
 result timers "lateness, p99" "$(percentile 99 <values.late)" ms "" "" "<= 20"
 result timers "cores idle meanwhile" "$(median idle)" "%" "" "" ""

@@ -89,6 +89,7 @@ typedef struct RuntimeState
 	const PinnedCode *code;		/* NULL: the function as it is found */
 	bool		takes_latest;	/* it takes the function as it is now, if it is there */
 	bool		needs_copy;		/* set by a run that found another function than the code */
+	Oid			found;			/* the function of that signature, in this transaction; 0: not looked up */
 	Oid			copy;			/* the function that is a copy of its code; 0: none is needed */
 
 	/* as it stands */

@@ -390,19 +390,22 @@ run_shared(const char *task_hub, int64 *done)
 	return result;
 }
 
-/* After several brief ones the one that waits longest, whatever it is: they and the others take turns. */
-static bool single_is_next = false;
+/* After so many transactions of brief ones it is the turn of the one that waits longest, whatever it is. */
+#define SHARED_IN_A_ROW 4
+
+static int shared_in_a_row = 0;
 
 DispatchResult
 activity_dispatcher_run(const char *task_hub, int64 *done)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "durable activity", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	DispatchResult result = single_is_next ? DISPATCH_IDLE : run_shared(task_hub, done);
+	DispatchResult result = shared_in_a_row < SHARED_IN_A_ROW ? run_shared(task_hub, done) : DISPATCH_IDLE;
 
-	single_is_next = result == DISPATCH_DONE;
+	shared_in_a_row++;
 	if (result == DISPATCH_IDLE)
 	{
+		shared_in_a_row = 0;
 		result = run_one(task_hub, NULL);
 		if (result == DISPATCH_DONE)
 			(*done)++;

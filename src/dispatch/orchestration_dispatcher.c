@@ -251,6 +251,7 @@ switch_version(RuntimeState *state, Outbox *outbox)
 	else if (function != NULL)
 	{
 		state->function = function;
+		state->found = InvalidOid;
 		state->code = code;
 	}
 	return failure == NULL;

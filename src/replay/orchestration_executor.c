@@ -120,6 +120,15 @@ take_function(RuntimeState *state, Oid function)
 	return false;
 }
 
+/* The function of the instance's signature, looked up once for all turns of a transaction; InvalidOid: there is none. */
+static Oid
+named_function(RuntimeState *state)
+{
+	if (!OidIsValid(state->found) || !SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(state->found)))
+		state->found = durable_to_regprocedure(state->function);
+	return state->found;
+}
+
 /*
  * The function to call: the one the instance was started with, if it is still
  * its code, else the copy of that. InvalidOid: there must be a copy first. An
@@ -128,7 +137,7 @@ take_function(RuntimeState *state, Oid function)
 static Oid
 find_orchestrator(RuntimeState *state)
 {
-	Oid			function = durable_to_regprocedure(state->function);
+	Oid			function = named_function(state);
 
 	if (OidIsValid(function) && durable_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, state->function);
@@ -215,7 +224,8 @@ run_code(OrchestrationContext *context, OrchestratorCall *call, int timeout_ms, 
 	orchestrator_checks_begin();
 	outcome = sandbox_run(&sandbox, call_orchestrator, call, error);
 	orchestrator_checks_end();
-	session_reseed_random();
+	if (!session_is_worker())
+		session_reseed_random();	/* in a worker the sandbox has done it, with all else that it discards */
 	current_orchestration = NULL;
 	return outcome;
 }

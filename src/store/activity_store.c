@@ -70,9 +70,9 @@ static StoreStatement claim_parked_activity = {
  */
 static StoreStatement claim_activity_of_some = {
 	CLAIM_ACTIVITIES("a.ctid = ANY (ARRAY(SELECT f.ctid FROM (SELECT b.ctid, b.name FROM durable_store.activity_queue b"
-					  "  WHERE b.task_hub = $1 AND b.visible_at <= $2 AND NOT b.parked ORDER BY b.visible_at LIMIT 1000) f"
+					  "  WHERE b.task_hub = $1 AND b.visible_at BETWEEN $5 AND $2 AND NOT b.parked ORDER BY b.visible_at LIMIT 1000) f"
 					  "  WHERE f.name = ANY ($4))) AND a.visible_at + interval '0' <= $2 AND " OF_HUB("a", "$1"), "", "1"),
-	4, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID}
+	5, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID, TIMESTAMPTZOID}
 };
 
 /*
@@ -82,11 +82,11 @@ static StoreStatement claim_activity_of_some = {
  */
 static StoreStatement claim_shareable = {
 	CLAIM_ACTIVITIES("a.ctid = ANY (ARRAY(SELECT f.ctid FROM (SELECT b.ctid, b.name, b.attempt FROM durable_store.activity_queue b"
-					 "  WHERE b.task_hub = $1 AND b.visible_at <= $2 AND NOT b.parked ORDER BY b.visible_at LIMIT 200) f"
+					 "  WHERE b.task_hub = $1 AND b.visible_at BETWEEN $6 AND $2 AND NOT b.parked ORDER BY b.visible_at LIMIT 200) f"
 					 "  WHERE f.attempt = 1 AND ($4 IS NULL OR f.name = ANY ($4))"
 					 "  AND f.name <> ALL (ARRAY(SELECT r.name FROM durable_store.activities r WHERE r.task_hub = $1"
 					 "   AND (r.external OR r.max_concurrency IS NOT NULL))))) AND a.visible_at + interval '0' <= $2 AND " OF_HUB("a", "$1"), "", "$5"),
-	5, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID, INT8OID}
+	6, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID}
 };
 
 /* Each name and version that is parked, from one index entry to the next, with what is registered for it. */
@@ -336,7 +336,8 @@ text_array(List *strings)
 ClaimedActivity *
 store_claim_activity_of(const char *task_hub, TimestampTz now, List *names)
 {
-	Datum		values[4] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId()), text_array(names)};
+	Datum		values[5] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId()), text_array(names),
+	TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES))};
 
 	return run_claim(&claim_activity_of_some, values);
 }
@@ -344,15 +345,18 @@ store_claim_activity_of(const char *task_hub, TimestampTz now, List *names)
 List *
 store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *names, int how_many)
 {
-	Datum		values[5] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
+	Datum		values[6] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
+	TimestampTz began = GetCurrentTimestamp();
 	List	   *activities = NIL;
 	StoreScope	scope;
 	uint64		rows;
 
 	values[3] = names == NIL ? (Datum) 0 : text_array(names);
 	values[4] = Int64GetDatum(how_many);
+	values[5] = TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES));
 	store_open(&scope);
-	rows = store_execute(&claim_shareable, values, names == NIL ? "   n " : NULL);
+	rows = store_execute(&claim_shareable, values, names == NIL ? "   n  " : NULL);
+	low_water_looked(task_hub, QUEUE_ACTIVITIES, began);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(&scope, i);

@@ -37,21 +37,27 @@ static StoreStatement find_doomed = {
  * again whether they are finished: a new start may have replaced one.
  */
 static StoreStatement lock_doomed = {
-	"WITH locked AS MATERIALIZED (SELECT i.instance_id FROM durable_store.instances i"
-	"  WHERE i.task_hub = $1 AND i.instance_id = ANY ($2) AND " FINISHED("i") " FOR UPDATE)"
+	"WITH locked AS MATERIALIZED (SELECT i.instance_id FROM pg_catalog.unnest($2) u(instance_id)"
+	" CROSS JOIN LATERAL (SELECT i.instance_id FROM durable_store.instances i"
+	"  WHERE i.task_hub = $1 AND i.instance_id = u.instance_id AND " FINISHED("i") " FOR UPDATE) i)"
 	" SELECT pg_catalog.array_agg(l.instance_id) FROM locked l",
 	2, {TEXTOID, TEXTARRAYOID}
 };
 
+/* The rows of these instances, found as instance_store.c says; nobody changes them, since the instances are locked. */
+#define ROWS_OF_ALL(table) \
+	"ARRAY(SELECT x.ctid FROM pg_catalog.unnest($2) u(instance_id) CROSS JOIN LATERAL (SELECT r.ctid" \
+	" FROM durable_store." table " r WHERE r.task_hub = $1 AND r.instance_id = u.instance_id OFFSET 0) x)"
+
 /* An activity that runs is left. */
 static StoreStatement purge_doomed = {
-	"WITH gone AS (DELETE FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = ANY ($2)"
+	"WITH gone AS (DELETE FROM durable_store.instances i WHERE i.ctid = ANY (" ROWS_OF_ALL("instances") ") AND " OF_HUB("i", "$1")
 	"  RETURNING i.instance_id),"
-	" no_history AS (DELETE FROM durable_store.history h WHERE h.task_hub = $1 AND h.instance_id = ANY ($2)),"
+	" no_history AS (DELETE FROM durable_store.history h WHERE h.ctid = ANY (" ROWS_OF_ALL("history") ") AND " OF_HUB("h", "$1") "),"
 	" no_messages AS (DELETE FROM durable_store.inbox m WHERE m.ctid = ANY ("
 	MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1") "),"
-	" idle AS MATERIALIZED (SELECT q.ctid AS tid FROM durable_store.activity_queue q WHERE q.task_hub = $1"
-	"  AND q.instance_id = ANY ($2) FOR UPDATE SKIP LOCKED),"
+	" idle AS MATERIALIZED (SELECT q.tid FROM pg_catalog.unnest($2) u(instance_id) CROSS JOIN LATERAL (SELECT q.ctid AS tid"
+	"  FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = u.instance_id FOR UPDATE SKIP LOCKED) q),"
 	" no_activities AS (DELETE FROM durable_store.activity_queue q"
 	"  WHERE q.ctid = ANY (ARRAY(SELECT idle.tid FROM idle)) AND " OF_HUB("q", "$1") ")"
 	" SELECT pg_catalog.count(*) FROM gone",

@@ -251,9 +251,12 @@ WITH mine AS MATERIALIZED (
 		ON expected.task_hub = i.task_hub AND is_child = (i.parent_instance_id IS NOT NULL)
 	WHERE i.task_hub IN ($hubs) AND i.$ids),
 events AS MATERIALIZED (		-- of the last generation: the others have no history any more
-	SELECT i.execution, i.last_seq, h.*, durable_store.event_type_name(h.event_type) AS type
+	SELECT i.task_hub, i.instance_id, i.execution, i.last_seq, e.*, durable_store.event_type_name(e.event_type) AS type
 	FROM mine i CROSS JOIN LATERAL (SELECT * FROM durable_store.history h
-		WHERE h.task_hub = i.task_hub AND h.instance_id = i.instance_id OFFSET 0) h),
+		WHERE h.task_hub = i.task_hub AND h.instance_id = i.instance_id OFFSET 0) h
+	CROSS JOIN LATERAL (
+		SELECT h.seq, h.event_id, h.task_id, h.event_type, h.opens_turn, h.closes_turn
+		UNION ALL SELECT seq, event_id, task_id, event_type, opens_turn, closes_turn FROM durable_store.unpack_events(h.more)) e),
 tasks AS MATERIALIZED (
 	SELECT task_hub, instance_id, execution, CASE type WHEN 'TaskScheduled' THEN event_id ELSE task_id END AS id,
 		count(*) FILTER (WHERE type = 'TaskScheduled') AS scheduled, count(*) FILTER (WHERE type <> 'TaskScheduled') AS answers
@@ -288,7 +291,7 @@ SELECT 'activity left', q.task_hub, q.instance_id, q.task_id::text, NULL, NULL
 FROM durable_store.activity_queue q WHERE q.task_hub IN ($hubs) AND $queue_ids
 UNION ALL
 SELECT 'history has gaps', task_hub, instance_id, (count(*) + count(*) FILTER (WHERE opens_turn) + count(*) FILTER (WHERE closes_turn))::text, last_seq::text, NULL
-FROM events GROUP BY task_hub, instance_id, last_seq, generation
+FROM events GROUP BY task_hub, instance_id, last_seq
 HAVING count(*) + count(*) FILTER (WHERE opens_turn) + count(*) FILTER (WHERE closes_turn) <> last_seq
 LIMIT 20
 SQL

@@ -164,7 +164,7 @@ sub test_checks
 		[ 'DELETE FROM timer.effects WHERE step = 2', qr/^effects\|timer/ ],
 		[ q{UPDATE event.effects SET task_id = 99 WHERE step = 1}, qr/^effect that nobody asked for/ ],
 		[ q{UPDATE durable_store.instances SET output = '1' WHERE task_hub = 'sequence'}, qr/^ended otherwise/ ],
-		[ q{DELETE FROM durable_store.history WHERE task_hub = 'retry' AND durable_store.event_type_name(event_type) = 'TaskCompleted'}, qr/^task without exactly one answer.*\nhistory has gaps/s ],
+		[ q{DELETE FROM durable_store.history WHERE task_hub = 'retry' AND seq > 10}, qr/history has gaps/ ],
 		[ q{INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, "timestamp", event_type) VALUES ('timer', 'checks 1', 'infinity', now(), 15)}, qr/^message left/ ],
 		[ q{INSERT INTO durable_store.activity_queue (task_hub, instance_id, execution_id, generation, task_id, visible_at, name)
 			VALUES ('timer', 'checks 1', gen_random_uuid(), 1, 1, 'infinity', 'act')}, qr/^activity left/ ])

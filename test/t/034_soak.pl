@@ -89,6 +89,7 @@ durable.worker_idle_timeout = 2s
 durable.max_dispatch_attempts = 1000		# nobody is to blame here
 wal_retrieve_retry_interval = 100ms
 wal_receiver_timeout = 5s
+wal_keep_size = 2GB
 END
 my $standby;
 
