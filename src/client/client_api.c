@@ -21,10 +21,12 @@
 #include "core/json.h"
 #include "dispatch/pinned_code.h"
 #include "dispatch/registry.h"
+#include "dispatch/sharing.h"
 #include "errors.h"
 #include "ids.h"
 #include "points.h"
 #include "replay/orchestration_context.h"
+#include "replay/sandbox.h"
 #include "store/activity_store.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
@@ -297,11 +299,20 @@ start_or_replace(const Hub *hub, NewInstance *instance, const ReusePolicy *polic
  * ------------------------------------------------------------------------
  */
 
+/* What an activity sends to the instance that called it must be there for its next turn. */
+static void
+note_message(const char *instance_id)
+{
+	if (current_execution != NULL && strcmp(current_execution->instance_id, instance_id) == 0)
+		sharing_note("a message to its own instance");
+}
+
 static void
 send_message(const Hub *hub, const char *instance_id, HistoryEvent *event)
 {
 	MessageBuffer *messages = message_buffer_make();
 
+	note_message(instance_id);
 	event->visible_at = event->timestamp;
 	message_buffer_add(messages, instance_id, event);
 	store_send_messages(hub->name, messages);
@@ -374,6 +385,7 @@ deliver(const Hub *hub, const char *instance_id, HistoryEvent *event)
 {
 	RuntimeStatus status;
 
+	note_message(instance_id);
 	event->visible_at = event->timestamp;
 	if (!store_deliver(hub->name, instance_id, event) && !store_find_recipient(hub->name, instance_id, &status))
 		no_such_instance(hub, instance_id);
@@ -439,6 +451,7 @@ cancel_activities(const Hub *hub, const char *instance_id, bool recursive, Jsonb
 	List	   *running;
 	ListCell   *lc;
 
+	sharing_note("activities it takes out of the queue");	/* they may be about to share its transaction */
 	store_drop_queued_activities(hub->name, instance_id, recursive, &dropped, &running);
 	foreach(lc, list_concat_copy(dropped, running))
 		if (strcmp(lfirst(lc), instance_id) != 0)
@@ -463,6 +476,7 @@ durable_terminate(PG_FUNCTION_ARGS)
 		cancel_activities(&hub, instance_id, PG_GETARG_BOOL(2) && !runtime_status_is_finished(status), reason);
 	if (runtime_status_is_finished(status))
 		PG_RETURN_VOID();
+	note_message(instance_id);
 	if (status == STATUS_PENDING &&
 		store_terminate_pending(hub.name, instance_id, reason, clock_now()))
 		PG_RETURN_VOID();

@@ -20,6 +20,7 @@
 #include "client/hub_access.h"
 #include "compat.h"
 #include "dispatch/pinned_code.h"
+#include "dispatch/sharing.h"
 #include "errors.h"
 #include "extension.h"
 #include "replay/orchestration_context.h"
@@ -513,6 +514,7 @@ Datum
 durable_may_use(PG_FUNCTION_ARGS)
 {
 	require_usage();
+	sharing_note("a look at the tables of durable");	/* all views ask this */
 	PG_RETURN_BOOL(true);
 }
 

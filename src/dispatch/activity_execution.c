@@ -137,6 +137,15 @@ timeout_of(const ClaimedActivity *activity)
 	return activity->registration.timeout_ms > 0 ? activity->registration.timeout_ms : setting_activity_timeout;
 }
 
+/* A shared one has less time than it would have alone, never more. */
+static int
+shared_timeout_of(const ClaimedActivity *activity)
+{
+	int			timeout = timeout_of(activity);
+
+	return timeout > 0 ? Min(timeout, SHARED_ACTIVITY_MS) : SHARED_ACTIVITY_MS;
+}
+
 static Jsonb *
 timeout_failure(const ClaimedActivity *activity)
 {
@@ -218,12 +227,15 @@ describe_execution(const ClaimedActivity *activity, ExecutionInfo *execution)
 
 /* An error of the code, of the engine, or of the circumstances. */
 static void
-conclude_failed_run(const char *task_hub, const ActivityRun *run, ErrorData *error, ActivityOutcome *outcome)
+conclude_failed_run(const char *task_hub, ActivityRun *run, ErrorData *error, ActivityOutcome *outcome)
 {
 	/* a client that cancels its statement does not mean the activity */
 	if (!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED && error_is_circumstantial(error))
 		ReThrowError(error);
 	conclude_error(&run->call, error, outcome);
+	/* it may have failed because of what it saw, or did not see */
+	if (run->shared && sharing_noted())
+		run->left_trace = true;
 	if (!run->left_trace && !(run->shared && outcome->repeat))
 		return;
 	if (run->left_trace)
@@ -244,7 +256,7 @@ run_in_sandbox(const char *task_hub, const ClaimedActivity *activity, ActivityRu
 	describe_execution(activity, &execution);
 	sandbox.execution = &execution;
 	sandbox.settings = &activity->settings;
-	sandbox.timeout_ms = run->shared ? SHARED_ACTIVITY_MS : timeout_of(activity);
+	sandbox.timeout_ms = run->shared ? shared_timeout_of(activity) : timeout_of(activity);
 	sandbox.pinned_time = run->shared ? &now : NULL;
 	activity_begins(task_hub, activity->instance_id);
 	result = run_timed(&sandbox, run, task_hub, error);

@@ -439,12 +439,30 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 	return state;
 }
 
-/* One more turn of the same transaction; false, and the state as before, if it must wait for another one. */
+/* What leaves so far; the lists of the original may grow. */
+static Outbox
+copy_of_outbox(const Outbox *outbox)
+{
+	Outbox		copy;
+
+	copy.activities = list_copy(outbox->activities);
+	copy.messages = list_copy(outbox->messages);
+	copy.children = list_copy(outbox->children);
+	copy.cancelled_timers = list_copy(outbox->cancelled_timers);
+	return copy;
+}
+
+/*
+ * One more turn of the same transaction. False if it must wait for another
+ * one: the state and the outbox are as before, also if generations of the turn
+ * were through when patience ran out.
+ */
 static bool
 run_next_turn(Checkpoint *checkpoint, List *answers)
 {
 	RuntimeState *state = checkpoint->state;
 	WorkItemKey key = {state->task_hub, state->instance_id, state->execution_id.data, NO_TASK_ID};
+	Outbox		outbox = copy_of_outbox(&checkpoint->outbox);
 	RuntimeState before;
 
 	(void) suspect_take(&key);	/* it was not charged, and nobody else can have had it in hand since */
@@ -462,6 +480,7 @@ run_next_turn(Checkpoint *checkpoint, List *answers)
 		return true;
 	*state = before;
 	checkpoint->state = state;
+	checkpoint->outbox = outbox;
 	return false;
 }
 
@@ -670,6 +689,16 @@ adapt_fetch_size(int fetched, int ran)
 		recent_batch += recent_batch / 4 + 1;
 }
 
+/* It may wait for clients: for the id of a child, or the row of code that is new. */
+static void
+write_turns(const char *task_hub, List *checkpoints)
+{
+	int			nest_level = sharing_begin_writing();
+
+	store_checkpoint(task_hub, checkpoints, clock_now());
+	sharing_end_writing(nest_level);
+}
+
 /* One transaction; throws what goes wrong. */
 static DispatchResult
 try_batch(Batch *batch)
@@ -695,7 +724,7 @@ try_batch(Batch *batch)
 		DURABLE_POINT("turn.claimed");
 		checkpoints = run_turns(batch, instances);
 		DURABLE_POINT("turn.before_checkpoint");
-		store_checkpoint(batch->task_hub, checkpoints, clock_now());
+		write_turns(batch->task_hub, checkpoints);
 		put_off_rejected(batch->task_hub, batch->rejected);
 		batch->n_queued = count_activities(checkpoints);
 		adapt_fetch_size(list_length(instances), batch->n_reached);

@@ -102,10 +102,13 @@ shared_activities_run(const char *task_hub, SharedActivities *shared)
 	if (activities != NIL)
 	{
 		List	   *finished;
+		int			nest_level;
 
 		shared->alone = activities;	/* should something throw */
 		finished = run_all(task_hub, activities, &alone);
+		nest_level = sharing_begin_writing();
 		store_finish_activities(task_hub, finished);
+		sharing_end_writing(nest_level);
 		shared->n_done = list_length(finished);
 	}
 	work_item_commit();

@@ -10,6 +10,7 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/utility.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -29,7 +30,7 @@ typedef struct Sharing
 
 	/* of the activity that runs */
 	bool		watching;
-	const char *command;		/* it ran a command that has effects beyond its own */
+	const char *trace;			/* what it did that has effects beyond its own: a command, for example */
 	int			flags;			/* MyXactFlags before */
 	int			n_locks;		/* advisory locks that were held before */
 } Sharing;
@@ -66,7 +67,7 @@ watched_utility(PlannedStmt *statement, const char *query_string, bool read_only
 				DestReceiver *receiver, QueryCompletion *completion)
 {
 	if (sharing.watching && !is_private_command(statement->utilityStmt))
-		sharing.command = GetCommandTagName(CreateCommandTag(statement->utilityStmt));
+		sharing.trace = GetCommandTagName(CreateCommandTag(statement->utilityStmt));
 	if (next_utility)
 		next_utility(statement, query_string, read_only_tree, context, params, environment, receiver, completion);
 	else
@@ -129,19 +130,32 @@ sharing_watch(void)
 {
 	if (sharing.began_at == 0)
 		sharing.began_at = GetCurrentTimestamp();
-	sharing.command = NULL;
+	sharing.trace = NULL;
 	sharing.flags = MyXactFlags;
 	sharing.n_locks = session_is_worker() ? 0 : count_advisory_locks();
 	MyXactFlags &= ~XACT_FLAGS_ACCESSEDTEMPNAMESPACE;
 	sharing.watching = true;
 }
 
+void
+sharing_note(const char *what)
+{
+	if (sharing.watching)
+		sharing.trace = what;
+}
+
+bool
+sharing_noted(void)
+{
+	return sharing.trace != NULL;
+}
+
 /* Notifications, and whatever else waits for the commit, are kept in a context of the subtransaction. */
 const char *
 sharing_trace(void)
 {
-	if (sharing.command)
-		return sharing.command;
+	if (sharing.trace)
+		return sharing.trace;
 	if (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE)
 		return "temporary objects";
 	if (!MemoryContextIsEmpty(CurTransactionContext))
@@ -161,4 +175,21 @@ sharing_tidy(void)
 		return;
 	session_close_cursors();
 	session_discard_leftovers();
+}
+
+int
+sharing_begin_writing(void)
+{
+	int			nest_level = NewGUCNestLevel();
+
+	if (sharing_is_used())
+		(void) set_config_option("lock_timeout", psprintf("%d", SHARED_ACTIVITY_MS), PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
+void
+sharing_end_writing(int nest_level)
+{
+	AtEOXact_GUC(true, nest_level);
 }

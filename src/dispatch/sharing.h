@@ -35,6 +35,16 @@ extern bool sharing_has_room(void);
 extern void sharing_watch(void);
 
 /*
+ * It does what the turns of its transaction would have to see, or would see
+ * what they have not written yet (in words): that is a trace of it. Nothing
+ * outside an activity that shares.
+ */
+extern void sharing_note(const char *what);
+
+/* Was anything noted of the last one, a command it ran for example? Its subtransaction may be over. */
+extern bool sharing_noted(void);
+
+/*
  * At its end, still in its subtransaction: what did it leave there that others
  * could meet (in words)? NULL: nothing.
  */
@@ -42,5 +52,13 @@ extern const char *sharing_trace(void);
 
 /* After its subtransaction: takes away what it left in the session. */
 extern void sharing_tidy(void);
+
+/*
+ * The engine writes what came of them. It may have to wait for a client, who may
+ * wait for a lock of theirs: so, if any has run, it throws when it waits for
+ * long. Then all is to be undone, and each to run alone.
+ */
+extern int	sharing_begin_writing(void);
+extern void sharing_end_writing(int nest_level);
 
 #endif							/* DURABLE_SHARING_H */

@@ -32,6 +32,13 @@
 /* Looks that begin at the front take one part in so many of the time. */
 #define FULL_LOOK_SHARE 50
 
+/*
+ * The longest until the next of them, in us. Whoever made a row may have waited
+ * between taking its time and writing it, for a lock or a disk, perhaps for the
+ * same as the look that was slow.
+ */
+#define FULL_LOOK_INTERVAL 3000000
+
 /* How often the mark is moved, and how far it stays behind now, in us: a row comes into the index a moment after its time was taken. */
 #define WALK_INTERVAL 10000
 #define MARGIN 200000
@@ -173,6 +180,8 @@ low_water(const char *task_hub, QueueKind queue)
 	if (mark->full_look_at == DT_NOBEGIN)
 		return DT_NOBEGIN;
 	now = GetCurrentTimestamp();
+	if (now < mark->walked_at)
+		mark->mark = mark->walked_at = mark->full_look_at = DT_NOBEGIN; /* the clock was set back */
 	if (now >= mark->full_look_at)
 		return DT_NOBEGIN;
 	if (now - WALK_INTERVAL > mark->walked_at)
@@ -192,7 +201,7 @@ low_water_looked(const char *task_hub, QueueKind queue, TimestampTz began)
 	if (!session_is_worker())
 		return;					/* its time may be ahead */
 	if (took > SLOW_LOOK)
-		mark->full_look_at = now + took * FULL_LOOK_SHARE;
+		mark->full_look_at = now + Min(took * FULL_LOOK_SHARE, FULL_LOOK_INTERVAL);
 	else
 		mark->mark = mark->walked_at = mark->full_look_at = DT_NOBEGIN;
 }

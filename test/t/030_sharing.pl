@@ -167,6 +167,81 @@ is(scalar(() = $listener->query(q{SELECT 1}) =~ /notification "news"/g) + scalar
 	'two notifications arrive, though they say the same');
 $listener->quit;
 
+# --- the instance that called it ----------------------------------------------------------------
+
+# What is sent to it, or read of it, is where it would be if each turn had been committed.
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION stop() RETURNS text LANGUAGE sql AS $$ SELECT durable.terminate(durable.instance_id(), 'enough'); SELECT note('stop') $$;
+CREATE FUNCTION hold() RETURNS text LANGUAGE sql AS $$ SELECT durable.suspend(durable.instance_id()); SELECT note('hold') $$;
+CREATE FUNCTION tell_itself() RETURNS text LANGUAGE sql AS $$ SELECT durable.raise_event(durable.instance_id(), 'news', '7'); SELECT note('told') $$;
+CREATE FUNCTION hears(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM durable.call_activity('note', '{"what": "x"}'), durable.call_activity('tell_itself', '{}');
+	RETURN durable.wait_for_event('news', '0');
+END $$;
+CREATE FUNCTION progress() RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	seen jsonb := (SELECT custom_status FROM durable.instances WHERE instance_id = durable.instance_id());
+BEGIN
+	IF seen IS NULL THEN
+		RAISE EXCEPTION 'it has no status yet' USING ERRCODE = 'XX124';
+	END IF;
+	RETURN seen;
+END $$;
+CREATE FUNCTION shows(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	seen jsonb := '[]';
+BEGIN
+	PERFORM durable.call_activity('note', '{"what": "x"}');
+	FOR i IN 1 .. 3 LOOP
+		PERFORM durable.set_custom_status(to_jsonb(i));
+		seen := seen || durable.call_activity('progress', '{}');
+	END LOOP;
+	RETURN seen;
+END $$;
+SQL
+return_these('stops', '"enough"', 'an activity terminates its instance: no further turn takes place', $note, 'stop', $note);
+is($server->sql('postgres', 'app', q{SELECT string_agg(what, ' ' ORDER BY seq) FROM log WHERE instance_id = 'stops'}), 'x stop', 'nor does a further activity run');
+call('is held', $note, 'hold', $note);
+$server->comes_true('postgres', q{(SELECT status = 'suspended' FROM durable.instances WHERE instance_id = 'is held')}, 'an activity suspends its instance');
+$server->sql('postgres', 'app', q{SELECT durable.resume('is held')});
+is(output('is held'), '["x", "hold", "x"]', 'it goes on when it is resumed');
+$server->start_instance('postgres', 'app', 'hears', 'hears', 'null');
+is(output('hears'), '7', 'an event that an activity raises is there at the next turn');
+$server->start_instance('postgres', 'app', 'shows', 'shows', 'null');
+is(output('shows'), '[1, 2, 3]', 'an activity sees the status its orchestrator has set') || $server->show_state('postgres');
+
+# --- limits ---------------------------------------------------------------------------------------
+
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION dawdle() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(0.004)';
+SELECT durable.register_activity('dawdle', 'dawdle()', timeout => '1 ms');
+SQL
+return_these('dawdles', '["x", "UD001", "x"]', 'an activity has the time it is registered with, not that of those that share', $note, 'dawdle', $note);
+
+# A turn whose second generation is too slow for the transaction is done again: nothing that left in the first one stays.
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION waits(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('go'); END $$;
+CREATE FUNCTION tells_and_dawdles(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	IF input = '2' THEN
+		FOR i IN 1 .. 30000000 LOOP NULL; END LOOP;
+		RETURN input;
+	END IF;
+	PERFORM durable.call_activity('note', '{"what": "x"}');
+	PERFORM durable.send_event('hears once', 'news');
+	PERFORM durable.continue_as_new('2');
+	RETURN NULL;
+END $$;
+SQL
+$server->start_instance('postgres', 'app', 'waits', 'hears once', 'null');
+$server->start_instance('postgres', 'app', 'tells_and_dawdles', 'tells and dawdles', '1');
+is(output('tells and dawdles'), '2', 'a turn that continues as new and then takes long');
+$server->sql('postgres', 'app', q{SELECT durable.raise_event('hears once', 'go')});
+output('hears once');
+is($server->sql('postgres', 'app', q{SELECT count(*) FROM durable.history WHERE instance_id = 'hears once' AND event_type = 'EventRaised' AND name = 'news'}),
+	'1', 'sends its event once');
+
 # --- locks of clients -------------------------------------------------------------------------
 
 $server->sql('postgres', 'app', <<'SQL');
@@ -189,6 +264,29 @@ $server->wait_until('postgres', q{EXISTS (SELECT FROM pg_stat_activity WHERE bac
 $client->query_safe(q{UPDATE accounts SET balance = balance + 10 WHERE id = 'a'; COMMIT});
 is(output('books'), '[1, 1]', 'an activity that waits for a client lets go what it shared');
 is($server->sql('postgres', 'app', q{SELECT string_agg(id || balance, ' ' ORDER BY id) FROM accounts}), 'a11 b11', 'and nobody was undone');
+unlike($server->log_since($offset), qr/deadlock detected/, 'there was no deadlock');
+$client->quit;
+
+# What waits in the end is the writing of the turns, for the id of a child that a client is about to take.
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION books_and_starts(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM durable.call_activity('book', '{"id": "a"}');
+	RETURN durable.call_suborchestrator('sequence', '{"calls": []}', instance_id => 'taken');
+EXCEPTION WHEN OTHERS THEN
+	RETURN to_jsonb(SQLSTATE);
+END $$;
+UPDATE accounts SET balance = 0;
+SQL
+$offset = -s $server->logfile;
+$client = $server->session('postgres', 'app');
+$client->query_safe(q{BEGIN; SELECT durable.start_instance('waits', instance_id => 'taken')});
+$server->start_instance('postgres', 'app', 'books_and_starts', 'books and starts', 'null');
+$server->wait_until('postgres', q{EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'durable worker' AND wait_event_type = 'Lock')
+	AND (SELECT balance = 1 FROM app.accounts WHERE id = 'a')});
+$client->query_safe(q{UPDATE accounts SET balance = balance + 10 WHERE id = 'a'; COMMIT});
+is(output('books and starts'), '"UD003"', 'turns that wait for a client let go what their activities hold');
+is($server->sql('postgres', 'app', q{SELECT balance FROM accounts WHERE id = 'a'}), '11', 'and nobody was undone');
 unlike($server->log_since($offset), qr/deadlock detected/, 'there was no deadlock');
 $client->quit;
 
