@@ -10,6 +10,7 @@
 #include "arguments.h"
 #include "client/hub_access.h"
 #include "dispatch/activity_function.h"
+#include "dispatch/sharing.h"
 #include "replay/function_lookup.h"
 #include "replay/orchestration_context.h"
 #include "replay/orchestration_executor.h"
@@ -174,6 +175,7 @@ durable_register_activity(PG_FUNCTION_ARGS)
 	const char *other = NULL;
 
 	client_call_begin(fcinfo);
+	sharing_note("a registration"); /* what is known of activities is known for a transaction */
 	read_activity(fcinfo, &activity);
 	hub_for_call(fcinfo, A_TASK_HUB, &hub);
 	if (!store_register_activity(hub.name, &activity, &other))
@@ -187,6 +189,7 @@ static void
 read_key(FunctionCallInfo fcinfo, char **name, char **version, Hub *hub)
 {
 	client_call_begin(fcinfo);
+	sharing_note("a registration"); /* what is known of activities is known for a transaction */
 	*name = name_argument(fcinfo);
 	*version = version_argument(fcinfo, 1);
 	hub_for_call(fcinfo, 2, hub);

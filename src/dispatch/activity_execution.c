@@ -233,6 +233,9 @@ conclude_failed_run(const char *task_hub, ActivityRun *run, ErrorData *error, Ac
 	if (!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED && error_is_circumstantial(error))
 		ReThrowError(error);
 	conclude_error(&run->call, error, outcome);
+	/* another one has made a row with the same transaction id */
+	if (run->shared && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION)
+		outcome->repeat = true;
 	/* it may have failed because of what it saw, or did not see */
 	if (run->shared && sharing_noted())
 		run->left_trace = true;

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "libpq/be-fsstubs.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lock.h"
@@ -174,6 +175,7 @@ sharing_tidy(void)
 	if (!session_is_worker())
 		return;
 	session_close_cursors();
+	AtEOXact_LargeObject(true); /* closes those that are open */
 	session_discard_leftovers();
 }
 

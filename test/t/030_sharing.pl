@@ -211,6 +211,24 @@ is(output('hears'), '7', 'an event that an activity raises is there at the next 
 $server->start_instance('postgres', 'app', 'shows', 'shows', 'null');
 is(output('shows'), '[1, 2, 3]', 'an activity sees the status its orchestrator has set') || $server->show_state('postgres');
 
+# --- what else belongs to a transaction --------------------------------------------------------------
+
+$server->sql('postgres', 'app', <<'SQL');
+CREATE TABLE once (id xid8 PRIMARY KEY);
+CREATE FUNCTION once() RETURNS text LANGUAGE sql AS $$ INSERT INTO once VALUES (pg_current_xact_id()) RETURNING note('once') $$;
+CREATE TABLE blobs AS SELECT lo_from_bytea(0, 'abc') AS id;
+CREATE FUNCTION open_blob() RETURNS int LANGUAGE sql AS $$ SELECT lo_open(id, 262144) FROM blobs $$;
+CREATE FUNCTION note_otherwise() RETURNS text LANGUAGE sql AS $$ SELECT note('otherwise') $$;
+SELECT durable.register_activity('changing', 'open_blob()');
+CREATE FUNCTION change() RETURNS void LANGUAGE sql AS $$
+	SELECT durable.unregister_activity('changing');
+	SELECT durable.register_activity('changing', 'note_otherwise()');
+$$;
+SQL
+return_these('once', '["once", "once", "x"]', 'a row a transaction: activities that meet that of another one run alone', 'once', 'once', $note);
+return_these('open', '[0, 0, "x"]', 'a large object that one leaves open is closed for the next one', 'open_blob', 'open_blob', $note);
+return_these('changes', '[0, null, "otherwise"]', 'an activity registers another function for the next one', 'changing', 'change', 'changing');
+
 # --- limits ---------------------------------------------------------------------------------------
 
 $server->sql('postgres', 'app', <<'SQL');
