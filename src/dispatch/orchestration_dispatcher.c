@@ -11,7 +11,6 @@
 
 #include <limits.h>
 
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -801,22 +800,21 @@ log_engine_error(const char *instance_id, const ErrorData *error, const char *co
 /*
  * What keeps instances from being processed is mostly the same for all of
  * them, and for a while, a full disk for example: this process says it once a
- * minute, not for each.
+ * minute, not for each. The SQLSTATE is what is the same: messages name files.
  */
 static bool
-trouble_is_news(const char *message)
+trouble_is_news(int sqlerrcode)
 {
 	static struct
 	{
-		uint32		hash;
+		int			sqlerrcode;
 		TimestampTz said_at;
 	}			said[8];
 	static int	next = 0;
-	uint32		hash = hash_bytes((const unsigned char *) message, strlen(message));
 	TimestampTz now = GetCurrentTimestamp();
 	int			i = 0;
 
-	while (i < lengthof(said) && said[i].hash != hash)
+	while (i < lengthof(said) && said[i].sqlerrcode != sqlerrcode)
 		i++;
 	if (i < lengthof(said) && now < said[i].said_at + SAY_AGAIN_INTERVAL)
 		return false;
@@ -825,7 +823,7 @@ trouble_is_news(const char *message)
 		i = next;
 		next = (next + 1) % lengthof(said);
 	}
-	said[i].hash = hash;
+	said[i].sqlerrcode = sqlerrcode;
 	said[i].said_at = now;
 	return true;
 }
@@ -882,7 +880,7 @@ run_alone(const char *task_hub, const char *instance_id)
 		defer_instance(task_hub, instance_id, CONFLICT_INTERVAL);
 		return;
 	}
-	if (trouble_is_news(error->message))
+	if (trouble_is_news(error->sqlerrcode))
 		log_engine_error(instance_id, error, "It is tried again later, as are others that meet the same. This is said once a minute.");
 	defer_instance(task_hub, instance_id, DEFER_INTERVAL);
 }

@@ -186,7 +186,9 @@ SQL
 	usleep($quiet_seconds * 1_000_000);
 	note join '', grep { /$complaints/ } split /^/, $server->log_since($offset);
 	cmp_ok($server->safe_psql('postgres', "SELECT $done"), '<', 40, 'the disk of its own tables is full: the engine waits');
-	cmp_ok(count_in_log($server, $offset, qr/No space left on device/), '<=', 10, 'the log is not flooded');
+	# A worker says what it met, and ends when it cannot put it off either: two lines. Two hubs have one at
+	# 0, 1 and 3 s; and each may have had a second one when the disk was full.
+	cmp_ok(count_in_log($server, $offset, qr/No space left on device/), '<=', 16, 'the log is not flooded');
 	unlink $full;
 	$server->comes_true('postgres', "$done = 40", 'all complete when there is room again');
 	$server->effects_are_exact('postgres', $_, 1, q{instance_id ~ '^waits'}, 'with their effects once') foreach 'app', 'other';
