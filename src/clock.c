@@ -14,7 +14,8 @@
 #include "utils/wait_event.h"
 
 #include "clock.h"
-#include "worker/workers.h"
+
+void		(*clock_serve_requests) (void) = NULL;
 
 /* How far this session's time is ahead of the server's, and was before the transaction at work. */
 static int64 ahead = 0;
@@ -83,7 +84,10 @@ clock_wait_until(TimestampTz until)
 		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						   milliseconds_until(until), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
-		process_serve_requests();
+		if (clock_serve_requests != NULL)
+			clock_serve_requests();
+		else
+			CHECK_FOR_INTERRUPTS();
 	} while (!(events & WL_LATCH_SET) && clock_now() < until);
 	return (events & WL_LATCH_SET) != 0;
 }

@@ -17,6 +17,9 @@ extern TimestampTz clock_now(void);
  */
 extern void clock_advance_to(TimestampTz t);
 
+/* What a background process does about signals while it waits; in sessions, where it is NULL, the main loop reloads. */
+extern void (*clock_serve_requests) (void);
+
 /*
  * Sleeps until the process latch is set or clock_now() reaches "until"
  * (DT_NOEND: for ever), then resets the latch, serves interrupts and reloads

@@ -28,8 +28,8 @@
 #include "compat.h"
 #include "core/runtime_state.h"
 #include "extension.h"
+#include "plan_marks.h"
 #include "points.h"
-#include "replay/plan_marks.h"
 #include "session.h"
 #include "settings.h"
 

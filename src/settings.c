@@ -13,7 +13,6 @@
 #include "utils/varlena.h"
 
 #include "compat.h"
-#include "replay/checked_functions.h"
 #include "settings.h"
 
 char	   *setting_task_hub = NULL;
@@ -34,6 +33,7 @@ bool		setting_double_replay = false;
 int			setting_on_code_change = CODE_CHANGE_KEEP;
 int			setting_orchestrator_checks = ORCHESTRATOR_CHECKS_ERROR;
 char	   *setting_orchestrator_languages = NULL;
+void		(*setting_languages_changed) (void) = NULL;
 int			setting_activity_timeout = 0;
 int			setting_max_payload_size = 65536;
 int			setting_max_history_events = 100000;
@@ -175,7 +175,8 @@ check_languages(char **newval, void **extra, GucSource source)
 static void
 assign_languages(const char *newval, void *extra)
 {
-	function_refusals_forget();
+	if (setting_languages_changed != NULL)
+		setting_languages_changed();
 }
 
 /*

@@ -34,6 +34,7 @@ typedef enum CodeChange
 extern int	setting_on_code_change;
 extern int	setting_orchestrator_checks;	/* an OrchestratorChecks */
 extern char *setting_orchestrator_languages;	/* a comma-separated list */
+extern void (*setting_languages_changed) (void);	/* called when it is assigned */
 extern int	setting_activity_timeout;		/* ms, 0 = none */
 extern int	setting_max_payload_size;		/* kB */
 extern int	setting_max_history_events;

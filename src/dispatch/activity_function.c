@@ -28,8 +28,8 @@
 #include "compat.h"
 #include "core/json.h"
 #include "dispatch/activity_function.h"
+#include "plan_marks.h"
 #include "replay/function_lookup.h"
-#include "replay/plan_marks.h"
 #include "replay/orchestration_context.h"
 
 #define MAX_ACTIVITY_ARGS 64

@@ -27,12 +27,12 @@
 
 #include "compat.h"
 #include "errors.h"
+#include "plan_marks.h"
 #include "replay/cast_states.h"
 #include "replay/checked_functions.h"
 #include "replay/forbidden_statements.h"
 #include "replay/orchestration_context.h"
 #include "replay/orchestrator_checks.h"
-#include "replay/plan_marks.h"
 #include "replay/plpgsql_plans.h"
 #include "settings.h"
 
@@ -399,6 +399,7 @@ orchestrator_checks_init(void)
 	object_access_hook = checked_object_access;
 	next_needs_fmgr = needs_fmgr_hook;
 	needs_fmgr_hook = is_not_inlined;
+	setting_languages_changed = function_refusals_forget;
 }
 
 void

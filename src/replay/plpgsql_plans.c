@@ -12,7 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 
-#include "replay/plan_marks.h"
+#include "plan_marks.h"
 #include "replay/plpgsql_plans.h"
 
 static PlanTest is_good = NULL;

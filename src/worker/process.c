@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "points.h"
 #include "suspects.h"
 #include "worker/workers.h"
@@ -38,7 +39,6 @@ typedef struct Started
 } Started;
 
 static Started *started = NULL;
-static bool in_background = false;
 static uint32 reloads = 0;
 
 /* ---- the life of this process ---- */
@@ -52,7 +52,7 @@ process_begin(void)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	ConfigReloadPending = true; /* a reload since the fork was ignored */
-	in_background = true;
+	clock_serve_requests = process_serve_requests;
 
 	/* The launcher has no slot, nor bgw_extra. */
 	memcpy(&ref, MyBgworkerEntry->bgw_extra, sizeof(ref));
@@ -73,11 +73,11 @@ process_enter_loop(void)
 	return MessageContext;
 }
 
-/* Called in sessions too, where the main loop of the backend reloads the settings. */
+/* Serves interrupts, and reloads the configuration where nothing runs. */
 void
 process_serve_requests(void)
 {
-	bool		idle = in_background && !IsTransactionState();
+	bool		idle = !IsTransactionState();
 
 	if (idle)
 		QueryCancelPending = false; /* there is nothing to cancel */

@@ -62,6 +62,7 @@ sub insist
 }
 
 # --- tables of ours are rewritten under load ------------------------------------------
+# Of so many steps that an instance takes more than a transaction: it is seen running.
 
 my $offset = -s $server->logfile;
 my @tables = split /\n/, $server->safe_psql('postgres', q{SELECT oid::regclass FROM pg_class WHERE relnamespace = 'durable_store'::regnamespace AND relkind = 'r' ORDER BY 1});
@@ -79,10 +80,10 @@ foreach my $rewrite (@rewrites)
 	my ($name, @commands) = @$rewrite;
 	my $prefix = 'rewrite' . ++$n;
 
-	$server->sql('postgres', 'app', qq{SELECT durable.start_instance('walk', '{"steps": 10}', instance_id => '$prefix ' || i) FROM generate_series(1, 50) i});
+	$server->sql('postgres', 'app', qq{SELECT durable.start_instance('walk', '{"steps": 100}', instance_id => '$prefix ' || i) FROM generate_series(1, 100) i});
 	$server->wait_until('postgres', qq{EXISTS (SELECT FROM durable.instances WHERE instance_id ~ '^$prefix ' AND status = 'running')});
 	insist($_) foreach @commands;
-	all_complete($prefix, 50, 10, "$name of the tables of durable while 50 instances run");
+	all_complete($prefix, 100, 100, "$name of the tables of durable while 100 instances run");
 }
 is(join("\n", complaints($offset)), '', 'the workers had nothing to complain of');
 

@@ -17,7 +17,7 @@
 #include "utils/float.h"
 #include "utils/xml.h"
 
-#include "replay/plan_marks.h"
+#include "plan_marks.h"
 
 /* Of utils/pg_locale.h, which needs ICU's headers from PostgreSQL 16 on. */
 extern PGDLLIMPORT char *locale_monetary;
