@@ -17,8 +17,8 @@
 /* So many are deleted by one statement; it holds their ids in memory. */
 #define PORTION 1000
 
-/* Not by completed_at, whose index would be tempting for the planner. */
-#define FINISHED(alias) alias ".status IN ('completed', 'failed', 'terminated', 'canceled')"
+/* Said so that no index fits: not by completed_at, nor as a list of what it is, which from 17 on is cheap to look up. */
+#define FINISHED(alias) alias ".status NOT IN ('pending', 'running', 'suspended')"
 
 /* The finished instances to go: the one asked for and those below it that are reached through finished ones. */
 static StoreStatement find_doomed = {
