@@ -155,15 +155,12 @@ bool
 store_deliver(const char *task_hub, const char *instance_id, const HistoryEvent *event)
 {
 	MessageBuffer *messages = message_buffer_make();
-	Datum		values[N_COLUMNS + 1] = {TEXT_DATUM(task_hub)};
-	char		nulls[N_COLUMNS + 1] = {' '};
 	StoreScope	scope;
 	bool		delivered;
 
 	message_buffer_add(messages, instance_id, event);
-	row_buffer_row(messages->rows, 0, values + 1, nulls + 1);
 	store_open(&scope);
-	delivered = store_execute(&deliver_message, values, nulls) > 0;
+	delivered = store_execute_row(&deliver_message, task_hub, messages->rows) > 0;
 	store_close(&scope);
 	DURABLE_POINT("message.inserted");
 	if (delivered)

@@ -190,16 +190,11 @@ static void
 insert_and_start(const char *task_hub, NewInstance *instance)
 {
 	RowBuffer  *row = row_buffer_make(N_COLUMNS, column_types);
-	Datum		values[N_COLUMNS + 1];
-	char		nulls[N_COLUMNS + 1];
 	StoreScope	scope;
 
 	fill_row(row, instance);
-	values[0] = TEXT_DATUM(task_hub);
-	nulls[0] = ' ';
-	row_buffer_row(row, 0, values + 1, nulls + 1);
 	store_open(&scope);
-	instance->created = store_execute(instance->has_new_id ? &start_instance_with_new_id : &start_instance, values, nulls) > 0;
+	instance->created = store_execute_row(instance->has_new_id ? &start_instance_with_new_id : &start_instance, task_hub, row) > 0;
 	store_close(&scope);
 	if (instance->created)
 		wake_hub_when_due_at_commit(task_hub, 1, instance->start_at);
@@ -350,16 +345,11 @@ static void
 overwrite_instance(const char *task_hub, const NewInstance *instance)
 {
 	RowBuffer  *row = row_buffer_make(N_COLUMNS, column_types);
-	Datum		values[N_COLUMNS + 1];
-	char		nulls[N_COLUMNS + 1];
 	StoreScope	scope;
 
 	fill_row(row, instance);
-	values[0] = TEXT_DATUM(task_hub);
-	nulls[0] = ' ';
-	row_buffer_row(row, 0, values + 1, nulls + 1);
 	store_open(&scope);
-	store_execute(&replace_instance, values, nulls);
+	store_execute_row(&replace_instance, task_hub, row);
 	store_close(&scope);
 }
 

@@ -117,18 +117,22 @@ store_execute_once(StoreStatement *statement, Datum *values)
 }
 
 uint64
+store_execute_row(StoreStatement *statement, const char *task_hub, const RowBuffer *row)
+{
+	Datum		values[STORE_MAX_ARGS] = {TEXT_DATUM(task_hub)};
+	char		nulls[STORE_MAX_ARGS] = {' '};
+
+	row_buffer_row(row, 0, values + 1, nulls + 1);
+	return store_execute(statement, values, nulls);
+}
+
+uint64
 store_execute_rows(StoreStatement *one, StoreStatement *many, const char *task_hub, RowBuffer *rows)
 {
-	Datum		values[STORE_MAX_ARGS];
-	char		nulls[STORE_MAX_ARGS];
+	Datum		values[STORE_MAX_ARGS] = {TEXT_DATUM(task_hub)};
 
-	values[0] = TEXT_DATUM(task_hub);
-	nulls[0] = ' ';
 	if (rows->n_rows == 1)
-	{
-		row_buffer_row(rows, 0, values + 1, nulls + 1);
-		return store_execute(one, values, nulls);
-	}
+		return store_execute_row(one, task_hub, rows);
 	row_buffer_arrays(rows, values + 1);
 	return store_execute(many, values, NULL);
 }

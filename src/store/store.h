@@ -48,11 +48,13 @@ extern uint64 store_execute(StoreStatement *statement, Datum *values, const char
 extern uint64 store_execute_once(StoreStatement *statement, Datum *values);
 
 /*
- * Runs "one" for a single row of the buffer, else "many", whose arguments are
- * arrays; the task hub is the first argument. To be used between open and
- * close; returns how many rows it returned or changed.
+ * Run a statement for the task hub, its first argument, and rows of a buffer:
+ * for the only row; or "one" for a single row and else "many", whose arguments
+ * are arrays. To be used between open and close; return how many rows it
+ * returned or changed.
  */
 struct RowBuffer;
+extern uint64 store_execute_row(StoreStatement *statement, const char *task_hub, const struct RowBuffer *row);
 extern uint64 store_execute_rows(StoreStatement *one, StoreStatement *many, const char *task_hub,
 								 struct RowBuffer *rows);
 
