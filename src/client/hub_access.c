@@ -170,7 +170,8 @@ find_hub(const char *name, Hub *hub)
 				 errhint("durable.queues shows the hubs there are; SELECT durable.create_hub(%s) makes this one.", quote_literal_cstr(name))));
 }
 
-void
+/* An existing hub the caller may administer, by name. */
+static void
 hub_by_name(const char *name, Hub *hub)
 {
 	find_hub(name, hub);

@@ -40,7 +40,4 @@ extern void require_hub_may_run(const Hub *hub);
 /* To be called before user code is run in a client's session: error 42501 unless session and current user are the owner. */
 extern void require_owner_session(const Hub *hub);
 
-/* An existing hub the caller may administer, by name. */
-extern void hub_by_name(const char *name, Hub *hub);
-
 #endif							/* DURABLE_HUB_ACCESS_H */

@@ -91,8 +91,9 @@ action_text(OrchestrationContext *context, const char *what, const Action *actio
 	return text.data;
 }
 
-char *
-divergence_recorded(OrchestrationContext *context, const HistoryEvent *event)
+/* One recorded action: "TaskScheduled 'charge'". */
+static char *
+recorded_text(OrchestrationContext *context, const HistoryEvent *event)
 {
 	Action		action = {0};
 
@@ -116,8 +117,9 @@ nothing_requested(OrchestrationContext *context)
 	return pstrdup("-");
 }
 
-char *
-divergence_requested(OrchestrationContext *context, int id)
+/* What the code asks for under a number, "-" if nothing. */
+static char *
+requested_text(OrchestrationContext *context, int id)
 {
 	const Action *action;
 
@@ -196,7 +198,7 @@ append_lines(OrchestrationContext *context, StringInfo lines, const Window *wind
 
 		appendStringInfo(lines, "\n%s %*d ", id == different_id ? ">" : " ", digits, id);
 		append_padded(lines, recorded[i], width);
-		appendStringInfo(lines, " | %s", divergence_requested(context, id));
+		appendStringInfo(lines, " | %s", requested_text(context, id));
 	}
 }
 
@@ -209,7 +211,7 @@ divergence_text(OrchestrationContext *context, int first_different_id)
 
 	fill_window(context, &window, first_different_id);
 	for (int i = 0; i < window.n; i++)
-		recorded[i] = window.recorded[i] ? divergence_recorded(context, window.recorded[i]) : "-";
+		recorded[i] = window.recorded[i] ? recorded_text(context, window.recorded[i]) : "-";
 	initStringInfo(&lines);
 	if (window.first_id > 0)
 		appendStringInfo(&lines, "... %d before agree\n", window.first_id);

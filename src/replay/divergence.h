@@ -14,8 +14,4 @@
  */
 extern char *divergence_text(OrchestrationContext *context, int first_different_id);
 
-/* One recorded action ("TaskScheduled 'charge'"), and what the code asks for under a number, "-" if nothing. */
-extern char *divergence_recorded(OrchestrationContext *context, const HistoryEvent *event);
-extern char *divergence_requested(OrchestrationContext *context, int id);
-
 #endif							/* DURABLE_DIVERGENCE_H */
