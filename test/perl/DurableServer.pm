@@ -112,6 +112,16 @@ END
 	return $self;
 }
 
+# Returns when the postmaster has read the settings, and told all processes to.
+sub reload
+{
+	my ($self) = @_;
+	my $before = $self->safe_psql('postgres', 'SELECT pg_conf_load_time()');
+
+	$self->SUPER::reload;
+	$self->wait_until('postgres', "pg_conf_load_time() > '$before'");
+}
+
 # Changes settings and reloads: configure('durable.enabled' => 'off', ...).
 sub configure
 {
