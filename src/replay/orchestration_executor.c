@@ -125,7 +125,7 @@ static Oid
 named_function(RuntimeState *state)
 {
 	if (!OidIsValid(state->found) || !SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(state->found)))
-		state->found = durable_to_regprocedure(state->function);
+		state->found = function_of_signature(state->function);
 	return state->found;
 }
 

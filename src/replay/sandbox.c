@@ -208,18 +208,25 @@ sandbox_run(const Sandbox *sandbox, SandboxBody body, void *arg, ErrorData **err
 }
 
 /* A SET clause has a nest level of its own; what other way there is to change a setting is refused. */
+static bool
+has_own_settings(void)
+{
+	int			guc_nest_level = NewGUCNestLevel();
+
+	AtEOXact_GUC(true, guc_nest_level);
+	return guc_nest_level > running.guc_nest_level + 1;
+}
+
 bool
 sandbox_is_bare(void)
 {
-	int			guc_nest_level = NewGUCNestLevel();
 	int			sec_context;
 	Oid			userid;
 
-	AtEOXact_GUC(true, guc_nest_level);
+	if (running.sandbox == NULL || !running.sandbox->read_only || GetCurrentTransactionNestLevel() != running.nest_level)
+		return false;
 	GetUserIdAndSecContext(&userid, &sec_context);
-	return running.sandbox != NULL && running.sandbox->read_only &&
-		GetCurrentTransactionNestLevel() == running.nest_level && guc_nest_level == running.guc_nest_level + 1 &&
-		userid == running.userid && sec_context == running.sec_context;
+	return userid == running.userid && sec_context == running.sec_context && !has_own_settings();
 }
 
 void
