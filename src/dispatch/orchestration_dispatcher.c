@@ -39,7 +39,6 @@
 #include "store/instance_store.h"
 #include "store/rewind_store.h"
 #include "suspects.h"
-#include "wake.h"
 
 /* Continue-as-new runs on in the same episode; this often at most (Go has the same limit). */
 #define MAX_GENERATIONS_PER_EPISODE 20
@@ -287,6 +286,8 @@ execute_on(Checkpoint *checkpoint, RuntimeState *state, int patience_ms, InlineS
 	if (turns.speculation.has_failed)
 	{
 		speculative_turns_undo(&turns, state);
+		if (turns.speculation.cancel)
+			ReThrowError(turns.speculation.cancel);
 		return execute(state, patience_ms, NULL, failure);
 	}
 	if (turns.speculation.has_effects)
@@ -812,7 +813,6 @@ catch_error(MemoryContext context)
 	FlushErrorState();
 	work_item_abort();
 	orchestration_reset();
-	activity_ends();			/* it was cancelled within an orchestrator */
 	suspect_release();
 	MemoryContextSwitchTo(context);
 	return error;

@@ -469,7 +469,7 @@ must_repeat(OrchestrationContext *context, SandboxOutcome outcome, const ErrorDa
 
 /*
  * Did the code that waited for activities not get to its end, or one of them
- * fail? All of it was undone. A cancel is told; any other error that is
+ * fail? All of it was undone. A cancel is kept; any other error that is
  * nobody's fault comes again if it is to be.
  */
 static bool
@@ -481,7 +481,7 @@ speculation_has_failed(OrchestrationContext *context, SandboxOutcome outcome, Er
 		return false;
 	speculation->has_failed = true;
 	if (outcome == SANDBOX_ERROR && error->sqlerrcode == ERRCODE_QUERY_CANCELED && error_is_circumstantial(error))
-		ReThrowError(error);
+		speculation->cancel = error;
 	return true;
 }
 
