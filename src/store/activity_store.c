@@ -16,8 +16,8 @@
 #include "wake.h"
 
 /*
- * An activity whose history row is gone, or is another instance's, is lost:
- * the instance was purged or replaced while it ran, and then its process died.
+ * An activity whose instance or history row is gone, or is another one's, is
+ * lost: the instance was purged or replaced while it ran, and then its process died.
  * The nearest registration comes with it: see registry_store.h.
  */
 #define CLAIM_ACTIVITY(condition) CLAIM_ACTIVITIES("a.task_hub = $1 AND a.visible_at <= $2", condition, "1")
@@ -25,7 +25,8 @@
 	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version," \
 	" coalesce(q.input, h.payload), i.settings, i.version, i.parent_instance_id," \
 	" CASE WHEN coalesce(q.tags, h.tags) IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || coalesce(q.tags, h.tags) END," \
-	" q.seq IS NOT NULL AND (h.seq IS NULL OR (i.generation = q.generation AND i.execution_id <> q.execution_id))," \
+	" i.generation IS NULL OR (i.generation = q.generation AND i.execution_id <> q.execution_id)" \
+	"  OR (q.seq IS NOT NULL AND h.seq IS NULL)," \
 	" r.version, r.function, r.timeout_ms, r.max_concurrency, r.external, q.xmin," \
 	" EXISTS (SELECT FROM durable_store.activity_queue p WHERE p.task_hub = $1 AND p.parked)," \
 	" (SELECT h.max_payload_size FROM durable_store.hubs h WHERE h.task_hub = $1), q.tid" \

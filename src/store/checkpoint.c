@@ -25,6 +25,9 @@
 #include "store/store.h"
 #include "wake.h"
 
+/* Inputs of activities up to so many bytes are in the queue. */
+#define SMALL_INPUT 256
+
 /*
  * What was read and is locked is found again by its ctid, which stays as long
  * as the instance's lock is held: there is no cheaper plan, nor another one.
@@ -201,6 +204,19 @@ set_more(RowBuffer *rows, HistoryPack *pack)
 		row_buffer_set(rows, H_MORE, PointerGetDatum(more));
 }
 
+/*
+ * Does the row in the queue have the input itself? A small one is cheaper
+ * written twice than in a row of the history of its own, where it could not be
+ * packed with the others of a fan-out.
+ */
+static bool
+carries_input(const OutboundActivity *activity)
+{
+	const Jsonb *input = activity->scheduled->payload;
+
+	return activity->keep_input || input == NULL || VARSIZE(input) <= SMALL_INPUT;
+}
+
 /* The event that the rows of queued activities refer to by its number. */
 static void
 mark_referred_to(const Checkpoint *checkpoint)
@@ -211,7 +227,7 @@ mark_referred_to(const Checkpoint *checkpoint)
 	{
 		const OutboundActivity *activity = lfirst(lc);
 
-		((HistoryEvent *) activity->scheduled)->is_referred_to = !activity->keep_input;
+		((HistoryEvent *) activity->scheduled)->is_referred_to = !carries_input(activity);
 	}
 }
 
@@ -279,7 +295,7 @@ add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivit
 	row_buffer_set(rows, A_VISIBLE_AT, TimestampTzGetDatum(now));
 	row_buffer_set_text(rows, A_NAME, scheduled->name);
 	row_buffer_set_text(rows, A_VERSION, scheduled->version);
-	if (!activity->keep_input)
+	if (!carries_input(activity))
 	{
 		row_buffer_set(rows, A_SEQ, Int32GetDatum(scheduled->seq));
 		return;

@@ -35,11 +35,18 @@
  * The instances of the first $3 visible messages, the one that waits longest
  * first; none if the hub is not to be run by this session's user.
  */
+#define FIND_READY(condition) \
+	"SELECT b.instance_id FROM durable_store.inbox b" \
+	" WHERE b.task_hub = $1 AND b.visible_at BETWEEN $5 AND $2 AND (" RUNNABLE_HUB("$1", "$4") ")" condition \
+	" ORDER BY b.visible_at LIMIT $3"
+
 static StoreStatement find_ready = {
-	"SELECT b.instance_id FROM durable_store.inbox b"
-	" WHERE b.task_hub = $1 AND b.visible_at BETWEEN $5 AND $2 AND (" RUNNABLE_HUB("$1", "$4") ")"
-	" ORDER BY b.visible_at LIMIT $3",
-	5, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID, TIMESTAMPTZOID}
+	FIND_READY(""), 5, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID, TIMESTAMPTZOID}
+};
+
+/* The same but for a few, which others have in hand: the answers of a fan-out are thousands of one instance. */
+static StoreStatement find_ready_but_some = {
+	FIND_READY(" AND b.instance_id <> ALL ($6)"), 6, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID, TIMESTAMPTZOID, TEXTARRAYOID}
 };
 
 /* What max_starts_per_second limits: ExecutionStarted and TimerFired. */
@@ -253,15 +260,21 @@ note_other_messages(const StoreScope *scope, uint64 rows, TimestampTz now)
 	others_ready_from = now - LATE_COMMIT;
 }
 
-/* Executes find_ready; returns the number of rows. */
+/* So many may be left out. */
+#define MAX_LEFT_OUT 8
+
+/* Executes find_ready, leaving out those (NULL: none) if they are few; returns the number of rows. */
 static uint64
-find_any(const char *task_hub, Datum *values)
+find_any(const char *task_hub, Datum *values, RowBuffer *but)
 {
 	TimestampTz began = GetCurrentTimestamp();
+	bool		leaves_out = but != NULL && but->n_rows <= MAX_LEFT_OUT;
 	uint64		rows;
 
 	values[4] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
-	rows = store_execute(&find_ready, values, NULL);
+	if (leaves_out)
+		row_buffer_arrays(but, values + 5);
+	rows = store_execute(leaves_out ? &find_ready_but_some : &find_ready, values, NULL);
 	low_water_looked(task_hub, QUEUE_INBOX, began);
 	return rows;
 }
@@ -283,10 +296,10 @@ find_limited(const StoreScope *scope, Datum *values, TimestampTz now)
 	return rows;
 }
 
-/* The distinct instances among the first visible messages, in order; *looked_at: how many messages were read. */
+/* The distinct instances among the first visible messages, in order, perhaps but some; *looked_at: how many messages were read. */
 static RowBuffer *
 find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int64 look_at,
-					 int max_starts, uint64 *looked_at)
+					 int max_starts, RowBuffer *but, uint64 *looked_at)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		values[6] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), Int64GetDatum(look_at),
@@ -294,7 +307,7 @@ find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 	RowBuffer  *ids;
 	StringSet  *seen;
 
-	*looked_at = max_starts < 0 ? find_any(task_hub, values) : find_limited(scope, values, now);
+	*looked_at = max_starts < 0 ? find_any(task_hub, values, but) : find_limited(scope, values, now);
 	ids = row_buffer_make(1, types);
 	seen = string_set_make();
 	for (uint64 i = 0; i < *looked_at; i++)
@@ -336,11 +349,12 @@ lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 					 int max_starts)
 {
 	int64		look_at = (int64) max_instances * 2 + LOOK_PAST;
+	RowBuffer  *held = NULL;
 
 	for (;; look_at *= 8)
 	{
 		uint64		looked_at;
-		RowBuffer  *ids = find_ready_instances(scope, task_hub, now, look_at, max_starts, &looked_at);
+		RowBuffer  *ids = find_ready_instances(scope, task_hub, now, look_at, max_starts, held, &looked_at);
 		uint64		rows;
 
 		if (looked_at == 0)
@@ -350,6 +364,7 @@ lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 			return fetched_from_result(scope, task_hub, rows);
 		if (looked_at < (uint64) look_at)
 			return NIL;			/* that was all of them */
+		held = ids;
 	}
 }
 
