@@ -78,7 +78,7 @@ sub is_woken
 	my ($way) = @_;
 
 	$server->wait_until('postgres', sleeps_long($way));
-	my $looks_at = $server->safe_psql('postgres', "SELECT max(since) + '5 s' FROM durable.workers WHERE task_hub = '$way'");
+	my $looks_at = $server->safe_psql('postgres', "SELECT min(since) + '5 s' FROM durable.workers WHERE task_hub = '$way'");
 	$release{$way}->();
 	$server->ends('postgres', $way, 'held', "$way: the instance goes on");
 	is($server->sql('postgres', $way, "SELECT output::text FROM durable.instances WHERE instance_id = 'held'"),
