@@ -116,10 +116,12 @@ END
 sub reload
 {
 	my ($self) = @_;
-	my $before = $self->safe_psql('postgres', 'SELECT pg_conf_load_time()');
+
+	$self->wait_until('postgres', 'true');		# it may just be starting again
+	my (undef, $before) = $self->psql('postgres', 'SELECT pg_conf_load_time()');
 
 	$self->SUPER::reload;
-	$self->wait_until('postgres', "pg_conf_load_time() > '$before'");
+	$self->wait_until('postgres', $before ? "pg_conf_load_time() > '$before'" : 'true');
 }
 
 # Changes settings and reloads: configure('durable.enabled' => 'off', ...).
