@@ -73,13 +73,16 @@ inline_is_turned_on(void)
 	return setting_inline_activities == INLINE_ON && session_is_worker();
 }
 
+/* What is to be charged for a death: what has begun in this transaction will not be known after it. */
 static void
 set_key(WorkItemKey *key, const char *task_hub, const RuntimeState *state, int task_id)
 {
+	const RuntimeState *charged = state->begun_by ? state->begun_by : state;
+
 	key->task_hub = task_hub;
-	key->instance_id = state->instance_id;
-	key->execution_id = state->execution_id.data;
-	key->task_id = task_id;
+	key->instance_id = charged->instance_id;
+	key->execution_id = charged->execution_id.data;
+	key->task_id = state->begun_by ? NO_TASK_ID : task_id;
 }
 
 /* One that was in hand when a process died is the queue's, where it is counted. */

@@ -19,6 +19,10 @@ typedef struct InlineScope
 	const char *task_hub;
 	List	   *known;			/* of KnownActivity *: see inline_activities.c */
 	int64		n_run;
+	const RuntimeState *root;	/* the fetched instance whose turns these are */
+	bool		begins_children;	/* children may have their turns, too ... */
+	TimestampTz children_until; /* ... before that */
+	struct HTAB *chosen_ids;	/* of children, in this transaction; NULL: none */
 } InlineScope;
 
 /* May activities share transactions in this process? */

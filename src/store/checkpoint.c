@@ -109,6 +109,43 @@ static StoreStatement update_instance = {
 		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, UUIDOID}
 };
 
+static StoreStatement find_ids = {
+	"SELECT FROM pg_catalog.unnest($2) u(instance_id)"
+	" CROSS JOIN LATERAL (SELECT FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = u.instance_id OFFSET 0) i"
+	" LIMIT 1",
+	2, {TEXTOID, TEXTARRAYOID}
+};
+
+/* A child that began in this transaction: its row is written in the state it has come to. */
+enum
+{
+	B_INSTANCE_ID, B_CREATED_AT, B_NAME, B_TAGS, B_SETTINGS, B_TRACE_PARENT, B_PARENT_INSTANCE_ID, B_PARENT_EXECUTION_ID,
+	B_PARENT_TASK_ID, B_EXECUTION_ID, B_GENERATION, B_TURN, B_LAST_SEQ, B_STATUS, B_VERSION, B_COMPLETED_AT, B_INPUT,
+	B_OUTPUT, B_FAILURE, B_CUSTOM_STATUS, B_FUNCTION, B_CODE, N_BEGUN_COLUMNS
+};
+
+static const Oid begun_types[N_BEGUN_COLUMNS] = {
+	TEXTOID, TIMESTAMPTZOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID, UUIDOID,
+	INT4OID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID,
+	JSONBOID, JSONBOID, JSONBOID, TEXTOID, UUIDOID
+};
+
+static StoreStatement insert_begun = {
+	"INSERT INTO durable_store.instances (task_hub, updated_at, instance_id, created_at, name, tags, settings, trace_parent,"
+	" parent_instance_id, parent_execution_id, parent_task_id, execution_id, generation, turn, last_seq, status, version,"
+	" completed_at, input, output, failure, custom_status, function, code)"
+	" SELECT $1, $2, u.*"
+	" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
+	" pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
+	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15), pg_catalog.unnest($16),"
+	" pg_catalog.unnest($17), pg_catalog.unnest($18), pg_catalog.unnest($19), pg_catalog.unnest($20), pg_catalog.unnest($21),"
+	" pg_catalog.unnest($22), pg_catalog.unnest($23), pg_catalog.unnest($24)) u"
+	" ON CONFLICT DO NOTHING",
+	24, {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, UUIDARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TIMESTAMPTZARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID, UUIDARRAYOID}
+};
+
 /* Only for those that wait for events: most turns have none, and arrays do not nest in unnest(). */
 static StoreStatement update_waiting = {
 	"UPDATE durable_store.instances i SET waiting_events = $3 WHERE i.task_hub = $1 AND i.instance_id = $2",
@@ -154,6 +191,8 @@ consume_messages(const char *task_hub, List *checkpoints)
 	{
 		Checkpoint *checkpoint = lfirst(lc);
 
+		if (checkpoint->fetched->begun)
+			continue;			/* they never were in the inbox */
 		foreach(lc2, checkpoint->fetched->messages)
 		{
 			row_buffer_add(tids);
@@ -486,6 +525,113 @@ start_all_children(const char *task_hub, List *checkpoints, TimestampTz now)
 		start_children(task_hub, children, now);
 }
 
+bool
+store_have_any(const char *task_hub, List *ids)
+{
+	static const Oid types[] = {TEXTOID};
+	RowBuffer  *rows = row_buffer_make(1, types);
+	Datum		values[2] = {TEXT_DATUM(task_hub)};
+	ListCell   *lc;
+
+	foreach(lc, ids)
+	{
+		row_buffer_add(rows);
+		row_buffer_set_text(rows, 0, lfirst(lc));
+	}
+	row_buffer_arrays(rows, values + 1);
+	return store_execute_once(&find_ids, values) > 0;
+}
+
+static RuntimeState *
+state_of_new(const NewInstance *instance, const RuntimeState *parent)
+{
+	RuntimeState *state = palloc0(sizeof(RuntimeState));
+
+	state->task_hub = parent->task_hub;
+	state->rules = parent->rules;
+	state->instance_id = instance->instance_id;
+	state->execution_id = instance->execution_id;
+	state->generation = 1;
+	state->name = instance->name;
+	state->function = instance->function;
+	state->version = instance->version;
+	state->input = instance->input;
+	state->tags = instance->tags;
+	state->settings_json = instance->settings;
+	state->settings = parent->settings;
+	state->parent_instance_id = instance->parent_instance_id;
+	state->parent_execution_id = instance->parent_execution_id;
+	state->parent_task_id = instance->parent_task_id;
+	state->trace_parent = instance->trace_parent;
+	state->code = instance->code;
+	state->status = STATUS_PENDING;
+	return state;
+}
+
+FetchedInstance *
+store_begin_child(const ResolvedChild *child, const RuntimeState *root, TimestampTz now)
+{
+	FetchedInstance *fetched = palloc0(sizeof(FetchedInstance));
+
+	fetched->begun = new_child(child, now);
+	fetched->state = state_of_new(fetched->begun, child->parent);
+	fetched->state->begun_by = root;
+	fetched->messages = list_make1(make_start_event(fetched->begun));
+	return fetched;
+}
+
+static void
+add_begun_row(RowBuffer *rows, const Checkpoint *checkpoint)
+{
+	const RuntimeState *state = checkpoint->state;
+
+	row_buffer_add(rows);
+	row_buffer_set_text(rows, B_INSTANCE_ID, state->instance_id);
+	row_buffer_set(rows, B_CREATED_AT, TimestampTzGetDatum(checkpoint->fetched->begun->created_at));
+	row_buffer_set_text(rows, B_NAME, state->name);
+	row_buffer_set_jsonb(rows, B_TAGS, state->tags);
+	row_buffer_set_jsonb(rows, B_SETTINGS, state->settings_json);
+	row_buffer_set_text(rows, B_TRACE_PARENT, state->trace_parent);
+	row_buffer_set_text(rows, B_PARENT_INSTANCE_ID, state->parent_instance_id);
+	row_buffer_set(rows, B_PARENT_EXECUTION_ID, UUIDPGetDatum(&state->parent_execution_id));
+	row_buffer_set(rows, B_PARENT_TASK_ID, Int32GetDatum(state->parent_task_id));
+	row_buffer_set(rows, B_EXECUTION_ID, UUIDPGetDatum(&state->execution_id));
+	row_buffer_set(rows, B_GENERATION, Int64GetDatum(state->generation));
+	row_buffer_set(rows, B_TURN, Int32GetDatum(state->turn));
+	row_buffer_set(rows, B_LAST_SEQ, Int32GetDatum(state->last_seq));
+	row_buffer_set_text(rows, B_STATUS, runtime_status_name(state->status));
+	row_buffer_set_text(rows, B_VERSION, state->version);
+	if (runtime_status_is_finished(state->status))
+		row_buffer_set(rows, B_COMPLETED_AT, TimestampTzGetDatum(state->completed_at));
+	row_buffer_set_jsonb(rows, B_INPUT, state->input);
+	row_buffer_set_jsonb(rows, B_OUTPUT, state->output);
+	row_buffer_set_jsonb(rows, B_FAILURE, state->failure);
+	row_buffer_set_jsonb(rows, B_CUSTOM_STATUS, state->custom_status);
+	row_buffer_set_text(rows, B_FUNCTION, state->function);
+	if (state->code && !state->takes_latest)
+		row_buffer_set(rows, B_CODE, UUIDPGetDatum(&state->code->fingerprint));
+}
+
+/* Before anything is sent to them. */
+static void
+insert_begun_rows(const char *task_hub, List *checkpoints, TimestampTz now)
+{
+	RowBuffer  *rows = row_buffer_make(N_BEGUN_COLUMNS, begun_types);
+	Datum		values[N_BEGUN_COLUMNS + 2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now)};
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+		if (((Checkpoint *) lfirst(lc))->fetched->begun)
+			add_begun_row(rows, lfirst(lc));
+	if (rows->n_rows == 0)
+		return;
+	row_buffer_arrays(rows, values + 2);
+	if (store_execute_once(&insert_begun, values) != (uint64) rows->n_rows)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the id of a sub-orchestration that has begun is taken")));
+}
+
 /* ------------------------------------------------------------------------
  * Instances
  * ------------------------------------------------------------------------
@@ -540,6 +686,20 @@ write_waiting_events(const char *task_hub, const RuntimeState *state)
 }
 
 static void
+write_all_waiting_events(const char *task_hub, List *checkpoints)
+{
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+	{
+		Checkpoint *checkpoint = lfirst(lc);
+
+		if (checkpoint->ran && checkpoint->state->waiting_events != NIL)
+			write_waiting_events(task_hub, checkpoint->state);
+	}
+}
+
+static void
 update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 {
 	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
@@ -550,7 +710,7 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 	ListCell   *lc;
 
 	foreach(lc, checkpoints)
-		if (((Checkpoint *) lfirst(lc))->ran)
+		if (((Checkpoint *) lfirst(lc))->ran && !((Checkpoint *) lfirst(lc))->fetched->begun)
 			add_instance_row(rows, lfirst(lc));
 	if (rows->n_rows == 0)
 		return;
@@ -571,16 +731,12 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 	store_close(&scope);
 	if (updated != (uint64) rows->n_rows)
 		someone_interfered();
-	foreach(lc, checkpoints)
-	{
-		Checkpoint *checkpoint = lfirst(lc);
-
-		if (checkpoint->ran && checkpoint->state->waiting_events != NIL)
-			write_waiting_events(task_hub, checkpoint->state);
-	}
 }
 
-/* Finished instances receive nothing any more; who waits for them is told. */
+/*
+ * Finished instances receive nothing any more; who waits for them is told. For
+ * one that began in this transaction nobody can wait, nor have sent it anything.
+ */
 static void
 close_finished(const char *task_hub, List *checkpoints)
 {
@@ -594,7 +750,7 @@ close_finished(const char *task_hub, List *checkpoints)
 		Checkpoint *checkpoint = lfirst(lc);
 		RuntimeState *state = checkpoint->state;
 
-		if (!checkpoint->ran)
+		if (!checkpoint->ran || checkpoint->fetched->begun)
 			continue;
 		if (runtime_status_is_finished(state->status))
 		{
@@ -651,6 +807,7 @@ store_checkpoint(const char *task_hub, List *checkpoints, TimestampTz now)
 	DURABLE_POINT("checkpoint.history");
 	queue_activities(task_hub, checkpoints, now);
 	DURABLE_POINT("checkpoint.activities");
+	insert_begun_rows(task_hub, checkpoints, now);
 	start_all_children(task_hub, checkpoints, now);
 	DURABLE_POINT("checkpoint.children");
 	forget_timers(task_hub, checkpoints);	/* before a new generation sets timers of the same numbers */
@@ -658,6 +815,7 @@ store_checkpoint(const char *task_hub, List *checkpoints, TimestampTz now)
 	send_outbox(task_hub, checkpoints);
 	DURABLE_POINT("checkpoint.messages");
 	update_rows(task_hub, checkpoints, now);
+	write_all_waiting_events(task_hub, checkpoints);
 	DURABLE_POINT("checkpoint.instances");
 	close_finished(task_hub, checkpoints);
 	DURABLE_POINT("checkpoint.end");

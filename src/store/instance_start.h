@@ -47,6 +47,9 @@ typedef struct ExistingInstance
  */
 extern void store_insert_instances(const char *task_hub, List *instances);
 
+/* The ExecutionStarted that makes a pending instance run. */
+extern HistoryEvent *make_start_event(const NewInstance *instance);
+
 /* How many instances of a hub have not finished, counted up to "enough". */
 extern int64 store_count_unfinished(const char *task_hub, int64 enough);
 
