@@ -1618,6 +1618,20 @@ find_idle_worker(const char *hub)
 	return best;
 }
 
+void
+worker_calls_for_help(void)
+{
+	ProcessSlot *helper;
+
+	if (my_slot == NULL)
+		return;
+	LWLockAcquire(lock, LW_SHARED);
+	helper = find_idle_worker(my_slot->info.hub);
+	if (helper != NULL)
+		wake_slot(helper);
+	LWLockRelease(lock);
+}
+
 /*
  * Sets the latches of all the hub's workers; a busy one will look again before
  * it sleeps. Returns how many there are that take all kinds of work, and soon.

@@ -67,6 +67,9 @@ extern void worker_give_back_starts(int n);
 /* When to ask again: at once (DT_NOBEGIN), or a little later, when some have come together. */
 extern TimestampTz worker_next_start(void);
 
+/* This worker has found more than it can do at once: an idle one of its hub, if there is one, looks too. */
+extern void worker_calls_for_help(void);
+
 /* Does somebody else need this worker's slot? To be looked at between two work items. */
 extern bool worker_is_asked_to_leave(void);
 

@@ -870,7 +870,8 @@ write_turns(const char *task_hub, List *checkpoints)
 static DispatchResult
 try_batch(Batch *batch)
 {
-	int			starts = worker_take_starts(fetch_size());
+	int			size = fetch_size();
+	int			starts = worker_take_starts(size);
 	List	   *instances;
 	bool		found;
 	ListCell   *lc;
@@ -879,7 +880,7 @@ try_batch(Batch *batch)
 		return DISPATCH_GONE;
 	sharing_begin();
 	DURABLE_POINT("turn.before_claim");
-	instances = store_fetch_instances(batch->task_hub, clock_now(), fetch_size(), starts);
+	instances = store_fetch_instances(batch->task_hub, clock_now(), size, starts);
 	found = instances != NIL;
 	foreach(lc, instances)
 		batch->instance_ids = lappend(batch->instance_ids,
@@ -889,6 +890,8 @@ try_batch(Batch *batch)
 		List	   *checkpoints;
 
 		DURABLE_POINT("turn.claimed");
+		if (list_length(instances) == size)
+			worker_calls_for_help();
 		batch->scope.begins_children = starts == UNLIMITED_STARTS;
 		checkpoints = run_turns(batch, instances);
 		DURABLE_POINT("turn.before_checkpoint");

@@ -595,6 +595,8 @@ note_refusal(HubState *hub, const SlotInfo *like, bool max_workers_reached)
 		log_refusal(max_workers_reached);
 	hub->refusals++;
 	somebody_comes = coordinator_offer_hub(like, hub->starving_since) && hub->refusals <= 2;
+	if (somebody_comes)
+		last_look_was_vain = false;
 	if (somebody_comes ||
 		make_room_for_worker(MyDatabaseId, hub->name, hub->starving_since, max_workers_reached))
 		hub->refusals = Min(hub->refusals, 3);
@@ -608,6 +610,7 @@ starves_no_more(HubState *hub)
 	if (hub->starving_since != 0)
 		coordinator_withdraw_offer(hub->name);
 	hub->starving_since = 0;
+	hub->refusals = 0;
 }
 
 static void
@@ -616,7 +619,6 @@ note_start(HubState *hub)
 	hub->has_full_worker = hub->has_free_worker = true;
 	hub->has_newcomer = true;
 	starves_no_more(hub);
-	hub->refusals = 0;
 	last_look_was_vain = false;
 }
 

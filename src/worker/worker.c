@@ -165,6 +165,7 @@ sleep_until_due(WorkerState *worker)
 	TimestampTz until;
 
 	MemoryContextSwitchTo(worker->loop_context);
+	DURABLE_POINT("worker.nothing_due");
 	if (session_owner_has_changed())
 		slot_leave(LEFT_GONE, DT_NOEND);	/* "due" is not known then */
 	if (due > clock_now() && serves_another_hub(worker, due))
