@@ -13,7 +13,7 @@
 
 #include "core/decisions.h"
 
-/* What is known for the length of a transaction. */
+/* What is known for the length of a transaction; the last fields are orchestration_dispatcher.c's. */
 typedef struct InlineScope
 {
 	const char *task_hub;
@@ -22,6 +22,7 @@ typedef struct InlineScope
 	const RuntimeState *root;	/* the fetched instance whose turns these are */
 	bool		begins_children;	/* children may have their turns, too ... */
 	TimestampTz children_until; /* ... before that */
+	int			depth;			/* of the child that has its turns now; 0: none has */
 	struct HTAB *chosen_ids;	/* of children, in this transaction; NULL: none */
 } InlineScope;
 

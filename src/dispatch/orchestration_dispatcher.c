@@ -50,6 +50,9 @@
 /* What a child may take that has its turns in its parent's transaction, in ms; longer ones have their own. */
 #define PATIENCE_WITH_CHILD 20
 
+/* Children of children in one transaction: they are deep in the C stack. */
+#define MAX_DEPTH_OF_CHILDREN 50
+
 /* How long an instance waits after an error that was not its own, and after a lost conflict. */
 #define DEFER_INTERVAL (5 * USECS_PER_SEC)
 #define CONFLICT_INTERVAL (50 * INT64CONST(1000))
@@ -561,7 +564,7 @@ static Checkpoint *run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *fa
 static bool
 may_begin_children(const InlineScope *scope)
 {
-	return scope->begins_children && inline_is_turned_on() &&
+	return scope->begins_children && inline_is_turned_on() && scope->depth < MAX_DEPTH_OF_CHILDREN &&
 		GetCurrentTimestamp() < scope->children_until &&
 		!(sharing_is_used() && !sharing_has_room()) && !worker_is_asked_to_leave();
 }
@@ -628,14 +631,16 @@ take_answer(Checkpoint *child, const RuntimeState *parent)
 static bool
 begin_child(InlineScope *scope, Checkpoint *parent, const ResolvedChild *child, List **answers)
 {
-	FetchedInstance *fetched = store_begin_child(child, scope->root, clock_now());
+	FetchedInstance *fetched = store_begin_child(child, !has_chosen_id(child->start), scope->root, clock_now());
 	HistoryEvent *answer;
 	Checkpoint *checkpoint;
 
 	if (versioning_keeps_waiting(fetched))
 		return false;
+	scope->depth++;
 	checkpoint = run_turn(fetched, PATIENCE_WITH_CHILD, NULL, scope);
-	if (checkpoint == NULL)
+	scope->depth--;
+	if (checkpoint == NULL || !checkpoint->ran)
 	{
 		scope->begins_children = false;
 		return false;
@@ -666,7 +671,6 @@ begin_children(InlineScope *scope, Checkpoint *checkpoint)
 	if (outbox->children == NIL || outbox->activities != NIL || outbox->messages != NIL ||
 		state->status != STATUS_RUNNING || !may_begin_children(scope) || !ids_are_free(scope, outbox->children))
 		return NIL;
-	check_stack_depth();
 	foreach(lc, resolve_children(state, outbox->children))
 	{
 		ResolvedChild *child = lfirst(lc);

@@ -569,11 +569,12 @@ state_of_new(const NewInstance *instance, const RuntimeState *parent)
 }
 
 FetchedInstance *
-store_begin_child(const ResolvedChild *child, const RuntimeState *root, TimestampTz now)
+store_begin_child(const ResolvedChild *child, bool has_new_id, const RuntimeState *root, TimestampTz now)
 {
 	FetchedInstance *fetched = palloc0(sizeof(FetchedInstance));
 
 	fetched->begun = new_child(child, now);
+	fetched->begun->has_new_id = has_new_id;
 	fetched->state = state_of_new(fetched->begun, child->parent);
 	fetched->state->begun_by = root;
 	fetched->messages = list_make1(make_start_event(fetched->begun));
@@ -733,10 +734,14 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 		someone_interfered();
 }
 
-/*
- * Finished instances receive nothing any more; who waits for them is told. For
- * one that began in this transaction nobody can wait, nor have sent it anything.
- */
+/* One that has begun in this transaction has no messages, and with an id that is new nobody can wait for it. */
+static bool
+is_unknown(const FetchedInstance *fetched)
+{
+	return fetched->begun != NULL && fetched->begun->has_new_id;
+}
+
+/* Finished instances receive nothing any more; who waits for them is told. */
 static void
 close_finished(const char *task_hub, List *checkpoints)
 {
@@ -750,7 +755,7 @@ close_finished(const char *task_hub, List *checkpoints)
 		Checkpoint *checkpoint = lfirst(lc);
 		RuntimeState *state = checkpoint->state;
 
-		if (!checkpoint->ran || checkpoint->fetched->begun)
+		if (!checkpoint->ran || is_unknown(checkpoint->fetched))
 			continue;
 		if (runtime_status_is_finished(state->status))
 		{

@@ -26,7 +26,7 @@ typedef struct NewInstance
 	const char *parent_instance_id; /* NULL: none */
 	pg_uuid_t	parent_execution_id;
 	int			parent_task_id;
-	bool		has_new_id;		/* the id was made for it: nobody else can have it */
+	bool		has_new_id;		/* the id was made for it: nobody else can have it, or know it yet */
 	bool		created;		/* set by store_insert_instances() */
 } NewInstance;
 

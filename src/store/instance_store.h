@@ -71,9 +71,10 @@ typedef struct Checkpoint
 /*
  * Lets a child begin in the transaction of its parent's turn, as if it had been
  * started and fetched; "root" is the instance that was fetched. It is written,
- * in the state it has come to, with its parent's checkpoint.
+ * in the state it has come to, with its parent's checkpoint. "has_new_id": its id
+ * was not chosen.
  */
-extern FetchedInstance *store_begin_child(const ResolvedChild *child, const RuntimeState *root, TimestampTz now);
+extern FetchedInstance *store_begin_child(const ResolvedChild *child, bool has_new_id, const RuntimeState *root, TimestampTz now);
 
 /* Is there an instance with one of these ids (char *)? It may come until the checkpoint. */
 extern bool store_have_any(const char *task_hub, List *ids);
