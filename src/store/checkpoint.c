@@ -116,7 +116,11 @@ static StoreStatement find_ids = {
 	2, {TEXTOID, TEXTARRAYOID}
 };
 
-/* A child that began in this transaction: its row is written in the state it has come to. */
+/*
+ * A child that began in this transaction: its row is written in the state it
+ * has come to. That an id is taken is an error like any other here: ON CONFLICT
+ * would cost each row another WAL record.
+ */
 enum
 {
 	B_INSTANCE_ID, B_CREATED_AT, B_NAME, B_TAGS, B_SETTINGS, B_TRACE_PARENT, B_PARENT_INSTANCE_ID, B_PARENT_EXECUTION_ID,
@@ -139,8 +143,7 @@ static StoreStatement insert_begun = {
 	" pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
 	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15), pg_catalog.unnest($16),"
 	" pg_catalog.unnest($17), pg_catalog.unnest($18), pg_catalog.unnest($19), pg_catalog.unnest($20), pg_catalog.unnest($21),"
-	" pg_catalog.unnest($22), pg_catalog.unnest($23), pg_catalog.unnest($24)) u"
-	" ON CONFLICT DO NOTHING",
+	" pg_catalog.unnest($22), pg_catalog.unnest($23), pg_catalog.unnest($24)) u",
 	24, {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, UUIDARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TIMESTAMPTZARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID, UUIDARRAYOID}
@@ -627,10 +630,7 @@ insert_begun_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 	if (rows->n_rows == 0)
 		return;
 	row_buffer_arrays(rows, values + 2);
-	if (store_execute_once(&insert_begun, values) != (uint64) rows->n_rows)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("the id of a sub-orchestration that has begun is taken")));
+	(void) store_execute_once(&insert_begun, values);
 }
 
 /* ------------------------------------------------------------------------

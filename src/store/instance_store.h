@@ -82,7 +82,8 @@ extern bool store_have_any(const char *task_hub, List *ids);
 /*
  * Writes the turns of a batch: all or nothing, in the current transaction.
  * Raises a serialization failure if the messages are not those that were
- * read, or the id of a child that has begun is taken. Arranges for the wake-ups and notifications at commit.
+ * read, and a unique violation if the id of a child that has begun is taken.
+ * Arranges for the wake-ups and notifications at commit.
  */
 extern void store_checkpoint(const char *task_hub, List *checkpoints, TimestampTz now);
 
