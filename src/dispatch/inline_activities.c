@@ -21,12 +21,16 @@
 /* A turn that asks for more at once is worth the work of several workers. */
 #define MAX_ACTIVITIES_OF_TURN 8
 
+/* So is one that asks for more than this, in ms, where no replay is the price of doing it here. */
+#define MAX_TIME_WITHIN 4.0
+
 /* What was looked up in this transaction of an activity of a name and version. */
 typedef struct KnownActivity
 {
 	const char *name;
 	const char *version;
 	bool		may_be_inline;
+	double		usual_ms;		/* 0: not known */
 	RegistryMatch match;
 	ActivityRegistration registration;
 } KnownActivity;
@@ -61,6 +65,7 @@ know_activity(InlineScope *scope, const char *name, const char *version)
 	known->version = version ? version : "";
 	known->match = store_find_registration(scope->task_hub, name, version, &known->registration);
 	known->may_be_inline = suits(scope->task_hub, known);
+	known->usual_ms = session_is_worker() ? duration_usual(scope->task_hub, name) : 0;
 	scope->known = lappend(scope->known, known);
 	return known;
 }
@@ -73,16 +78,21 @@ inline_is_turned_on(void)
 	return setting_inline_activities == INLINE_ON && session_is_worker();
 }
 
-/* What is to be charged for a death: what has begun in this transaction will not be known after it. */
-static void
-set_key(WorkItemKey *key, const char *task_hub, const RuntimeState *state, int task_id)
+WorkItemKey
+turn_key(const RuntimeState *state)
 {
 	const RuntimeState *charged = state->begun_by ? state->begun_by : state;
+	WorkItemKey key = {charged->task_hub, charged->instance_id, charged->execution_id.data, NO_TASK_ID};
 
-	key->task_hub = task_hub;
-	key->instance_id = charged->instance_id;
-	key->execution_id = charged->execution_id.data;
-	key->task_id = state->begun_by ? NO_TASK_ID : task_id;
+	return key;
+}
+
+static void
+set_key(WorkItemKey *key, const RuntimeState *state, int task_id)
+{
+	*key = turn_key(state);
+	if (state->begun_by == NULL)
+		key->task_id = task_id;
 }
 
 /* One that was in hand when a process died is the queue's, where it is counted. */
@@ -94,7 +104,7 @@ may_run(InlineScope *scope, const RuntimeState *state, const OutboundActivity *a
 
 	if (activity->keep_input || activity->generation != state->generation)
 		return false;			/* of a generation that is over */
-	set_key(&key, scope->task_hub, state, scheduled->event_id);
+	set_key(&key, state, scheduled->event_id);
 	return know_activity(scope, scheduled->name, scheduled->version)->may_be_inline && !suspect_is_charged(&key);
 }
 
@@ -151,20 +161,30 @@ make_answer(const HistoryEvent *scheduled, const ActivityOutcome *outcome)
 	return answer;
 }
 
+/* Takes it in hand; false: it was charged just now. */
+static bool
+take(InlineScope *scope, const RuntimeState *state, const HistoryEvent *scheduled, ClaimedActivity *activity)
+{
+	WorkItemKey key;
+
+	describe_activity(scope, state, scheduled, activity);
+	set_key(&key, state, scheduled->event_id);
+	worker_report_item("activity", state->instance_id, psprintf("%s#%d", scheduled->name, scheduled->event_id));
+	if (suspect_take(&key) != 0)
+		return false;
+	DURABLE_POINT("inline.taken");
+	return true;
+}
+
 /* Its answer; NULL: it was undone. */
 static HistoryEvent *
 run_one(InlineScope *scope, const RuntimeState *state, const HistoryEvent *scheduled)
 {
 	ActivityOutcome outcome = {0};
 	ClaimedActivity activity;
-	WorkItemKey key;
 
-	describe_activity(scope, state, scheduled, &activity);
-	set_key(&key, scope->task_hub, state, scheduled->event_id);
-	worker_report_item("activity", state->instance_id, psprintf("%s#%d", scheduled->name, scheduled->event_id));
-	if (suspect_take(&key) != 0)
-		return NULL;			/* charged just now */
-	DURABLE_POINT("inline.taken");
+	if (!take(scope, state, scheduled, &activity))
+		return NULL;
 	activity_execute(scope->task_hub, &activity, true, &outcome);
 	suspect_release();
 	DURABLE_POINT("inline.done");
@@ -193,4 +213,53 @@ inline_activities_run(InlineScope *scope, const RuntimeState *state, Outbox *out
 	outbox->activities = left;
 	scope->n_run += list_length(answers);
 	return answers;
+}
+
+/* Is it an activity that may run in the await? */
+static const KnownActivity *
+suits_await(InlineScope *scope, const RuntimeState *state, const Action *action)
+{
+	const KnownActivity *known;
+	WorkItemKey key;
+
+	if (action->kind != ACTION_SCHEDULE_TASK)
+		return NULL;
+	set_key(&key, state, action->id);
+	known = know_activity(scope, action->name, action->version);
+	return known->may_be_inline && !suspect_is_charged(&key) ? known : NULL;
+}
+
+bool
+inline_suits_await(InlineScope *scope, const RuntimeState *state, const List *actions)
+{
+	double		sum = 0;
+	bool		all_known = true;
+	ListCell   *lc;
+
+	foreach(lc, actions)
+	{
+		const KnownActivity *known = suits_await(scope, state, lfirst(lc));
+
+		if (known == NULL)
+			return false;
+		sum += known->usual_ms;
+		all_known = all_known && known->usual_ms > 0;
+	}
+	return actions != NIL && (list_length(actions) <= MAX_ACTIVITIES_OF_TURN || (all_known && sum <= MAX_TIME_WITHIN));
+}
+
+HistoryEvent *
+inline_activity_run_within(InlineScope *scope, const RuntimeState *state, const HistoryEvent *scheduled)
+{
+	ActivityOutcome outcome = {0};
+	ClaimedActivity activity;
+
+	if (!take(scope, state, scheduled, &activity))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("activity %s was running when a process died", scheduled->name)));
+	outcome.result = activity_execute_within(scope->task_hub, &activity);
+	suspect_release();
+	DURABLE_POINT("inline.done");
+	return make_answer(scheduled, &outcome);
 }

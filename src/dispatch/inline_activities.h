@@ -12,6 +12,7 @@
 #define DURABLE_INLINE_ACTIVITIES_H
 
 #include "core/decisions.h"
+#include "suspects.h"
 
 /* What is known for the length of a transaction; the last fields are orchestration_dispatcher.c's. */
 typedef struct InlineScope
@@ -26,6 +27,12 @@ typedef struct InlineScope
 	struct HTAB *chosen_ids;	/* of children, in this transaction; NULL: none */
 } InlineScope;
 
+/*
+ * What is charged if the process dies in a turn of the instance: what has begun
+ * in this transaction will not be known after it, so that is who began it.
+ */
+extern WorkItemKey turn_key(const RuntimeState *state);
+
 /* May activities share transactions in this process? */
 extern bool inline_is_turned_on(void);
 
@@ -36,5 +43,15 @@ extern bool inline_is_turned_on(void);
  * it, to be queued. NIL: none ran.
  */
 extern List *inline_activities_run(InlineScope *scope, const RuntimeState *state, Outbox *outbox);
+
+/*
+ * May all that a turn asks for (of Action *) run in the await, and is it little
+ * enough not to be shared with other workers?
+ */
+extern bool inline_suits_await(InlineScope *scope, const RuntimeState *state, const List *actions);
+
+/* Runs one there; returns its answer. Throws whatever keeps it from having one. */
+extern HistoryEvent *inline_activity_run_within(InlineScope *scope, const RuntimeState *state,
+												const HistoryEvent *scheduled);
 
 #endif							/* DURABLE_INLINE_ACTIVITIES_H */

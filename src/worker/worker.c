@@ -33,7 +33,16 @@ typedef struct WorkerState
 	TimestampTz idle_since;
 	int			vain_looks;		/* work was due, but not to be had */
 	MemoryContext loop_context;
+	DispatchResult result;		/* of the last step of the dispatchers */
 } WorkerState;
+
+/* A question to the store. */
+typedef struct DueQuestion
+{
+	const char *hub;
+	TimestampTz after;
+	TimestampTz due;			/* the answer */
+} DueQuestion;
 
 /* What the slot says of the hub that this process serves from now on. */
 static void
@@ -85,19 +94,43 @@ leave_if_asked(const WorkerState *worker)
 		slot_leave(LEFT_IDLE, DT_NOEND);
 }
 
-/* True if something was done. */
-static bool
-run_dispatchers(const WorkerState *worker)
+static void
+dispatch_step(void *argument)
 {
+	WorkerState *worker = argument;
 	int64		done = 0;
-	DispatchResult result = dispatch_one(worker->hub, hosts_turns(worker), hosts_activities(worker), &done);
 
-	MemoryContextSwitchTo(worker->loop_context);
-
+	worker->result = dispatch_one(worker->hub, hosts_turns(worker), hosts_activities(worker), &done);
 	slot_add_items_done(done);
-	if (result == DISPATCH_GONE)
+}
+
+/* True if something was done. After a deadlock it is as if others had the work. */
+static bool
+run_dispatchers(WorkerState *worker)
+{
+	worker->result = DISPATCH_IDLE;
+	(void) process_step(dispatch_step, worker);
+	if (worker->result == DISPATCH_GONE)
 		slot_leave(LEFT_GONE, DT_NOEND);
-	return result == DISPATCH_DONE;
+	return worker->result == DISPATCH_DONE;
+}
+
+static void
+due_step(void *argument)
+{
+	DueQuestion *question = argument;
+
+	question->due = dispatch_next_due(question->hub, question->after);
+}
+
+/* When something is due in a hub, after a time; now, if a deadlock kept us from asking. */
+static TimestampTz
+next_due(const char *hub, TimestampTz after)
+{
+	DueQuestion question = {hub, after, clock_now()};
+
+	(void) process_step(due_step, &question);
+	return question.due;
 }
 
 /*
@@ -121,7 +154,7 @@ next_look(WorkerState *worker, TimestampTz due)
 																PATIENCE_FIRST_MS, PATIENCE_LAST_MS));
 	if (worker_next_start() > now)
 		patience = Min(patience, worker_next_start());
-	return Min(patience, dispatch_next_due(worker->hub, now));
+	return Min(patience, next_due(worker->hub, now));
 }
 
 /*
@@ -150,8 +183,7 @@ serves_another_hub(WorkerState *worker, TimestampTz due)
 	take_hub(worker);
 	process_rename(left, worker->hub);
 	DURABLE_POINT("worker.changed_hub");
-	slot_tell_due(dispatch_next_due(left, DT_NOBEGIN));
-	MemoryContextSwitchTo(worker->loop_context);
+	slot_tell_due(next_due(left, DT_NOBEGIN));
 	return true;
 }
 
@@ -159,12 +191,11 @@ serves_another_hub(WorkerState *worker, TimestampTz due)
 static void
 sleep_until_due(WorkerState *worker)
 {
-	TimestampTz due = dispatch_next_due(worker->hub, DT_NOBEGIN);
+	TimestampTz due = next_due(worker->hub, DT_NOBEGIN);
 	TimestampTz leave_at = TimestampTzPlusMilliseconds(worker->idle_since,
 													   setting_worker_idle_timeout);
 	TimestampTz until;
 
-	MemoryContextSwitchTo(worker->loop_context);
 	DURABLE_POINT("worker.nothing_due");
 	if (session_owner_has_changed())
 		slot_leave(LEFT_GONE, DT_NOEND);	/* "due" is not known then */
