@@ -239,9 +239,10 @@ fetched_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
 
 /*
  * Before this time no message was ready but starts, at the last look of this
- * process (of a worker, which has one hub). Who made it may have committed
- * late: so it is forgotten after a while.
+ * process, which was at this hub. Who made it may have committed late: so it
+ * is forgotten after a while.
  */
+static char others_of[NAMEDATALEN];
 static TimestampTz others_ready_from = DT_NOBEGIN;
 static TimestampTz others_looked_for = DT_NOBEGIN;
 #define LATE_COMMIT (5 * USECS_PER_SEC)
@@ -281,12 +282,13 @@ find_any(const char *task_hub, Datum *values, RowBuffer *but)
 
 /* Executes find_ready_limited; returns the number of rows. */
 static uint64
-find_limited(const StoreScope *scope, Datum *values, TimestampTz now)
+find_limited(const StoreScope *scope, const char *task_hub, Datum *values, TimestampTz now)
 {
 	uint64		rows;
 
-	if (now - LATE_COMMIT > others_looked_for)
+	if (now - LATE_COMMIT > others_looked_for || strcmp(task_hub, others_of) != 0)
 	{
+		strlcpy(others_of, task_hub, NAMEDATALEN);
 		others_ready_from = DT_NOBEGIN;
 		others_looked_for = now;
 	}
@@ -307,7 +309,7 @@ find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 	RowBuffer  *ids;
 	StringSet  *seen;
 
-	*looked_at = max_starts < 0 ? find_any(task_hub, values, but) : find_limited(scope, values, now);
+	*looked_at = max_starts < 0 ? find_any(task_hub, values, but) : find_limited(scope, task_hub, values, now);
 	ids = row_buffer_make(1, types);
 	seen = string_set_make();
 	for (uint64 i = 0; i < *looked_at; i++)
