@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -150,6 +151,63 @@ direct_insert_end(DirectInsert *insert)
 	table_close(insert->table, NoLock);
 }
 
+static void
+text_key(ScanKey key, AttrNumber column, const char *value)
+{
+	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, TEXT_DATUM(value));
+}
+
+static void
+instance_keys(ScanKey keys, const char *task_hub, const char *instance_id)
+{
+	text_key(&keys[0], INSTANCE_TASK_HUB, task_hub);
+	text_key(&keys[1], INSTANCE_ID, instance_id);
+}
+
+bool
+direct_look_begin(DirectLook *look, const char *table, const char *index, Snapshot snapshot, int n_keys, ScanKey keys)
+{
+	Oid			schema = get_namespace_oid("durable_store", false);
+
+	look->table = table_open(get_relname_relid(table, schema), AccessShareLock);
+	look->snapshot = RegisterSnapshot(snapshot);
+	look->scan = systable_beginscan(look->table, get_relname_relid(index, schema), true, look->snapshot, n_keys, keys);
+	look->row = systable_getnext(look->scan);
+	return HeapTupleIsValid(look->row);
+}
+
+Datum
+direct_look_attribute(const DirectLook *look, AttrNumber column, bool *isnull)
+{
+	return heap_getattr(look->row, column, RelationGetDescr(look->table), isnull);
+}
+
+Datum
+direct_look_value(const DirectLook *look, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = direct_look_attribute(look, column, &isnull);
+
+	return isnull ? (Datum) 0 : value;
+}
+
+void
+direct_look_end(DirectLook *look)
+{
+	systable_endscan(look->scan);
+	UnregisterSnapshot(look->snapshot);
+	table_close(look->table, AccessShareLock);
+}
+
+bool
+direct_look_at_instance(DirectLook *look, const char *task_hub, const char *instance_id, Snapshot snapshot)
+{
+	ScanKeyData keys[2];
+
+	instance_keys(keys, task_hub, instance_id);
+	return direct_look_begin(look, direct_instances.name, direct_instances.key, snapshot, 2, keys);
+}
+
 /* Locks the row, as it is at a snapshot; false if it was changed or deleted since. */
 static bool
 lock_found(DirectLock *lock, HeapTuple tuple, Snapshot snapshot)
@@ -184,10 +242,7 @@ direct_share_instance(DirectLock *lock, const char *task_hub, const char *instan
 	if (lock->table == NULL)
 		return false;
 	lock->slot = table_slot_create(lock->table, NULL);
-	ScanKeyEntryInitialize(&keys[0], 0, INSTANCE_TASK_HUB, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
-						   F_TEXTEQ, TEXT_DATUM(task_hub));
-	ScanKeyEntryInitialize(&keys[1], 0, INSTANCE_ID, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
-						   F_TEXTEQ, TEXT_DATUM(instance_id));
+	instance_keys(keys, task_hub, instance_id);
 	if (find_and_lock(lock, index, keys, 2))
 		return true;
 	direct_lock_end(lock);

@@ -4,23 +4,18 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xlog.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
 #include "settings.h"
+#include "store/direct_rows.h"
 #include "store/hub_store.h"
 #include "store/low_water.h"
 #include "store/purge_store.h"
@@ -214,79 +209,42 @@ enum
 	H_MAX_STARTS_PER_SECOND
 };
 
-/* A look at a table of ours by the first column of an index. */
-typedef struct Look
-{
-	Relation	table;
-	Snapshot	snapshot;
-	SysScanDesc scan;
-} Look;
-
-static HeapTuple
-look_begin(Look *look, const char *table, const char *index, ScanKey key)
-{
-	Oid			schema = get_namespace_oid("durable_store", false);
-
-	look->table = table_open(get_relname_relid(table, schema), AccessShareLock);
-	look->snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	look->scan = systable_beginscan(look->table, get_relname_relid(index, schema), true, look->snapshot, 1, key);
-	return systable_getnext(look->scan);
-}
-
-static void
-look_end(Look *look)
-{
-	systable_endscan(look->scan);
-	UnregisterSnapshot(look->snapshot);
-	table_close(look->table, AccessShareLock);
-}
-
 static void
 key_of_hub(ScanKey key, const char *name)
 {
 	ScanKeyEntryInitialize(key, 0, H_TASK_HUB, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, TEXT_DATUM(name));
 }
 
-/* 0 for null. */
-static Datum
-value_of(HeapTuple tuple, TupleDesc desc, int column)
-{
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, column, desc, &isnull);
-
-	return isnull ? (Datum) 0 : value;
-}
-
 static void
-hub_from_tuple(HeapTuple tuple, TupleDesc desc, Hub *hub)
+hub_from_look(const DirectLook *look, Hub *hub)
 {
-	Datum		version = value_of(tuple, desc, H_DEFAULT_VERSION);
+	Datum		version = direct_look_value(look, H_DEFAULT_VERSION);
 
-	strlcpy(hub->name, TextDatumGetCString(value_of(tuple, desc, H_TASK_HUB)), NAMEDATALEN);
-	hub->owner = DatumGetObjectId(value_of(tuple, desc, H_OWNER));
-	hub->paused = DatumGetBool(value_of(tuple, desc, H_PAUSED));
-	hub->place.system_identifier = (uint64) DatumGetInt64(value_of(tuple, desc, H_SYSTEM_IDENTIFIER));
-	hub->place.database_oid = DatumGetObjectId(value_of(tuple, desc, H_DATABASE_OID));
-	hub->place.identity = TextDatumGetCString(value_of(tuple, desc, H_IDENTITY));
+	strlcpy(hub->name, TextDatumGetCString(direct_look_value(look, H_TASK_HUB)), NAMEDATALEN);
+	hub->owner = DatumGetObjectId(direct_look_value(look, H_OWNER));
+	hub->paused = DatumGetBool(direct_look_value(look, H_PAUSED));
+	hub->place.system_identifier = (uint64) DatumGetInt64(direct_look_value(look, H_SYSTEM_IDENTIFIER));
+	hub->place.database_oid = DatumGetObjectId(direct_look_value(look, H_DATABASE_OID));
+	hub->place.identity = TextDatumGetCString(direct_look_value(look, H_IDENTITY));
 	hub->is_ours = place_is_here(&hub->place);
 	hub->default_version = version ? TextDatumGetCString(version) : NULL;
-	hub->limits.max_workers = DatumGetInt32(value_of(tuple, desc, H_MAX_WORKERS));
-	hub->limits.max_pending_instances = DatumGetInt64(value_of(tuple, desc, H_MAX_PENDING_INSTANCES));
-	hub->limits.max_payload_size = DatumGetInt32(value_of(tuple, desc, H_MAX_PAYLOAD_SIZE));
-	hub->limits.max_history_events = DatumGetInt32(value_of(tuple, desc, H_MAX_HISTORY_EVENTS));
-	hub->limits.max_starts_per_second = DatumGetInt32(value_of(tuple, desc, H_MAX_STARTS_PER_SECOND));
+	hub->limits.max_workers = DatumGetInt32(direct_look_value(look, H_MAX_WORKERS));
+	hub->limits.max_pending_instances = DatumGetInt64(direct_look_value(look, H_MAX_PENDING_INSTANCES));
+	hub->limits.max_payload_size = DatumGetInt32(direct_look_value(look, H_MAX_PAYLOAD_SIZE));
+	hub->limits.max_history_events = DatumGetInt32(direct_look_value(look, H_MAX_HISTORY_EVENTS));
+	hub->limits.max_starts_per_second = DatumGetInt32(direct_look_value(look, H_MAX_STARTS_PER_SECOND));
 }
 
 static bool
 find_one(const char *index, ScanKey key, Hub *hub)
 {
-	Look		look;
-	HeapTuple	tuple = look_begin(&look, "hubs", index, key);
+	DirectLook	look;
+	bool		found = direct_look_begin(&look, "hubs", index, GetTransactionSnapshot(), 1, key);
 
-	if (HeapTupleIsValid(tuple))
-		hub_from_tuple(tuple, RelationGetDescr(look.table), hub);
-	look_end(&look);
-	return HeapTupleIsValid(tuple);
+	if (found)
+		hub_from_look(&look, hub);
+	direct_look_end(&look);
+	return found;
 }
 
 bool
@@ -312,12 +270,12 @@ bool
 store_has_orchestrators(const char *task_hub)
 {
 	ScanKeyData key;
-	Look		look;
+	DirectLook	look;
 	bool		found;
 
 	key_of_hub(&key, task_hub);
-	found = HeapTupleIsValid(look_begin(&look, "orchestrators", "orchestrators_pkey", &key));
-	look_end(&look);
+	found = direct_look_begin(&look, "orchestrators", "orchestrators_pkey", GetTransactionSnapshot(), 1, &key);
+	direct_look_end(&look);
 	return found;
 }
 
