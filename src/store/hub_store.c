@@ -133,10 +133,6 @@ static StoreStatement next_due_after = {
 	2, {TEXTOID, TIMESTAMPTZOID}
 };
 
-static StoreStatement next_due = {
-	"SELECT least(" NEXT_TURN("$1", "$2") ", " NEXT_ACTIVITY("$1", "$3") ")", 3, {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
-};
-
 /* Messages whose instance was purged while they were on their way. */
 static StoreStatement drop_orphans = {
 	"DELETE FROM durable_store.inbox m WHERE m.task_hub = $1 AND m.visible_at < $2"
@@ -208,6 +204,10 @@ enum
 	H_MAX_WORKERS, H_MAX_PENDING_INSTANCES, H_MAX_PAYLOAD_SIZE, H_MAX_HISTORY_EVENTS,
 	H_MAX_STARTS_PER_SECOND
 };
+
+/* The columns "visible_at" of the queues. */
+#define INBOX_VISIBLE_AT 4
+#define QUEUE_VISIBLE_AT 8
 
 static void
 key_of_hub(ScanKey key, const char *name)
@@ -513,21 +513,54 @@ query_time(StoreStatement *statement, Datum *values)
 	return time;
 }
 
+/*
+ * The time of the first row that an index finds of a hub, not before "from";
+ * DT_NOEND: none. Workers ask before they look for work and before they sleep.
+ */
+static TimestampTz
+first_of_queue(const char *table, const char *index, const char *task_hub, AttrNumber column, TimestampTz from)
+{
+	ScanKeyData keys[2];
+	DirectLook	look;
+	TimestampTz first = DT_NOEND;
+
+	key_of_hub(&keys[0], task_hub);
+	ScanKeyInit(&keys[1], column, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE, TimestampTzGetDatum(from));
+	if (direct_look_begin(&look, table, index, GetTransactionSnapshot(), from == DT_NOBEGIN ? 1 : 2, keys))
+		first = DatumGetTimestampTz(direct_look_value(&look, column));
+	direct_look_end(&look);
+	return first;
+}
+
+TimestampTz
+store_next_turn(const char *task_hub)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	TimestampTz due = first_of_queue("inbox", "inbox_visible", task_hub, INBOX_VISIBLE_AT, low_water(task_hub, QUEUE_INBOX));
+
+	low_water_looked(task_hub, QUEUE_INBOX, began);
+	return due;
+}
+
+TimestampTz
+store_next_activity(const char *task_hub)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	TimestampTz due = first_of_queue("activity_queue", "activity_queue_visible", task_hub, QUEUE_VISIBLE_AT,
+									 low_water(task_hub, QUEUE_ACTIVITIES));
+
+	low_water_looked(task_hub, QUEUE_ACTIVITIES, began);
+	return Min(due, first_of_queue("activity_queue", "activity_queue_parked", task_hub, QUEUE_VISIBLE_AT, DT_NOBEGIN));
+}
+
 TimestampTz
 store_next_due(const char *task_hub, TimestampTz after)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(after)};
-	TimestampTz began = GetCurrentTimestamp();
-	TimestampTz due;
+	Datum		values[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(after)};
 
 	if (!TIMESTAMP_IS_NOBEGIN(after))
 		return query_time(&next_due_after, values);
-	values[1] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
-	values[2] = TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES));
-	due = query_time(&next_due, values);
-	low_water_looked(task_hub, QUEUE_INBOX, began);
-	low_water_looked(task_hub, QUEUE_ACTIVITIES, began);
-	return Min(due, low_water_next_full_look(task_hub));
+	return Min(Min(store_next_turn(task_hub), store_next_activity(task_hub)), low_water_next_full_look(task_hub));
 }
 
 /* Purges what finished longer ago than durable.retention. */

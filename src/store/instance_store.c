@@ -253,13 +253,15 @@ note_other_messages(const StoreScope *scope, uint64 rows, TimestampTz now)
 	others_ready_from = now - LATE_COMMIT;
 }
 
-/* Executes find_ready; returns the number of rows. */
+/* Executes find_ready, unless nothing is there; returns the number of rows. */
 static uint64
-find_any(const char *task_hub, Datum *values)
+find_any(const char *task_hub, Datum *values, TimestampTz now)
 {
 	TimestampTz began = GetCurrentTimestamp();
 	uint64		rows;
 
+	if (store_next_turn(task_hub) > now)
+		return 0;
 	values[4] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
 	rows = store_execute(&find_ready, values, NULL);
 	low_water_looked(task_hub, QUEUE_INBOX, began);
@@ -294,7 +296,7 @@ find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 	RowBuffer  *ids;
 	StringSet  *seen;
 
-	*looked_at = max_starts < 0 ? find_any(task_hub, values) : find_limited(scope, values, now);
+	*looked_at = max_starts < 0 ? find_any(task_hub, values, now) : find_limited(scope, values, now);
 	ids = row_buffer_make(1, types);
 	seen = string_set_make();
 	for (uint64 i = 0; i < *looked_at; i++)
