@@ -16,6 +16,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -46,7 +47,7 @@ is_plain(Relation table, int n_columns)
 	return table->rd_rel->relkind == RELKIND_RELATION && !table->rd_rel->relispartition &&
 		RelationGetDescr(table)->natts == n_columns &&
 		table->trigdesc == NULL && table->rd_rules == NULL && !table->rd_rel->relrowsecurity &&
-		(constraints == NULL || (constraints->num_check == 0 && !constraints->has_generated_stored));
+		(constraints == NULL || !constraints->has_generated_stored);
 }
 
 /* NULL if it is left to statements. */
@@ -101,6 +102,17 @@ direct_insert_set_row(DirectInsert *insert, const char *task_hub, const RowBuffe
 			direct_insert_set(insert, columns[i], row->values[i][0]);
 }
 
+/* A row of all columns of the table in their order, in the place of the one before. */
+static void
+set_whole_row(DirectInsert *insert, Datum task_hub, const RowBuffer *rows, int row)
+{
+	ExecStoreAllNullTuple(insert->slot);
+	direct_insert_set(insert, 1, task_hub);
+	for (int i = 0; i < rows->n_columns; i++)
+		if (!rows->nulls[i][row])
+			direct_insert_set(insert, i + 2, rows->values[i][row]);
+}
+
 /* As INSERT ... ON CONFLICT DO NOTHING does it. */
 static bool
 insert_unless_taken(DirectInsert *insert)
@@ -119,25 +131,25 @@ insert_unless_taken(DirectInsert *insert)
 	return !taken;
 }
 
-static void
-insert_new(DirectInsert *insert)
+static bool
+put_row(DirectInsert *insert)
 {
+	if (RelationGetDescr(insert->table)->constr != NULL)
+		ExecConstraints(insert->target, insert->slot, insert->estate);
+	if (insert->key_may_exist)
+		return insert_unless_taken(insert);
 	table_tuple_insert(insert->table, insert->slot, GetCurrentCommandId(true), 0, NULL);
 	(void) durable_insert_index_tuples(insert->target, insert->slot, insert->estate, false, NULL);
+	return true;
 }
 
 bool
 direct_insert_run(DirectInsert *insert)
 {
-	if (insert->key_may_exist)
-	{
-		if (!insert_unless_taken(insert))
-			return false;
-	}
-	else
-		insert_new(insert);
+	bool		inserted = put_row(insert);
+
 	CommandCounterIncrement();
-	return true;
+	return inserted;
 }
 
 void
@@ -206,6 +218,26 @@ direct_look_at_instance(DirectLook *look, const char *task_hub, const char *inst
 
 	instance_keys(keys, task_hub, instance_id);
 	return direct_look_begin(look, direct_instances.name, direct_instances.key, snapshot, 2, keys);
+}
+
+bool
+direct_insert_rows(const DirectTable *table, const char *task_hub, const RowBuffer *rows)
+{
+	DirectInsert *insert = direct_insert_begin(table, false);
+	Datum		hub = TEXT_DATUM(task_hub);
+
+	if (insert == NULL)
+		return false;
+	for (int i = 0; i < rows->n_rows; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ResetPerTupleExprContext(insert->estate);
+		set_whole_row(insert, hub, rows, i);
+		(void) put_row(insert);
+	}
+	CommandCounterIncrement();
+	direct_insert_end(insert);
+	return true;
 }
 
 /* Locks the row, as it is at a snapshot; false if it was changed or deleted since. */

@@ -4,7 +4,7 @@
  *		what clients do most often: to set up a statement costs more than its row.
  *
  * What is to be written and is out of the ordinary is left to the caller's statement: a table
- * that somebody gave triggers, rules, checks, row security or further columns, a
+ * that somebody gave triggers, rules, row security or further columns, a
  * key that is taken, a row that is being changed. Nothing has happened then.
  */
 #ifndef DURABLE_DIRECT_ROWS_H
@@ -53,6 +53,9 @@ extern void direct_insert_set_row(DirectInsert *insert, const char *task_hub, co
 
 /* False if the key is taken, or somebody is about to take it. Later commands of this transaction see the row. */
 extern bool direct_insert_run(DirectInsert *insert);
+
+/* Inserts rows of new keys that have all columns of the table, in their order, but for task_hub. False: left to a statement. */
+extern bool direct_insert_rows(const DirectTable *table, const char *task_hub, const RowBuffer *rows);
 
 /* To be called for each that was begun; NULL is none. */
 extern void direct_insert_end(DirectInsert *insert);
