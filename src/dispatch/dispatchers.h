@@ -20,8 +20,8 @@ typedef enum DispatchResult
  * Adds to *done the number of work items completed, and sets *queued to the
  * number of activities that the turns queued. Errors of user code
  * become history; errors of the engine are logged and the item is deferred;
- * neither is thrown. Only FATAL, query cancel in a client session and "cannot
- * happen" get out.
+ * neither is thrown. Only FATAL, query cancel in a client session, a deadlock
+ * before there is an item to defer, and "cannot happen" get out.
  */
 extern DispatchResult orchestration_dispatcher_run(const char *task_hub, int64 *done, int64 *queued);
 extern DispatchResult activity_dispatcher_run(const char *task_hub, int64 *done);

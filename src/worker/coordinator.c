@@ -724,10 +724,10 @@ help_workers(HubState *hub)
 static void
 write_note(HubState *hub)
 {
-	hub->note_is_due = false;
 	begin_or_leave("noting why a task hub is not served");
 	store_note_obstacle(hub->name, hub->note);
 	work_item_commit();
+	hub->note_is_due = false;
 	MemoryContextSwitchTo(loop_context);
 }
 
@@ -788,8 +788,10 @@ needs_sweep(HubState *hub)
 }
 
 static void
-sweep_hub(const char *name)
+sweep_hub(void *argument)
 {
+	const char *name = ((HubState *) argument)->name;
+
 	begin_or_leave("sweeping a task hub");
 	(void) store_sweep_hub(name);
 	DURABLE_POINT("coordinator.swept");
@@ -808,8 +810,8 @@ sweep_hubs(void)
 		HubState   *hub = lfirst(lc);
 
 		process_serve_requests();
-		if (!hub->is_elsewhere && needs_sweep(hub))
-			sweep_hub(hub->name);
+		if (!hub->is_elsewhere && needs_sweep(hub) && !process_step(sweep_hub, hub))
+			hub->quiet_sweeps = -1; /* the next time, then */
 	}
 	next_sweep = ms_from_now(setting_poll_interval);
 }
@@ -913,6 +915,17 @@ coordinator_connect(void)
 	next_sweep = ms_from_now(setting_poll_interval);
 }
 
+/* Looks, and answers what the look has found. */
+static void
+take_look(void *argument)
+{
+	look_at_load();
+	DURABLE_POINT("coordinator.looked");
+	count_workers();
+	staff_hubs();
+	write_notes();
+}
+
 void
 durable_coordinator_main(Datum main_arg)
 {
@@ -928,14 +941,8 @@ durable_coordinator_main(Datum main_arg)
 		leave_if_asked();
 		bury_workers();
 		watch_workers();
-		if (is_time_to_look())
-		{
-			look_at_load();
-			DURABLE_POINT("coordinator.looked");
-			count_workers();
-			staff_hubs();
-			write_notes();
-		}
+		if (is_time_to_look() && !process_step(take_look, NULL))
+			look_wanted = true;
 		if (clock_now() >= next_sweep)
 			sweep_hubs();
 		DURABLE_POINT("coordinator.before_sleep");

@@ -17,6 +17,8 @@
 
 #include "clock.h"
 #include "points.h"
+#include "replay/sandbox.h"
+#include "session.h"
 #include "suspects.h"
 #include "worker/workers.h"
 
@@ -87,6 +89,30 @@ process_serve_requests(void)
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 	reloads++;
+}
+
+bool
+process_step(void (*step) (void *argument), void *argument)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool done = true;
+
+	PG_TRY();
+	{
+		step(argument);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		if (!error_is_conflict(CopyErrorData()))
+			PG_RE_THROW();
+		FlushErrorState();
+		work_item_abort();
+		done = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return done;
 }
 
 uint32

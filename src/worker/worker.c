@@ -33,7 +33,16 @@ typedef struct WorkerState
 	TimestampTz idle_since;
 	int			vain_looks;		/* work was due, but not to be had */
 	MemoryContext loop_context;
+	DispatchResult result;		/* of the last step of the dispatchers */
 } WorkerState;
+
+/* A question to the store. */
+typedef struct DueQuestion
+{
+	const char *hub;
+	TimestampTz after;
+	TimestampTz due;			/* the answer */
+} DueQuestion;
 
 /* Connects as the owner of the hub; a FATAL here is the coordinator's to explain. */
 static void
@@ -75,19 +84,43 @@ leave_if_asked(const WorkerState *worker)
 		slot_leave(LEFT_IDLE, DT_NOEND);
 }
 
-/* True if something was done. */
-static bool
-run_dispatchers(const WorkerState *worker)
+static void
+dispatch_step(void *argument)
 {
+	WorkerState *worker = argument;
 	int64		done = 0;
-	DispatchResult result = dispatch_one(worker->hub, hosts_turns(worker), hosts_activities(worker), &done);
 
-	MemoryContextSwitchTo(worker->loop_context);
-
+	worker->result = dispatch_one(worker->hub, hosts_turns(worker), hosts_activities(worker), &done);
 	slot_add_items_done(done);
-	if (result == DISPATCH_GONE)
+}
+
+/* True if something was done. After a deadlock it is as if others had the work. */
+static bool
+run_dispatchers(WorkerState *worker)
+{
+	worker->result = DISPATCH_IDLE;
+	(void) process_step(dispatch_step, worker);
+	if (worker->result == DISPATCH_GONE)
 		slot_leave(LEFT_GONE, DT_NOEND);
-	return result == DISPATCH_DONE;
+	return worker->result == DISPATCH_DONE;
+}
+
+static void
+due_step(void *argument)
+{
+	DueQuestion *question = argument;
+
+	question->due = dispatch_next_due(question->hub, question->after);
+}
+
+/* When something is due, after a time; now, if a deadlock kept us from asking. */
+static TimestampTz
+next_due(const WorkerState *worker, TimestampTz after)
+{
+	DueQuestion question = {worker->hub, after, clock_now()};
+
+	(void) process_step(due_step, &question);
+	return question.due;
 }
 
 /*
@@ -111,19 +144,18 @@ next_look(WorkerState *worker, TimestampTz due)
 																PATIENCE_FIRST_MS, PATIENCE_LAST_MS));
 	if (worker_next_start() > now)
 		patience = Min(patience, worker_next_start());
-	return Min(patience, dispatch_next_due(worker->hub, now));
+	return Min(patience, next_due(worker, now));
 }
 
 /* Sleeps until something is due or woken; ends the process when that is too far away. */
 static void
 sleep_until_due(WorkerState *worker)
 {
-	TimestampTz due = dispatch_next_due(worker->hub, DT_NOBEGIN);
+	TimestampTz due = next_due(worker, DT_NOBEGIN);
 	TimestampTz leave_at = TimestampTzPlusMilliseconds(worker->idle_since,
 													   setting_worker_idle_timeout);
 	TimestampTz until;
 
-	MemoryContextSwitchTo(worker->loop_context);
 	if (session_owner_has_changed())
 		slot_leave(LEFT_GONE, DT_NOEND);	/* "due" is not known then */
 	if (clock_now() >= leave_at)

@@ -30,6 +30,14 @@ extern MemoryContext process_enter_loop(void);
 /* Interrupts, and settings that have changed. For background processes, between transactions. */
 extern void process_serve_requests(void);
 
+/*
+ * Runs a step of the main loop, which has transactions of its own. A deadlock,
+ * with REINDEX of our tables for example, or a serialization failure that gets
+ * out of it is no reason to end, as any other error is: the transaction is
+ * rolled back, and the result is false.
+ */
+extern bool process_step(void (*step) (void *argument), void *argument);
+
 /* Counts reloads of the settings. */
 extern uint32 process_reloads(void);
 

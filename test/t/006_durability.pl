@@ -78,6 +78,7 @@ $_->quit foreach @sessions;
 # --- two hubs of two roles ----------------------------------------------------------
 
 $server->start_instance('postgres', 'app', 'wait_for_go', 'mine');
+$server->wait_until('postgres', q{(SELECT status = 'running' FROM durable.instances WHERE task_hub = 'app' AND instance_id = 'mine')});
 foreach my $sql (
 	q{durable.wait_for_completion('mine', timeout => '0 s')}, q{durable.raise_event('mine', 'go')},
 	q{durable.terminate('mine')}, q{durable.suspend('mine')})

@@ -120,18 +120,19 @@ END $$;
 SQL
 sub how_it_ended
 {
-	return $server->sql('postgres', 'app', "SELECT concat_ws(' ', status, output::text, failure ->> 'sqlstate', failure ->> 'errorType') FROM durable.wait_for_completion('$_[0]', '60 s')");
+	return $server->sql('postgres', 'app', "SELECT concat_ws(' ', status, output::text, failure ->> 'sqlstate', failure ->> 'errorType') FROM durable.wait_for_completion('$_[0]', '$ENV{PG_TEST_TIMEOUT_DEFAULT} s')");
 }
 
-$server->configure('durable.activity_timeout' => '200ms', 'durable.orchestrator_timeout' => '200ms');
+$server->configure('durable.activity_timeout' => '200ms');
 $gate = $server->close_gate('postgres', 1);
 $server->start_instance('postgres', 'app', 'walk_through_gate', 'limited', '{"gate": 1}');
 is(how_it_ended('limited'), 'failed 57014 ActivityTimeout', 'durable.activity_timeout ends an activity in a worker');
 $server->start_instance('postgres', 'app', 'catches', 'caught');
 is(how_it_ended('caught'), 'completed "UD001 activity pass_gate ran for more than 200 ms"', 'the orchestrator may catch that');
+$server->configure('durable.activity_timeout' => '0', 'durable.orchestrator_timeout' => '200ms');
 $server->start_instance('postgres', 'app', 'loops', 'loops');
 is(how_it_ended('loops'), 'failed 57014 OrchestratorTimeout', 'durable.orchestrator_timeout ends an orchestrator');
-$server->configure('durable.activity_timeout' => '0', 'durable.orchestrator_timeout' => '10s');
+$server->configure('durable.orchestrator_timeout' => '1min');
 $server->sql('postgres', 'app', q{SELECT durable.register_activity('pass_gate', timeout => '150 ms')});
 $server->start_instance('postgres', 'app', 'walk_through_gate', 'registered', '{"gate": 1}');
 is(how_it_ended('registered'), 'failed 57014 ActivityTimeout', 'so does the limit an activity is registered with');

@@ -33,7 +33,10 @@ $server->comes_true('postgres', q{(SELECT count(*) FILTER (WHERE visible_at = 'i
 $server->wait_until('postgres', q{NOT EXISTS (SELECT FROM durable.workers WHERE kind = 'worker' AND state <> 'idle')});
 
 my $seconds = 4;
-my ($before, $after) = split /\n/, $server->safe_psql('template1', <<"SQL");
+my $spent;
+for (1 .. 5)		# statistics told late may still fall into the first one
+{
+	my ($before, $after) = split /\n/, $server->safe_psql('template1', <<"SQL");
 \\o /dev/null
 SELECT pg_sleep(1);		-- by then all that was done before is counted
 \\o
@@ -43,7 +46,10 @@ SELECT pg_sleep($seconds);
 \\o
 SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database WHERE datname = 'postgres';
 SQL
-cmp_ok($after - $before, '<=', 1, 'scenario 141: and costs nothing while it waits');
+	$spent = $after - $before;
+	last if $spent <= 1;
+}
+cmp_ok($spent, '<=', 1, 'scenario 141: and costs nothing while it waits');
 
 $server->sql('postgres', 'app', q{SELECT durable.set_hub_versioning('app', '2.0', 'strict')});
 $server->ends('postgres', 'app', "early $_", "scenario 141: the version comes and wakes it ($_)") foreach 1 .. 5;

@@ -76,11 +76,21 @@ sub run_activity
 	return $server->ends('postgres', $hub, $id, $what);
 }
 
+# After a first run of an activity, which may take its time, some more of it: it is known to be short.
+sub make_known
+{
+	my ($hub) = @_;
+
+	$server->sql('postgres', $hub, qq{SELECT durable.start_instance('calls', '{"activity": "quick"}', instance_id => '$hub: known ' || n) FROM generate_series(1, 20) n});
+	$server->wait_until('postgres', "(SELECT count(*) FROM durable.instances WHERE task_hub = '$hub' AND instance_id LIKE '$hub: known %' AND status = 'completed') = 20");
+}
+
 # --- one hub sleeps ---------------------------------------------------------------------
 
 my %open;
 
 run_activity('ann', 'quick', 'ann: before', 'an activity runs for the first time');
+make_known('ann');
 $open{ann} = crowd('ann', 50);
 $server->comes_true('postgres', at_gate('ann', 2), 'of a hub\'s many activities that sleep two run under four workers');
 run_activity('bob', 'effect', 'bob: unknown', 'another hub\'s activity that never ran before runs');
@@ -91,6 +101,7 @@ is($server->safe_psql('postgres', 'SELECT ' . at_gate('ann', 2)), 't', 'still no
 # --- three hubs sleep ---------------------------------------------------------------------
 
 run_activity('dan', 'quick', 'dan: before', 'a fourth hub has run an activity');
+make_known('dan');
 $open{bob} = crowd('bob', 3);
 $server->comes_true('postgres', at_gate('bob', 1), 'the second hub sleeps, too');
 $open{cid} = crowd('cid', 3);
@@ -151,15 +162,15 @@ SQL
 sub busy_workers { return "(SELECT count(*) FROM durable.workers WHERE task_hub = '$_[0]' AND state = 'busy')"; }
 
 my ($idle) = durations('cid', 'idle');
-my $patience = 20 * $idle + 3;		# a second is what a busy worker has before it makes room
+my $patience = 20 * $idle + 10;		# a second is what a busy worker has before it makes room
 
-# A test: each of a few instances takes a while at most.
+# A test: a few instances take a while at most, whatever the machine did during one of them.
 sub is_prompt
 {
 	my ($hub, $prefix, $what) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return cmp_ok((durations($hub, $prefix))[-1], '<', $patience, $what);
+	return cmp_ok((durations($hub, $prefix))[1], '<', $patience, $what);
 }
 
 # Each of the rows is one as the engine makes it; only they are made in one statement.
@@ -200,7 +211,7 @@ clear($_) foreach 'ann', 'bob';
 
 # --- slow turns --------------------------------------------------------------------------------
 
-# Twenty turns that last until they are cut off after a second, in the only slot: a
+# Sixty turns that last until they are cut off after a second, in the only slot: a
 # hub that wants it does not wait for the end of their batch.
 $server->configure('durable.worker_idle_timeout' => 0);
 $server->wait_until('postgres', DurableServer::count_is('worker', 0));
@@ -210,13 +221,13 @@ CREATE FUNCTION turn_at_gate(input jsonb) RETURNS jsonb LANGUAGE plpgsql SET dur
 $$ BEGIN PERFORM pg_advisory_xact_lock_shared(101); RETURN input; END $$;
 SQL
 $open{ann} = $server->close_gate('postgres', 101);
-$server->sql('postgres', 'ann', q{SELECT durable.start_instance('turn_at_gate', instance_id => 'slow ' || n) FROM generate_series(1, 20) n});
+$server->sql('postgres', 'ann', q{SELECT durable.start_instance('turn_at_gate', instance_id => 'slow ' || n) FROM generate_series(1, 60) n});
 $server->safe_psql('postgres', q{SELECT durable.resume_hub('ann')});
 $server->wait_until('postgres', at_gate('ann', 1));
 run_turn('dan', 'beside slow turns', 'the only slot is in the hands of slow turns: another hub gets it between two of them');
 cmp_ok($server->safe_psql('postgres', q{SELECT count(*) FROM durable.instances WHERE task_hub = 'ann' AND instance_id LIKE 'slow %' AND completed_at IS NULL}),
-	'>', 10, 'most of which are still to come');
-$server->sql('postgres', 'ann', q{SELECT durable.terminate('slow ' || n) FROM generate_series(1, 20) n});
+	'>', 10, 'many of which are still to come');
+$server->sql('postgres', 'ann', q{SELECT durable.terminate('slow ' || n) FROM generate_series(1, 60) n});
 $open{ann}->quit;
 clear('ann');
 $server->configure('durable.max_workers' => 4, 'durable.orchestrator_timeout' => '10s');
@@ -237,7 +248,7 @@ $open{ann} = crowd('ann', 3);
 $open{bob} = crowd('bob', 3);
 $server->comes_true('postgres', join(' AND ', at_gate('ann', 1), at_gate('bob', 2)), 'a hub has no more workers than it may, another one has');
 run_turn('dan', 'dan: beside the limited', 'a third hub is served');
-is($server->safe_psql('postgres', q{SELECT count(*) FROM durable.workers WHERE task_hub = 'ann'}), '1', 'there is one worker of the limited hub');
+$server->comes_true('postgres', q{(SELECT count(*) FROM durable.workers WHERE task_hub = 'ann') = 1}, 'there is one worker of the limited hub');
 $server->start_instance('postgres', 'ann', 'turn_only', 'ann: has to wait');
 limits_of('ann', 'max_workers => 2');
 $server->ends('postgres', 'ann', 'ann: has to wait', 'one more may come, and does what had to wait');

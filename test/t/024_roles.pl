@@ -86,10 +86,11 @@ $server->safe_psql('postgres', 'ALTER ROLE application RENAME TO app');
 # --- dropped, and made again ----------------------------------------------------------------------
 
 $server->start_instance('postgres', 'other', 'wait_for_go', 'orphan');
-$server->start_instance('postgres', 'other', 'wait_for_timer', 'due', '{"delay": "1 s"}');
+$server->start_instance('postgres', 'other', 'wait_for_timer', 'due', '{"delay": "1 h"}');
 $server->wait_until('postgres', q{(SELECT count(*) FROM durable.instances WHERE task_hub = 'other' AND status = 'running') = 2});
 $server->comes_true('postgres', DurableServer::count_is('worker', 0), 'the worker has left');
 $server->safe_psql('postgres', q{ALTER SCHEMA other OWNER TO app; REASSIGN OWNED BY other TO app; DROP OWNED BY other; DROP ROLE other});
+$server->safe_psql('postgres', q{UPDATE durable_store.inbox SET visible_at = clock_timestamp() WHERE event_type = 11 AND task_hub = 'other'});		# the hour is over
 waits('other', '%does not exist any more%', 'the hub of a dropped role waits');
 $server->safe_psql('postgres', q{CREATE ROLE other LOGIN; SELECT durable.grant_usage('other'); GRANT USAGE ON SCHEMA other TO other});
 is($server->sql('postgres', 'other', 'SELECT count(*) FROM durable.instances'), '0', 'a role made again under the name sees nothing of it');

@@ -22,6 +22,26 @@ log_line_prefix = '%b[%p]: '
 END
 $server->install('postgres', 'app', 'app2');
 
+# Load that lasts until it is told to end, however fast or slow the machine is:
+# instances that leave one effect after the other, and how many is their output.
+$server->sql('postgres', 'app', <<'END');
+CREATE TABLE told (prefix text);
+
+CREATE FUNCTION effect_until_told(step int, prefix text) RETURNS bool LANGUAGE sql AS
+$$ SELECT effect(step); SELECT EXISTS (SELECT FROM told t WHERE t.prefix = effect_until_told.prefix) $$;
+
+CREATE FUNCTION walk_until_told(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	FOR step IN (input->>'from')::int .. (input->>'from')::int + 99 LOOP
+		IF durable.call_activity('effect_until_told', jsonb_build_object('step', step, 'prefix', input->'prefix'))::bool THEN
+			RETURN to_jsonb(step);
+		END IF;
+	END LOOP;
+	PERFORM durable.continue_as_new(jsonb_set(input, '{from}', to_jsonb((input->>'from')::int + 100)));
+	RETURN NULL;
+END $$;
+END
+
 # How often one of our processes has logged an error or its death, from an offset on.
 sub complaints
 {
@@ -30,10 +50,10 @@ sub complaints
 	return grep { /^durable \w+\[\d+\]: (WARNING|ERROR|FATAL|PANIC)/ } split /\n/, $server->log_since($offset);
 }
 
-# The workers there are, as an array literal.
-sub workers
+# The processes of ours there are, as an array literal.
+sub processes
 {
-	return $server->safe_psql('postgres', q{SELECT coalesce(array_agg(pid ORDER BY pid), '{}') FROM pg_stat_activity WHERE backend_type = 'durable worker'});
+	return $server->safe_psql('postgres', q{SELECT array_agg(pid ORDER BY pid) FROM pg_stat_activity WHERE backend_type ~ '^durable (worker|coordinator)'});
 }
 
 # A test: what was started under this prefix has completed, with its effects.
@@ -44,6 +64,30 @@ sub all_complete
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$server->comes_true('postgres', "(SELECT count(*) FROM durable.instances WHERE instance_id ~ '^$prefix ' AND status = 'completed') = $count", $what);
 	return $server->effects_are_exact('postgres', 'app', $steps, "instance_id ~ '^$prefix '", "$what: each effect once");
+}
+
+# Starts instances that run until they are told; returns when one is seen running.
+sub start_load
+{
+	my ($prefix, $count) = @_;
+
+	$server->sql('postgres', 'app', qq{SELECT durable.start_instance('walk_until_told', '{"prefix": "$prefix", "from": 1}', instance_id => '$prefix ' || i) FROM generate_series(1, $count) i});
+	$server->wait_until('postgres', qq{EXISTS (SELECT FROM durable.instances WHERE instance_id ~ '^$prefix ' AND status = 'running')});
+}
+
+# Two tests: they complete, and each effect is there once.
+sub end_load
+{
+	my ($prefix, $count, $what) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$server->sql('postgres', 'app', "INSERT INTO told VALUES ('$prefix')");
+	$server->comes_true('postgres', "(SELECT count(*) FROM durable.instances WHERE instance_id ~ '^$prefix ' AND status = 'completed') = $count", $what);
+	return is($server->sql('postgres', 'app', <<"SQL"), '', "$what: each effect once");
+SELECT i.instance_id, i.output, e.steps FROM durable.instances i
+LEFT JOIN LATERAL (SELECT array_agg(step ORDER BY step) AS steps FROM effects e WHERE e.instance_id = i.instance_id) e ON true
+WHERE i.instance_id ~ '^$prefix ' AND e.steps IS DISTINCT FROM ARRAY(SELECT generate_series(1, i.output::int))
+SQL
 }
 
 # Runs a command; one that meets a deadlock, as it may with any table in use, is repeated.
@@ -62,7 +106,6 @@ sub insist
 }
 
 # --- tables of ours are rewritten under load ------------------------------------------
-# Of so many steps that an instance takes more than a transaction: it is seen running.
 
 my $offset = -s $server->logfile;
 my @tables = split /\n/, $server->safe_psql('postgres', q{SELECT oid::regclass FROM pg_class WHERE relnamespace = 'durable_store'::regnamespace AND relkind = 'r' ORDER BY 1});
@@ -80,16 +123,15 @@ foreach my $rewrite (@rewrites)
 	my ($name, @commands) = @$rewrite;
 	my $prefix = 'rewrite' . ++$n;
 
-	$server->sql('postgres', 'app', qq{SELECT durable.start_instance('walk', '{"steps": 100}', instance_id => '$prefix ' || i) FROM generate_series(1, 100) i});
-	$server->wait_until('postgres', qq{EXISTS (SELECT FROM durable.instances WHERE instance_id ~ '^$prefix ' AND status = 'running')});
+	start_load($prefix, 20);
 	insist($_) foreach @commands;
-	all_complete($prefix, 100, 100, "$name of the tables of durable while 100 instances run");
+	end_load($prefix, 20, "$name of the tables of durable while 20 instances run");
 }
 is(join("\n", complaints($offset)), '', 'the workers had nothing to complain of');
 
 # --- locked --------------------------------------------------------------------------------
 
-my $before = workers();
+my $before = processes();
 my $locker = $server->session('postgres');
 foreach my $table (@tables)
 {
@@ -122,6 +164,44 @@ $victim->query('ROLLBACK');
 $victim->quit;
 all_complete('deadlock', 1, 3, 'a deadlock between LOCK TABLE and an activity');
 
+# One in which a process of ours must give way, before it has got a work item: somebody has
+# $second, and is to wait as long as it takes; it begins to when the process, which will want
+# $second next, waits for $first. Whoever has that goes away then.
+sub fells
+{
+	my ($type, $first, $second, $look) = @_;
+	my $count = '(SELECT deadlocks FROM pg_stat_database WHERE datname = current_database())';
+	my $waits = "EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND %s)";
+	my $had = $server->safe_psql('postgres', "SELECT $count");
+	my ($holder, $other) = map { $server->session('postgres') } 1, 2;
+	my $other_pid = $other->query_safe('SELECT pg_backend_pid()');
+
+	$holder->query_safe("BEGIN; LOCK TABLE $first");
+	$look->();
+	$server->wait_until('postgres', sprintf($waits, "a.backend_type = '$type' AND l.relation = '$first'::regclass"));
+	$other->query_safe("SET deadlock_timeout = '1h'; BEGIN; LOCK TABLE $second");
+	$other->{stdin} .= "SELECT durable_store.updating('1.0');\n\\echo over\n";	# for all that run, that is
+	$other->{run}->pump_nb;
+	$server->wait_until('postgres', sprintf($waits, "a.pid = $other_pid"));
+	$holder->query_safe('ROLLBACK');
+	$other->query_until(qr/over/, '');
+	$_->quit foreach $holder, $other;
+	$server->comes_true('postgres', "$count > $had", "a deadlock in which a $type must give way");
+}
+
+$offset = -s $server->logfile;
+$server->sql('postgres', 'app', q{SELECT durable.pause_hub('app')});
+$server->start_instance('postgres', 'app', 'walk', 'fetched 1', '{"steps": 2}');
+fells('durable worker', 'durable_store.inbox', 'durable_store.instances', sub { $server->sql('postgres', 'app', q{SELECT durable.resume_hub('app')}) });
+all_complete('fetched', 1, 2, 'a deadlock while instances are fetched');
+$server->sql('postgres', 'app', q{SELECT durable.pause_hub('app')});
+fells('durable worker', 'durable_store.activity_queue', 'durable_store.history', sub { $server->sql('postgres', 'app', q{SELECT durable.resume_hub('app')}) });
+$server->runs('postgres', 'app', 'after claim', 'a deadlock while an activity is claimed');
+fells('durable coordinator', 'durable_store.inbox', 'durable_store.activity_queue', sub { $server->reload });
+$server->runs('postgres', 'app2', 'after look', 'a deadlock while the coordinator looks');
+is($server->safe_psql('postgres', "SELECT unnest('$before'::int[]) EXCEPT SELECT pid FROM pg_stat_activity"), '', 'no process has died of a deadlock');
+is(join("\n", complaints($offset)), '', 'nor complained of one');
+
 # --- tables of users -------------------------------------------------------------------------
 
 $locker->query_safe('BEGIN; LOCK TABLE app.effects');
@@ -132,11 +212,10 @@ like($server->safe_psql('postgres', q{SELECT item FROM durable.workers WHERE tas
 $locker->query_safe('COMMIT');
 all_complete('user', 1, 2, 'LOCK TABLE of a table that activities write to');
 
-$server->sql('postgres', 'app', qq{SELECT durable.start_instance('walk', '{"steps": 10}', instance_id => 'altered ' || i) FROM generate_series(1, 50) i});
-$server->wait_until('postgres', q{EXISTS (SELECT FROM durable.instances WHERE instance_id ~ '^altered ' AND status = 'running')});
+start_load('altered', 20);
 $server->safe_psql('postgres', $_) foreach 'ALTER TABLE app.effects ADD COLUMN noted_at timestamptz DEFAULT clock_timestamp()',
   'ALTER TABLE app.effects ALTER COLUMN attempt TYPE bigint', 'CREATE INDEX ON app.effects (instance_id)', 'ALTER TABLE app.effects DROP COLUMN noted_at', 'VACUUM FULL app.effects';
-all_complete('altered', 50, 10, 'ALTER TABLE of a table that activities write to');
+end_load('altered', 20, 'ALTER TABLE of a table that activities write to');
 
 # An activity that waits too long for a lock is ended by its timeout, not before.
 $server->configure('durable.activity_timeout' => '200ms');
@@ -164,7 +243,7 @@ all_complete('dropped', 1, 3, 'when it is there again, rewind() lets it go on');
 
 # --- the extension --------------------------------------------------------------------------------
 
-$before = $server->safe_psql('postgres', q{SELECT array_agg(pid ORDER BY pid) FROM pg_stat_activity WHERE backend_type ~ '^durable (worker|coordinator)'});
+$before = processes();
 foreach my $try (
 	[ 'ALTER EXTENSION durable SET SCHEMA public', qr/extension "durable" does not support SET SCHEMA/ ],
 	[ 'DROP SCHEMA durable CASCADE', qr/cannot drop schema durable because extension durable requires it/ ],
