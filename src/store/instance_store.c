@@ -261,21 +261,28 @@ note_other_messages(const StoreScope *scope, uint64 rows, TimestampTz now)
 	others_ready_from = now - LATE_COMMIT;
 }
 
+/* If the last look found so few the next may well find none. */
+#define FEW_FOUND 4
+
+static uint64 last_found = 0;
+
 /* So many may be left out. */
 #define MAX_LEFT_OUT 8
 
-/* Executes find_ready, leaving out those (NULL: none) if they are few; returns the number of rows. */
+/* Executes find_ready, unless nothing is there; leaves out those (NULL: none) if they are few. Returns the number of rows. */
 static uint64
-find_any(const char *task_hub, Datum *values, RowBuffer *but)
+find_any(const char *task_hub, Datum *values, RowBuffer *but, TimestampTz now)
 {
 	TimestampTz began = GetCurrentTimestamp();
 	bool		leaves_out = but != NULL && but->n_rows <= MAX_LEFT_OUT;
 	uint64		rows;
 
+	if (but == NULL && last_found < FEW_FOUND && store_next_turn(task_hub) > now)
+		return 0;
 	values[4] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
 	if (leaves_out)
 		row_buffer_arrays(but, values + 5);
-	rows = store_execute(leaves_out ? &find_ready_but_some : &find_ready, values, NULL);
+	last_found = rows = store_execute(leaves_out ? &find_ready_but_some : &find_ready, values, NULL);
 	low_water_looked(task_hub, QUEUE_INBOX, began);
 	return rows;
 }
@@ -309,7 +316,7 @@ find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 	RowBuffer  *ids;
 	StringSet  *seen;
 
-	*looked_at = max_starts < 0 ? find_any(task_hub, values, but) : find_limited(scope, task_hub, values, now);
+	*looked_at = max_starts < 0 ? find_any(task_hub, values, but, now) : find_limited(scope, task_hub, values, now);
 	ids = row_buffer_make(1, types);
 	seen = string_set_make();
 	for (uint64 i = 0; i < *looked_at; i++)

@@ -14,6 +14,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "store/direct_rows.h"
 #include "store/store.h"
 
 /* So many rows are inserted faster one by one than from arrays: setting up the unnests costs more. */
@@ -443,7 +444,7 @@ store_insert(StoreInsert *insert, const char *task_hub, RowBuffer *rows)
 {
 	StoreScope	scope;
 
-	if (rows->n_rows == 0)
+	if (rows->n_rows == 0 || (insert->direct != NULL && direct_insert_rows(insert->direct, task_hub, rows)))
 		return;
 	if (insert->one.sql == NULL)
 		compose_insert(insert, rows);
