@@ -169,13 +169,14 @@ may_begin(SpeculativeTurns *turns, const RuntimeState *state, const TurnResult *
 	return place_is_good(turns->place);
 }
 
+/* From here on the state has lists of its own: others may have kept the old ones. */
 static void
-save_state(SpeculativeTurns *turns, const RuntimeState *state)
+save_state(SpeculativeTurns *turns, RuntimeState *state)
 {
 	turns->before = *state;
-	turns->before.past_events = list_copy(state->past_events);
-	turns->before.kept_events = list_copy(state->kept_events);
-	turns->before.new_events = list_copy(state->new_events);
+	state->past_events = list_copy(state->past_events);
+	state->kept_events = list_copy(state->kept_events);
+	state->new_events = list_copy(state->new_events);
 }
 
 static List *

@@ -186,6 +186,33 @@ $server->wait_until('postgres', q{current_setting('durable.orchestrator_timeout'
 comes_to('dawdles itself', 'failed 57014', 'code that exceeds its time limit', $notes, 'dawdle');
 $server->configure('durable.orchestrator_timeout' => '10s');
 
+# The redo of a turn that ran after another one of its transaction may take too long there; then it is as before
+# that turn. Planning is made to take long, once for all turns; the activity makes it necessary again, and is undone.
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION drop_plans() RETURNS void LANGUAGE plpgsql AS 'BEGIN DISCARD PLANS; END';
+CREATE FUNCTION costs(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	IF length(md5(repeat('x', 40000000))) = 0 THEN
+		RETURN NULL;
+	END IF;
+	PERFORM durable.call_activity('note', '{"what": "x"}');
+	IF input = '"teach"' THEN
+		PERFORM durable.wait_for_event('go');
+	END IF;
+	PERFORM durable.call_activity('note', '{"what": "x"}');
+	PERFORM durable.call_activity(CASE WHEN input = '"teach"' THEN 'nothing' ELSE 'drop_plans' END, '{}');
+	RETURN '"done"';
+END $$;
+CREATE FUNCTION nothing() RETURNS void LANGUAGE sql AS '';
+SQL
+$server->start_instance('postgres', 'app', 'costs', 'costs less', '"teach"');
+$server->wait_until('postgres', q{(SELECT waiting_for ->> 'events' = '["go"]' FROM durable.instances WHERE instance_id = 'costs less')});
+$server->sql('postgres', 'app', q{SELECT durable.raise_event('costs less', 'go')});
+is(end_of('costs less'), 'completed "done"', 'code that is planned once');
+$server->start_instance('postgres', 'app', 'costs', 'costs more', 'null');
+is(end_of('costs more'), 'completed "done"', 'a turn that is undone and takes too long when it is done again');
+is(notes('costs more'), 'x x', 'with each effect once');
+
 # --- what activities leave ------------------------------------------------------------------
 
 $server->sql('postgres', 'app', <<'SQL');
