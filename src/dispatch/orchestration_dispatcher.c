@@ -54,6 +54,9 @@
 /* Children of children in one transaction: they are deep in the C stack. */
 #define MAX_DEPTH_OF_CHILDREN 50
 
+/* The same where activities have run, whose locks others wait for. */
+#define PATIENCE_WHILE_SHARING 40
+
 /* How long an instance waits after an error that was not its own, and after a lost conflict. */
 #define DEFER_INTERVAL (5 * USECS_PER_SEC)
 #define CONFLICT_INTERVAL (50 * INT64CONST(1000))
@@ -527,6 +530,12 @@ copy_of_outbox(const Outbox *outbox)
 	return copy;
 }
 
+static int
+patience_in_batch(void)
+{
+	return sharing_is_used() ? PATIENCE_WHILE_SHARING : PATIENCE_IN_BATCH;
+}
+
 /*
  * One more turn of the same transaction. False if it must wait for another
  * one: the state and the outbox are as before, also if generations of the turn
@@ -549,7 +558,7 @@ run_next_turn(InlineScope *scope, Checkpoint *checkpoint, List *answers)
 	if (list_length(state->past_events) > max_history_events(state))
 		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, clock_now());
 	else
-		checkpoint->state = run_generations(checkpoint, state, PATIENCE_IN_BATCH, scope);
+		checkpoint->state = run_generations(checkpoint, state, patience_in_batch(), scope);
 	suspect_release();
 	if (checkpoint->state != NULL)
 		return true;
@@ -823,7 +832,7 @@ run_turns(Batch *batch, List *instances)
 		}
 		batch->scope.root = fetched->state;
 		batch->scope.children_until = until;
-		checkpoint = run_turn(fetched, list_length(instances) > 1 ? PATIENCE_IN_BATCH : 0, NULL, &batch->scope);
+		checkpoint = run_turn(fetched, list_length(instances) > 1 ? patience_in_batch() : 0, NULL, &batch->scope);
 		if (checkpoint == NULL)
 		{
 			batch->slow_ids = lappend(batch->slow_ids, (char *) fetched->state->instance_id);

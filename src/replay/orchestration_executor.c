@@ -201,6 +201,7 @@ run_code(OrchestrationContext *context, OrchestratorCall *call, int timeout_ms, 
 	sandbox.has_effects = context->speculation ? &context->speculation->has_effects : NULL;
 	sandbox.pinned_time = &context->time;
 	sandbox.timeout_ms = timeout_ms;
+	sandbox.timeout_after_ms = timeout_ms > 0 ? Min(timeout_ms, SPECULATION_PATIENCE_MS) : SPECULATION_PATIENCE_MS;
 	call->context = context;
 	current_orchestration = context;
 	orchestration_seed_random(context);
