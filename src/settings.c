@@ -34,6 +34,7 @@ int			setting_on_code_change = CODE_CHANGE_KEEP;
 int			setting_orchestrator_checks = ORCHESTRATOR_CHECKS_ERROR;
 char	   *setting_orchestrator_languages = NULL;
 void		(*setting_languages_changed) (void) = NULL;
+void		(*setting_checks_changed) (int checks) = NULL;
 int			setting_activity_timeout = 0;
 int			setting_max_payload_size = 65536;
 int			setting_max_history_events = 100000;
@@ -173,6 +174,13 @@ check_languages(char **newval, void **extra, GucSource source)
 }
 
 static void
+assign_checks(int newval, void *extra)
+{
+	if (setting_checks_changed != NULL)
+		setting_checks_changed(newval);
+}
+
+static void
 assign_languages(const char *newval, void *extra)
 {
 	if (setting_languages_changed != NULL)
@@ -190,7 +198,7 @@ define_check_settings(void)
 							 "What happens when an orchestrator does what it may not do?",
 							 "error: it is refused with UD008; warning: it is done, with a warning; off: it is done.",
 							 &setting_orchestrator_checks, ORCHESTRATOR_CHECKS_ERROR, orchestrator_checks_options, PGC_USERSET, 0,
-							 NULL, NULL, NULL);
+							 NULL, assign_checks, NULL);
 	DefineCustomStringVariable("durable.orchestrator_languages",
 							   "Languages of functions that orchestrators may call besides SQL and PL/pgSQL.",
 							   "A comma-separated list. What such functions do is not checked, except for the SQL they run.",

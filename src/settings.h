@@ -35,6 +35,7 @@ extern int	setting_on_code_change;
 extern int	setting_orchestrator_checks;	/* an OrchestratorChecks */
 extern char *setting_orchestrator_languages;	/* a comma-separated list */
 extern void (*setting_languages_changed) (void);	/* called when it is assigned */
+extern void (*setting_checks_changed) (int checks);	/* called when they are assigned */
 extern int	setting_activity_timeout;		/* ms, 0 = none */
 extern int	setting_max_payload_size;		/* kB */
 extern int	setting_max_history_events;

@@ -92,6 +92,23 @@ note_return(uint64 key)
 		place->credit++;
 }
 
+static void
+note_success(uint64 key)
+{
+	Place	   *place = remember_place(key);
+
+	place->price = Max(place->price / 2, 1);
+}
+
+static void
+note_failure(uint64 key)
+{
+	Place	   *place = remember_place(key);
+
+	place->credit = 0;
+	place->price = Min(place->price * PRICE_FACTOR, MAX_PRICE);
+}
+
 /* Do replays from the beginning of this event on wait for activities alone? */
 static bool
 is_of_activities(const HistoryEvent *event)
@@ -161,12 +178,9 @@ suits(SpeculativeTurns *turns, const RuntimeState *state, const TurnResult *turn
 
 /* Where it begins counts: later it is too late to choose. */
 static bool
-may_begin(SpeculativeTurns *turns, const RuntimeState *state, const TurnResult *turn)
+may_begin(const SpeculativeTurns *turns, const RuntimeState *state, int first_id)
 {
-	if (turns->speculation.has_effects)
-		return true;
-	turns->place = place_of(state, ((const Action *) linitial(turn->actions))->id);
-	return place_is_good(turns->place);
+	return turns->speculation.has_effects || place_is_good(place_of(state, first_id));
 }
 
 /* From here on the state has lists of its own: others may have kept the old ones. */
@@ -225,12 +239,17 @@ static bool
 run_turn_within(Speculation *speculation, RuntimeState *state, TurnResult *turn)
 {
 	SpeculativeTurns *turns = (SpeculativeTurns *) speculation;
+	int			first_id;
 
-	if (!suits(turns, state, turn) || !may_begin(turns, state, turn))
+	if (!suits(turns, state, turn))
+		return false;
+	first_id = ((const Action *) linitial(turn->actions))->id;
+	if (!may_begin(turns, state, first_id))
 		return false;
 	if (!speculation->has_effects)
 		save_state(turns, state);
 	speculation->has_effects = true;
+	turns->first_ids = lappend_int(turns->first_ids, first_id);
 	settle_retry_policies(state, turn);
 	(void) decisions_apply(state, turn, turns->outbox, 0, clock_now());
 	begin_next_turn(turns, state, run_activities(turns, state));
@@ -250,10 +269,10 @@ speculative_turns_init(SpeculativeTurns *turns, InlineScope *scope, Outbox *outb
 void
 speculative_turns_undo(SpeculativeTurns *turns, RuntimeState *state)
 {
-	Place	   *place = remember_place(turns->place);
+	ListCell   *lc;
 
-	place->credit = 0;
-	place->price = Min(place->price * PRICE_FACTOR, MAX_PRICE);
+	foreach(lc, turns->first_ids)
+		note_failure(place_of(state, lfirst_int(lc)));
 	activity_clean_up();
 	if (turns->speculation.has_effects)
 		*state = turns->before;
@@ -262,10 +281,11 @@ speculative_turns_undo(SpeculativeTurns *turns, RuntimeState *state)
 }
 
 void
-speculative_turns_keep(SpeculativeTurns *turns)
+speculative_turns_keep(SpeculativeTurns *turns, const RuntimeState *state)
 {
-	Place	   *place = remember_place(turns->place);
+	ListCell   *lc;
 
-	place->price = Max(place->price / 2, 1);
+	foreach(lc, turns->first_ids)
+		note_success(place_of(state, lfirst_int(lc)));
 	turns->scope->n_run += turns->n_activities;
 }

@@ -5,7 +5,8 @@
  *
  * It is tried where the code was seen to return, without waiting for anything
  * but activities, from the same place on: where the activity has the same
- * number. After a failure it takes several more of these.
+ * number. After a failure it takes several more of these, at each place it
+ * passed: from there on it would have failed, too.
  */
 #ifndef DURABLE_SPECULATIVE_TURNS_H
 #define DURABLE_SPECULATIVE_TURNS_H
@@ -19,7 +20,7 @@ typedef struct SpeculativeTurns
 	InlineScope *scope;
 	Outbox	   *outbox;
 	int			max_history_events;
-	uint64		place;			/* where in which code it began */
+	List	   *first_ids;		/* of int: the first activity of each turn, which are the places it passed */
 	int			n_turns;		/* that it added */
 	int			n_activities;
 	RuntimeState before;
@@ -32,7 +33,7 @@ extern void speculative_turns_init(SpeculativeTurns *turns, InlineScope *scope, 
 extern void speculative_turns_undo(SpeculativeTurns *turns, RuntimeState *state);
 
 /* It was used, and the code returned. */
-extern void speculative_turns_keep(SpeculativeTurns *turns);
+extern void speculative_turns_keep(SpeculativeTurns *turns, const RuntimeState *state);
 
 /* An execution has returned that was taken turn by turn: from where on would it have served? */
 extern void speculative_turns_learn(const RuntimeState *state);

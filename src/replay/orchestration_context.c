@@ -819,6 +819,49 @@ end_of_await(OrchestrationContext *context, int fed_before)
 }
 
 /* ------------------------------------------------------------------------
+ * Messages
+ * ------------------------------------------------------------------------
+ */
+
+static void
+write_message(const OrchestrationContext *context, const LogMessage *message)
+{
+	ereport(message->level,
+			(errmsg_internal("%s", message->text),
+			 errdetail_internal("Orchestration %s of task hub %s.",
+								context->state->instance_id, context->state->task_hub),
+			 message->context ? errcontext("%s", message->context) : 0));
+}
+
+void
+orchestration_log(OrchestrationContext *context, int level, const char *text)
+{
+	LogMessage	message = {level, text, NULL};
+	MemoryContext old;
+
+	if (context->speculation == NULL)
+	{
+		write_message(context, &message);
+		return;
+	}
+	old = MemoryContextSwitchTo(context->memory);
+	message.text = pstrdup(text);
+	message.context = GetErrorContextStack();
+	context->messages = lappend(context->messages, memcpy(palloc(sizeof(LogMessage)), &message, sizeof(LogMessage)));
+	MemoryContextSwitchTo(old);
+}
+
+void
+orchestration_write_log(OrchestrationContext *context)
+{
+	ListCell   *lc;
+
+	foreach(lc, context->messages)
+		write_message(context, lfirst(lc));
+	context->messages = NIL;
+}
+
+/* ------------------------------------------------------------------------
  * Waiting
  * ------------------------------------------------------------------------
  */

@@ -58,6 +58,14 @@ typedef struct Task
 	TimestampTz first_attempt_at;
 } Task;
 
+/* What durable.log_message() was given, and where. */
+typedef struct LogMessage
+{
+	int			level;
+	const char *text;
+	const char *context;
+} LogMessage;
+
 /* Why the code was unwound. */
 typedef enum StopReason
 {
@@ -86,6 +94,7 @@ typedef struct OrchestrationContext
 	bool		is_replaying;
 	bool		is_strict;		/* recorded inputs are compared, too; the history has them */
 	bool		is_repeated;	/* the second run of durable.double_replay: shall leave no trace */
+	bool		is_unchecked;	/* some of the code may have done what the checks refuse */
 	TimestampTz time;
 	struct Speculation *speculation;	/* NULL: a wait for what is not there ends the turn */
 
@@ -113,6 +122,7 @@ typedef struct OrchestrationContext
 	const char *new_version;
 	bool		keep_events;
 	List	   *events_after_continue;
+	List	   *messages;		/* of LogMessage *: to be written if the run is not undone */
 	int			n_guids;
 	int			n_awaits;		/* that took events */
 	int			n_rewinds;		/* so far */
@@ -156,6 +166,13 @@ extern void orchestration_seed_random(OrchestrationContext *context);
 
 /* The actions nothing in the history answers to (of Action *), in the order of their numbers. */
 extern List *orchestration_new_actions(OrchestrationContext *context);
+
+/*
+ * Writes a message to the log; if the run may have to be undone and done again,
+ * then when it is sure that it stays, by orchestration_write_log().
+ */
+extern void orchestration_log(OrchestrationContext *context, int level, const char *text);
+extern void orchestration_write_log(OrchestrationContext *context);
 
 /* Names of the events the code waits for, for people to look at. */
 extern List *orchestration_waiting_events(OrchestrationContext *context);

@@ -171,8 +171,7 @@ call_orchestrator(void *arg)
 	if (flinfo.fn_strict && flinfo.fn_nargs == 1 && input == NULL)
 		return;					/* as any strict function: NULL */
 	output = FunctionCallInvoke(fcinfo);
-	if (speculation_has_effects(call->context) && call->context->stop_reason != NOT_STOPPED)
-		orchestration_unwind(call->context);	/* it caught the unwinding */
+	speculation_ends(call->context);
 	if (fcinfo->isnull || get_func_rettype(flinfo.fn_oid) == VOIDOID)
 		return;
 	call->output = (Jsonb *) PG_DETOAST_DATUM_COPY(output);
@@ -203,6 +202,7 @@ run_code(OrchestrationContext *context, OrchestratorCall *call, int timeout_ms, 
 	sandbox.timeout_ms = timeout_ms;
 	sandbox.timeout_after_ms = timeout_ms > 0 ? Min(timeout_ms, SPECULATION_PATIENCE_MS) : SPECULATION_PATIENCE_MS;
 	call->context = context;
+	context->is_unchecked = setting_orchestrator_checks != ORCHESTRATOR_CHECKS_ERROR;
 	current_orchestration = context;
 	orchestration_seed_random(context);
 	orchestrator_checks_begin();
@@ -506,6 +506,7 @@ execute_once(OrchestrationContext *context, int patience_ms)
 	context->timed_out = outcome == SANDBOX_TIMED_OUT;
 	if (must_repeat(context, outcome, error))
 		ReThrowError(error);
+	orchestration_write_log(context);
 	conclude_code(context, outcome, call.output, error, result);
 	if (context->stop_reason != STOPPED_NON_DETERMINISTIC && !orchestration_match_rest(context))
 		conclude_non_determinism(context, result);

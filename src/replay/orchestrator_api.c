@@ -883,9 +883,6 @@ durable_log_message(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 1, "level");
 	level = log_level(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	if (!context->is_replaying && !context->is_repeated)
-		ereport(level,
-				(errmsg_internal("%s", text_to_cstring(PG_GETARG_TEXT_PP(0))),
-				 errdetail_internal("Orchestration %s of task hub %s.",
-									context->state->instance_id, context->state->task_hub)));
+		orchestration_log(context, level, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
 }

@@ -386,6 +386,14 @@ checked_utility(PlannedStmt *statement, const char *query_string, bool read_only
 		standard_ProcessUtility(statement, query_string, read_only_tree, context, params, environment, receiver, completion);
 }
 
+/* A helper with a SET clause, say. */
+static void
+note_relaxation(int checks)
+{
+	if (current_orchestration != NULL && checks != ORCHESTRATOR_CHECKS_ERROR)
+		current_orchestration->is_unchecked = true;
+}
+
 void
 orchestrator_checks_init(void)
 {
@@ -400,6 +408,7 @@ orchestrator_checks_init(void)
 	next_needs_fmgr = needs_fmgr_hook;
 	needs_fmgr_hook = is_not_inlined;
 	setting_languages_changed = function_refusals_forget;
+	setting_checks_changed = note_relaxation;
 }
 
 void

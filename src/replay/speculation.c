@@ -12,7 +12,6 @@
 #include "replay/sandbox.h"
 #include "replay/speculation.h"
 #include "session.h"
-#include "settings.h"
 
 /*
  * Not beside an open cursor, which the activity's would be closed with; nor in
@@ -27,7 +26,7 @@ may_speculate(const OrchestrationContext *context)
 	return false;
 #else
 	return context->speculation != NULL && !context->is_suspended && context->cancelled_timers == NIL &&
-		setting_orchestrator_checks == ORCHESTRATOR_CHECKS_ERROR && sandbox_is_bare() && ThereAreNoReadyPortals();
+		!context->is_unchecked && sandbox_is_bare() && ThereAreNoReadyPortals();
 #endif
 }
 
@@ -77,8 +76,15 @@ speculation_goes_on(OrchestrationContext *context)
 	return goes_on;
 }
 
-bool
-speculation_has_effects(const OrchestrationContext *context)
+/* Cursors that the code has left open would be closed with its subtransaction, were it not to stay. */
+void
+speculation_ends(OrchestrationContext *context)
 {
-	return context->speculation != NULL && context->speculation->has_effects;
+	if (context->speculation == NULL || !context->speculation->has_effects)
+		return;
+	if (context->stop_reason == NOT_STOPPED && context->is_unchecked)
+		context->stop_reason = STOPPED_WAITING;
+	if (context->stop_reason != NOT_STOPPED)
+		orchestration_unwind(context);
+	session_close_cursors();
 }

@@ -36,7 +36,11 @@ struct OrchestrationContext;
 /* The events ran out: did answers come of this? */
 extern bool speculation_goes_on(struct OrchestrationContext *context);
 
-/* Is there anything in the subtransaction that is to stay? */
-extern bool speculation_has_effects(const struct OrchestrationContext *context);
+/*
+ * The code has returned: what was run within it is to stay, and nothing of the
+ * code's own. Throws, which undoes all, if it has caught the end of its turn,
+ * or may have done what an orchestrator must not do.
+ */
+extern void speculation_ends(struct OrchestrationContext *context);
 
 #endif							/* DURABLE_SPECULATION_H */

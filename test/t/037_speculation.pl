@@ -213,6 +213,20 @@ $server->start_instance('postgres', 'app', 'costs', 'costs more', 'null');
 is(end_of('costs more'), 'completed "done"', 'a turn that is undone and takes too long when it is done again');
 is(notes('costs more'), 'x x', 'with each effect once');
 
+# A failure says of all turns it undoes that they are not to be tried: else each of them would be tried next.
+$server->sql('postgres', 'app', <<'SQL');
+CREATE SEQUENCE runs;
+CREATE FUNCTION run() RETURNS text LANGUAGE sql AS $$ SELECT note('x') FROM nextval('runs') $$;
+SQL
+my $runs = join ', ', ('["run", {}]') x 6;
+my $runner = taught_copy();
+start("run $_", $runs, 'return', $runner), end_of("run $_") foreach 1, 2;
+$server->sql('postgres', 'app', q{SELECT setval('runs', 1, false)});
+start('run 3', $runs, 'sleep', $runner);
+$server->wait_until('postgres', q{(SELECT count(*) = 1 FROM durable.history WHERE instance_id = 'run 3' AND event_type = 'TimerCreated')});
+is($server->sql('postgres', 'app', q{SELECT last_value FROM runs}), '12', 'what comes to wait is tried once, and then done');
+is(notes('run 3'), 'x x x x x x', 'with each effect once');
+
 # --- what activities leave ------------------------------------------------------------------
 
 $server->sql('postgres', 'app', <<'SQL');
@@ -309,6 +323,44 @@ is_taken_turn_by_turn('plain', '["x", "x", "x"]', 'code that is not checked');
 $server->sql('postgres', 'app', q{ALTER ROLE app IN DATABASE postgres RESET ALL});
 $server->restart;
 
+# --- what the code itself leaves ----------------------------------------------------------------
+
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION opens(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	c CURSOR FOR SELECT generate_series(1, 3);
+	n int;
+BEGIN
+	IF input = '1' THEN
+		PERFORM durable.call_activity('note', '{"what": "x"}');
+		PERFORM durable.call_activity('note', '{"what": "x"}');
+	END IF;
+	c := 'the cursor';
+	OPEN c;
+	FETCH c INTO n;
+	IF input = '1' THEN
+		PERFORM durable.continue_as_new('2');
+	END IF;
+	RETURN input;
+END $$;
+CREATE FUNCTION relax() RETURNS void LANGUAGE sql SET durable.orchestrator_checks = 'off' AS $$ SELECT pg_notify('news', 'relaxed') $$;
+CREATE FUNCTION relaxes_first(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN PERFORM relax(); RETURN plain(input); END';
+CREATE FUNCTION relaxes_last(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS 'DECLARE result jsonb := plain(input); BEGIN PERFORM relax(); RETURN result; END';
+SQL
+foreach my $n (1 .. 3)
+{
+	$server->start_instance('postgres', 'app', 'opens', "opens $n", '1');
+	is(end_of("opens $n"), 'completed 2', "a cursor left open does not outlive its generation, $n");
+}
+is(writers('opens 2'), '1', 'also when it was tried');
+$listener = $server->session('postgres', 'app');
+$listener->query_safe('LISTEN news');
+is_taken_turn_by_turn('relaxes_first', '["x", "x", "x"]', 'a helper that turns the checks off, before');
+is_taken_turn_by_turn('relaxes_last', '["x", "x", "x"]', 'and after the activities');
+$listener->query_safe('SELECT 1');
+unlike($listener->query(q{SELECT 1}), qr/relaxed/, 'what it does is undone');
+$listener->quit;
+
 # --- what the code sees -----------------------------------------------------------------------
 
 $server->sql('postgres', 'app', <<'SQL');
@@ -344,6 +396,31 @@ SQL
 }
 is($server->sql('postgres', 'app', q{SELECT count(DISTINCT v) FROM durable.instances, jsonb_path_query(output, '$[1 to 3][0, 2]') v WHERE instance_id LIKE 'sees %'}), '12',
 	'random numbers of orchestrators and activities all differ');
+# Messages of what is undone are not written, those of what is done again once.
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION talks(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. 3 LOOP
+		PERFORM durable.log_message(format('message %s of %s', i, durable.instance_id()));
+		PERFORM durable.call_activity('note', '{"what": "x"}');
+	END LOOP;
+	IF input = 'true' THEN
+		PERFORM durable.sleep('1 hour');
+	END IF;
+	RETURN NULL;
+END $$;
+SQL
+foreach my $n (1, 2)
+{
+	$server->start_instance('postgres', 'app', 'talks', "talks $n", 'null');
+	end_of("talks $n");
+}
+is(writers('talks 2'), '1', 'an orchestrator that talks is tried');
+$offset = -s $server->logfile;
+$server->start_instance('postgres', 'app', 'talks', 'talks on', 'true');
+$server->wait_until('postgres', q{(SELECT count(*) = 1 FROM durable.history WHERE instance_id = 'talks on' AND event_type = 'TimerCreated')});
+is(join(' ', $server->log_since($offset) =~ /message (\d) of talks on/g), '1 2 3', 'what it says is written once, though it was done again');
+like($server->log_since($offset), qr/message 3 of talks on\n.*DETAIL: .*talks on.*\n.*CONTEXT: .*\n.*talks\(jsonb\) line 4/, 'with where it said it');
 # What the code gets by chance is the same if it is replayed by another function of the same text.
 $server->sql('postgres', 'app', <<'SQL');
 CREATE FUNCTION passes(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
