@@ -121,6 +121,22 @@ extern Oid	durable_to_regprocedure(const char *signature);
 												  offsetof(PROCLOCK, procLink)))
 #endif
 
+/* Index entries of a row; "none_double": see noDupErr there. Since 16 some of an update can be left out, 18 may exclude a row. */
+#if PG_VERSION_NUM >= 160000
+#define durable_insert_index_tuples(target, slot, estate, none_double, conflict) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, (none_double), (conflict), NIL, false)
+#else
+#define durable_insert_index_tuples(target, slot, estate, none_double, conflict) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, (none_double), (conflict), NIL)
+#endif
+#if PG_VERSION_NUM >= 180000
+#define durable_check_index_constraints(target, slot, estate, conflict) \
+	ExecCheckIndexConstraints((target), (slot), (estate), (conflict), NULL, NIL)
+#else
+#define durable_check_index_constraints(target, slot, estate, conflict) \
+	ExecCheckIndexConstraints((target), (slot), (estate), (conflict), NIL)
+#endif
+
 /* Stands before a declaration. */
 #if PG_VERSION_NUM >= 180000
 #define DURABLE_NORETURN pg_noreturn

@@ -174,6 +174,21 @@ duration_is_brief(const char *task_hub, const char *name)
 	return brief;
 }
 
+double
+duration_usual(const char *task_hub, const char *name)
+{
+	uint64		hub = hub_key(task_hub);
+	uint64		key = duration_key(task_hub, name);
+	Duration   *duration;
+	double		usual;
+
+	LWLockAcquire(lock, LW_SHARED);
+	duration = find_duration(key, hub, name);
+	usual = duration ? duration->usual : 0;
+	LWLockRelease(lock);
+	return usual;
+}
+
 /* The names of a hub's activities that are so. */
 static List *
 names_of(const char *task_hub, bool (*are_so) (const Duration *))

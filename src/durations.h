@@ -32,6 +32,9 @@ extern bool duration_is_short(const char *task_hub, const char *name);
 /* Known to take no time that others in its transaction would notice, and to leave nothing there that they would? */
 extern bool duration_is_brief(const char *task_hub, const char *name);
 
+/* What it usually takes, in ms; 0: nothing is known. */
+extern double duration_usual(const char *task_hub, const char *name);
+
 /*
  * It was undone while it shared a transaction, and says nothing of how long it
  * takes: for what it left there (then it is not known to be brief for some time), or because it was held up.

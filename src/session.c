@@ -9,6 +9,7 @@
 #include "commands/async.h"
 #include "commands/prepare.h"
 #include "commands/sequence.h"
+#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/lock.h"
@@ -192,12 +193,8 @@ begin_subtransaction(void)
 void
 session_reseed_random(void)
 {
-	uint64		bits;
-	double		seed;
+	double		seed = pg_prng_double(&pg_global_prng_state);	/* which nobody can seed */
 
-	if (!pg_strong_random(&bits, sizeof(bits)))
-		bits = (uint64) GetCurrentTimestamp();
-	seed = (double) (int64) bits / ((double) PG_INT64_MAX + 1.0);
 	(void) DirectFunctionCall1(setseed, Float8GetDatum(seed));
 }
 

@@ -12,6 +12,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
@@ -116,9 +117,16 @@ read_reuse_policy(FunctionCallInfo fcinfo, ReusePolicy *policy)
 	check_reuse_policy(policy);
 }
 
+/* The name that "$user" stands for in the search_path; NULL if it is not there. */
+static const char *
+user_in_search_path(void)
+{
+	return strstr(namespace_search_path, "$user") ? GetUserNameFromId(GetUserId(), false) : NULL;
+}
+
 /* The search_path with "$user" replaced: what it means is settled at the start, whatever the role is called later. */
 static char *
-settled_search_path(void)
+settled_search_path(const char *user)
 {
 	List	   *names;
 	StringInfoData path;
@@ -131,16 +139,15 @@ settled_search_path(void)
 	{
 		const char *name = lfirst(lc);
 
-		if (strcmp(name, "$user") == 0)
-			name = GetUserNameFromId(GetUserId(), false);
+		if (user != NULL && strcmp(name, "$user") == 0)
+			name = user;
 		appendStringInfo(&path, "%s%s", path.len > 0 ? ", " : "", quote_identifier(name));
 	}
 	return path.data;
 }
 
-/* The settings its code is to run with, as this session has them now. */
 static Jsonb *
-current_settings(void)
+settings_json(const char *const *values, const char *user)
 {
 	JsonbParseState *state = NULL;
 
@@ -148,14 +155,74 @@ current_settings(void)
 	for (int i = 0; i < N_RECORDED_SETTINGS; i++)
 	{
 		const RecordedSetting *setting = &recorded_settings[i];
-		const char *value = GetConfigOption(setting->name, false, false);
 
 		if (strcmp(setting->name, "search_path") == 0)
-			value = settled_search_path();
-		if (setting->omitted == NULL || strcmp(value, setting->omitted) != 0)
-			json_push_text(&state, setting->name, pstrdup(value));
+			json_push_text(&state, setting->name, settled_search_path(user));
+		else if (setting->omitted == NULL || strcmp(values[i], setting->omitted) != 0)
+			json_push_text(&state, setting->name, pstrdup(values[i]));
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* What was last recorded: mostly it is the same again. */
+typedef struct LastSettings
+{
+	MemoryContext context;		/* of all that follows */
+	const char *values[N_RECORDED_SETTINGS];
+	const char *user;			/* NULL: it does not matter */
+	Jsonb	   *json;			/* NULL: none yet */
+} LastSettings;
+
+static LastSettings last_settings;
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool
+are_last_settings(const char *const *values, const char *user)
+{
+	if (last_settings.json == NULL || !same_text(last_settings.user, user))
+		return false;
+	for (int i = 0; i < N_RECORDED_SETTINGS; i++)
+		if (strcmp(last_settings.values[i], values[i]) != 0)
+			return false;
+	return true;
+}
+
+static void
+keep_settings(const char *const *values, const char *user)
+{
+	Jsonb	   *json = settings_json(values, user);
+	MemoryContext old;
+
+	if (last_settings.context == NULL)
+		last_settings.context = AllocSetContextCreate(TopMemoryContext, "durable recorded settings", ALLOCSET_SMALL_SIZES);
+	last_settings.json = NULL;
+	MemoryContextReset(last_settings.context);
+	old = MemoryContextSwitchTo(last_settings.context);
+	for (int i = 0; i < N_RECORDED_SETTINGS; i++)
+		last_settings.values[i] = pstrdup(values[i]);
+	last_settings.user = user ? pstrdup(user) : NULL;
+	last_settings.json = (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(json));
+	MemoryContextSwitchTo(old);
+}
+
+/* The settings its code is to run with, as this session has them now; to be read only. */
+static Jsonb *
+current_settings(void)
+{
+	const char *values[N_RECORDED_SETTINGS];
+	const char *user = user_in_search_path();
+
+	/* only one of them, extra_float_digits, is a number: the text of a number lasts until the next is asked for */
+	for (int i = 0; i < N_RECORDED_SETTINGS; i++)
+		values[i] = GetConfigOption(recorded_settings[i].name, false, false);
+	if (!are_last_settings(values, user))
+		keep_settings(values, user);
+	return last_settings.json;
 }
 
 static void

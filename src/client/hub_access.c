@@ -88,13 +88,9 @@ client_look_begin(FunctionCallInfo fcinfo)
 void
 client_call_begin(FunctionCallInfo fcinfo)
 {
-	char	   *function = get_func_name(fcinfo->flinfo->fn_oid);
-	char	   *name = psprintf("durable.%s()", function);
-
 	client_look_begin(fcinfo);
-	PreventCommandIfReadOnly(name);
-	pfree(name);
-	pfree(function);
+	if (XactReadOnly)
+		PreventCommandIfReadOnly(psprintf("durable.%s()", get_func_name(fcinfo->flinfo->fn_oid)));
 }
 
 /* A superuser's hub runs code with all rights: it is asked for, not stumbled into. */

@@ -247,7 +247,17 @@ conclude_failed_run(const char *task_hub, ActivityRun *run, ErrorData *error, Ac
 	outcome->must_be_alone = true;
 }
 
-/* Runs it in the sandbox; a shared one has the time of its own begin, as it would have alone. */
+/* A shared one has the time of its own begin, as it would have alone. */
+static void
+prepare_sandbox(const ClaimedActivity *activity, bool shared, const TimestampTz *now, ExecutionInfo *execution, Sandbox *sandbox)
+{
+	describe_execution(activity, execution);
+	sandbox->execution = execution;
+	sandbox->settings = &activity->settings;
+	sandbox->timeout_ms = shared ? shared_timeout_of(activity) : timeout_of(activity);
+	sandbox->pinned_time = shared ? now : NULL;
+}
+
 static SandboxOutcome
 run_in_sandbox(const char *task_hub, const ClaimedActivity *activity, ActivityRun *run, ErrorData **error)
 {
@@ -256,11 +266,7 @@ run_in_sandbox(const char *task_hub, const ClaimedActivity *activity, ActivityRu
 	Sandbox		sandbox = {0};
 	SandboxOutcome result;
 
-	describe_execution(activity, &execution);
-	sandbox.execution = &execution;
-	sandbox.settings = &activity->settings;
-	sandbox.timeout_ms = run->shared ? shared_timeout_of(activity) : timeout_of(activity);
-	sandbox.pinned_time = run->shared ? &now : NULL;
+	prepare_sandbox(activity, run->shared, &now, &execution, &sandbox);
 	activity_begins(task_hub, activity->instance_id);
 	result = run_timed(&sandbox, run, task_hub, error);
 	activity_ends();
@@ -294,4 +300,29 @@ activity_execute(const char *task_hub, const ClaimedActivity *activity, bool sha
 			conclude_failed_run(task_hub, &run, error, outcome);
 			break;
 	}
+}
+
+Jsonb *
+activity_execute_within(const char *task_hub, const ClaimedActivity *activity)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	ExecutionInfo execution = {0};
+	Sandbox		sandbox = {0};
+	ActivityRun run = {0};
+
+	run.shared = true;
+	fill_call(task_hub, activity, &run.call);
+	prepare_sandbox(activity, true, &now, &execution, &sandbox);
+	activity_begins(task_hub, activity->instance_id);
+	sandbox_run_within(&sandbox, call_and_check, &run);
+	activity_clean_up();
+	duration_note(task_hub, activity->name, (GetCurrentTimestamp() - now) / 1000.0);
+	return run.call.result;
+}
+
+void
+activity_clean_up(void)
+{
+	activity_ends();
+	sharing_tidy();
 }

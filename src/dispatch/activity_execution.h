@@ -25,4 +25,12 @@ typedef struct ActivityOutcome
 extern void activity_execute(const char *task_hub, const ClaimedActivity *activity, bool shared,
 							 ActivityOutcome *outcome);
 
+/*
+ * Runs it within the sandbox of the orchestrator that waits for it, shared, and
+ * returns its result. Whatever keeps it from having one is thrown, and undoes
+ * the orchestrator's turns, too; then activity_clean_up() is due.
+ */
+extern Jsonb *activity_execute_within(const char *task_hub, const ClaimedActivity *activity);
+extern void activity_clean_up(void);
+
 #endif							/* DURABLE_ACTIVITY_EXECUTION_H */

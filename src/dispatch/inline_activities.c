@@ -21,12 +21,16 @@
 /* A turn that asks for more at once is worth the work of several workers. */
 #define MAX_ACTIVITIES_OF_TURN 8
 
+/* So is one that asks for more than this, in ms, where no replay is the price of doing it here. */
+#define MAX_TIME_WITHIN 4.0
+
 /* What was looked up in this transaction of an activity of a name and version. */
 typedef struct KnownActivity
 {
 	const char *name;
 	const char *version;
 	bool		may_be_inline;
+	double		usual_ms;		/* 0: not known */
 	RegistryMatch match;
 	ActivityRegistration registration;
 } KnownActivity;
@@ -61,6 +65,7 @@ know_activity(InlineScope *scope, const char *name, const char *version)
 	known->version = version ? version : "";
 	known->match = store_find_registration(scope->task_hub, name, version, &known->registration);
 	known->may_be_inline = suits(scope->task_hub, known);
+	known->usual_ms = session_is_worker() ? duration_usual(scope->task_hub, name) : 0;
 	scope->known = lappend(scope->known, known);
 	return known;
 }
@@ -148,20 +153,30 @@ make_answer(const HistoryEvent *scheduled, const ActivityOutcome *outcome)
 	return answer;
 }
 
+/* Takes it in hand; false: it was charged just now. */
+static bool
+take(InlineScope *scope, const RuntimeState *state, const HistoryEvent *scheduled, ClaimedActivity *activity)
+{
+	WorkItemKey key;
+
+	describe_activity(scope, state, scheduled, activity);
+	set_key(&key, scope->task_hub, state, scheduled->event_id);
+	worker_report_item("activity", state->instance_id, psprintf("%s#%d", scheduled->name, scheduled->event_id));
+	if (suspect_take(&key) != 0)
+		return false;
+	DURABLE_POINT("inline.taken");
+	return true;
+}
+
 /* Its answer; NULL: it was undone. */
 static HistoryEvent *
 run_one(InlineScope *scope, const RuntimeState *state, const HistoryEvent *scheduled)
 {
 	ActivityOutcome outcome = {0};
 	ClaimedActivity activity;
-	WorkItemKey key;
 
-	describe_activity(scope, state, scheduled, &activity);
-	set_key(&key, scope->task_hub, state, scheduled->event_id);
-	worker_report_item("activity", state->instance_id, psprintf("%s#%d", scheduled->name, scheduled->event_id));
-	if (suspect_take(&key) != 0)
-		return NULL;			/* charged just now */
-	DURABLE_POINT("inline.taken");
+	if (!take(scope, state, scheduled, &activity))
+		return NULL;
 	activity_execute(scope->task_hub, &activity, true, &outcome);
 	suspect_release();
 	DURABLE_POINT("inline.done");
@@ -190,4 +205,53 @@ inline_activities_run(InlineScope *scope, const RuntimeState *state, Outbox *out
 	outbox->activities = left;
 	scope->n_run += list_length(answers);
 	return answers;
+}
+
+/* Is it an activity that may run in the await? */
+static const KnownActivity *
+suits_await(InlineScope *scope, const RuntimeState *state, const Action *action)
+{
+	const KnownActivity *known;
+	WorkItemKey key;
+
+	if (action->kind != ACTION_SCHEDULE_TASK)
+		return NULL;
+	set_key(&key, scope->task_hub, state, action->id);
+	known = know_activity(scope, action->name, action->version);
+	return known->may_be_inline && !suspect_is_charged(&key) ? known : NULL;
+}
+
+bool
+inline_suits_await(InlineScope *scope, const RuntimeState *state, const List *actions)
+{
+	double		sum = 0;
+	bool		all_known = true;
+	ListCell   *lc;
+
+	foreach(lc, actions)
+	{
+		const KnownActivity *known = suits_await(scope, state, lfirst(lc));
+
+		if (known == NULL)
+			return false;
+		sum += known->usual_ms;
+		all_known = all_known && known->usual_ms > 0;
+	}
+	return actions != NIL && (list_length(actions) <= MAX_ACTIVITIES_OF_TURN || (all_known && sum <= MAX_TIME_WITHIN));
+}
+
+HistoryEvent *
+inline_activity_run_within(InlineScope *scope, const RuntimeState *state, const HistoryEvent *scheduled)
+{
+	ActivityOutcome outcome = {0};
+	ClaimedActivity activity;
+
+	if (!take(scope, state, scheduled, &activity))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("activity %s was running when a process died", scheduled->name)));
+	outcome.result = activity_execute_within(scope->task_hub, &activity);
+	suspect_release();
+	DURABLE_POINT("inline.done");
+	return make_answer(scheduled, &outcome);
 }

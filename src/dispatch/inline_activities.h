@@ -32,4 +32,14 @@ extern bool inline_is_turned_on(void);
  */
 extern List *inline_activities_run(InlineScope *scope, const RuntimeState *state, Outbox *outbox);
 
+/*
+ * May all that a turn asks for (of Action *) run in the await, and is it little
+ * enough not to be shared with other workers?
+ */
+extern bool inline_suits_await(InlineScope *scope, const RuntimeState *state, const List *actions);
+
+/* Runs one there; returns its answer. Throws whatever keeps it from having one. */
+extern HistoryEvent *inline_activity_run_within(InlineScope *scope, const RuntimeState *state,
+												const HistoryEvent *scheduled);
+
 #endif							/* DURABLE_INLINE_ACTIVITIES_H */

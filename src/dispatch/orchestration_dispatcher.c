@@ -24,6 +24,7 @@
 #include "dispatch/pinned_code.h"
 #include "dispatch/registry.h"
 #include "dispatch/sharing.h"
+#include "dispatch/speculative_turns.h"
 #include "dispatch/versioning.h"
 #include "errors.h"
 #include "ids.h"
@@ -261,24 +262,51 @@ switch_version(RuntimeState *state, Outbox *outbox)
  * now. NULL: patience ran out, or there can be no copy and *failure says why.
  */
 static TurnResult *
-execute(RuntimeState *state, int patience_ms, Jsonb **failure)
+execute(RuntimeState *state, int patience_ms, Speculation *speculation, Jsonb **failure)
 {
-	TurnResult *result = orchestration_execute(state, patience_ms);
+	TurnResult *result = orchestration_execute(state, patience_ms, speculation);
 
 	*failure = NULL;
 	if (!state->needs_copy)
 		return result;
-	return pinned_code_prepare(state, failure) ? orchestration_execute(state, patience_ms) : NULL;
+	return pinned_code_prepare(state, failure) ? orchestration_execute(state, patience_ms, speculation) : NULL;
+}
+
+/* The same, with the turns that follow and their activities if there is a scope for them and it goes well. */
+static TurnResult *
+execute_on(Checkpoint *checkpoint, RuntimeState *state, int patience_ms, InlineScope *scope, Jsonb **failure)
+{
+	SpeculativeTurns turns;
+	TurnResult *result;
+
+	if (scope == NULL || !inline_is_turned_on())
+		return execute(state, patience_ms, NULL, failure);
+	speculative_turns_init(&turns, scope, &checkpoint->outbox, max_history_events(state));
+	result = execute(state, patience_ms, &turns.speculation, failure);
+	if (turns.speculation.has_failed)
+	{
+		speculative_turns_undo(&turns, state);
+		return execute(state, patience_ms, NULL, failure);
+	}
+	if (turns.speculation.has_effects)
+		speculative_turns_keep(&turns);
+	else if (result != NULL && (result->completion == COMPLETED || result->completion == COMPLETED_CONTINUE_AS_NEW))
+		speculative_turns_learn(state);
+	checkpoint->n_turns += turns.n_turns;
+	return result;
 }
 
 /*
  * Runs the orchestrator, through as many generations as it continues and
- * durable.max_messages_per_turn allows. Returns the last one's state; NULL if
- * patience ran out.
+ * durable.max_messages_per_turn allows. Returns the last one's state; NULL, and
+ * nothing happened, if patience ran out.
  */
 static RuntimeState *
-run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
+run_generations(Checkpoint *checkpoint, RuntimeState *state, int patience_ms, InlineScope *scope)
 {
+	Outbox	   *outbox = &checkpoint->outbox;
+	int			n_turns = checkpoint->n_turns;
+
 	for (int i = 0; i < MAX_GENERATIONS_PER_EPISODE; i++)
 	{
 		const char *mismatch = version_mismatch(&state->rules->versioning, state->version);
@@ -290,14 +318,16 @@ run_generations(RuntimeState *state, int patience_ms, Outbox *outbox)
 			refuse_version(state, mismatch, outbox, clock_now());
 			return state;
 		}
-		result = execute(state, patience_ms, &failure);
+		result = execute_on(checkpoint, state, patience_ms, scope, &failure);
 		if (failure != NULL)
 		{
 			fail_instance(state, failure, outbox, clock_now());
 			return state;
 		}
-		if (result == NULL)
+		if (result == NULL && checkpoint->n_turns == n_turns)
 			return NULL;
+		if (result == NULL)
+			break;				/* what generations before it did inline stays */
 		settle_retry_policies(state, result);
 		if (!decisions_apply(state, result, outbox, setting_max_messages_per_turn, clock_now()) ||
 			result->completion != COMPLETED_CONTINUE_AS_NEW)
@@ -412,9 +442,21 @@ begin_turn(RuntimeState *state, List *accepted, TimestampTz now)
 		runtime_state_add_event(state, lfirst(lc));
 }
 
+/*
+ * A turn that was running when a process died is by itself in its transaction,
+ * so that it is the one that is counted if that happens again; and a rewind is
+ * written first, from the state as it is now.
+ */
+static bool
+may_run_on(const Checkpoint *checkpoint)
+{
+	return !checkpoint->charged && checkpoint->rewind == NULL;
+}
+
 /* Runs the code, unless it may not run any more. NULL: it has to wait for another turn, or patience ran out. */
 static RuntimeState *
-run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, int patience_ms, TimestampTz now)
+run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, int patience_ms, InlineScope *scope,
+				 TimestampTz now)
 {
 	WorkItemKey key = {state->task_hub, state->instance_id, state->execution_id.data, NO_TASK_ID};
 	int			deaths = suspect_take(&key);
@@ -432,7 +474,7 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 	else if (list_length(state->past_events) > max_history_events(state))
 		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, now);
 	else
-		state = run_generations(state, patience_ms, &checkpoint->outbox);
+		state = run_generations(checkpoint, state, patience_ms, may_run_on(checkpoint) ? scope : NULL);
 	DURABLE_POINT("turn.replayed");
 	suspect_release();
 	return state;
@@ -457,7 +499,7 @@ copy_of_outbox(const Outbox *outbox)
  * were through when patience ran out.
  */
 static bool
-run_next_turn(Checkpoint *checkpoint, List *answers)
+run_next_turn(InlineScope *scope, Checkpoint *checkpoint, List *answers)
 {
 	RuntimeState *state = checkpoint->state;
 	WorkItemKey key = {state->task_hub, state->instance_id, state->execution_id.data, NO_TASK_ID};
@@ -473,7 +515,7 @@ run_next_turn(Checkpoint *checkpoint, List *answers)
 	if (list_length(state->past_events) > max_history_events(state))
 		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, clock_now());
 	else
-		checkpoint->state = run_generations(state, PATIENCE_IN_BATCH, &checkpoint->outbox);
+		checkpoint->state = run_generations(checkpoint, state, PATIENCE_IN_BATCH, scope);
 	suspect_release();
 	if (checkpoint->state != NULL)
 		return true;
@@ -504,25 +546,12 @@ send_answers(Checkpoint *checkpoint, List *answers)
 }
 
 /*
- * A turn that was running when a process died is by itself in its transaction,
- * so that it is the one that is counted if that happens again; and a rewind is
- * written first, from the state as it is now.
- */
-static bool
-may_run_on(const Checkpoint *checkpoint)
-{
-	return !checkpoint->charged && checkpoint->rewind == NULL;
-}
-
-/*
  * The activities the turn asked for, the turn that takes their answers, and so
  * on, as long as they are brief and there is room for them in the transaction.
- * Returns the number of further turns.
  */
-static int
+static void
 run_on(InlineScope *scope, Checkpoint *checkpoint)
 {
-	int			n_turns = 0;
 	bool		goes_on = true;
 
 	while (goes_on)
@@ -532,15 +561,14 @@ run_on(InlineScope *scope, Checkpoint *checkpoint)
 		if (answers == NIL)
 			break;
 		goes_on = checkpoint->outbox.activities == NIL; /* else it waits for the queue */
-		if (run_next_turn(checkpoint, answers))
-			n_turns++;
+		if (run_next_turn(scope, checkpoint, answers))
+			checkpoint->n_turns++;
 		else
 		{
 			send_answers(checkpoint, answers);
 			goes_on = false;
 		}
 	}
-	return n_turns;
 }
 
 /*
@@ -577,12 +605,12 @@ run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure, InlineScope 
 		fail_instance(state, failure, &checkpoint->outbox, now);
 	}
 	else
-		checkpoint->state = run_orchestrator(checkpoint, state, accepted, patience_ms, now);
+		checkpoint->state = run_orchestrator(checkpoint, state, accepted, patience_ms, scope, now);
 	if (checkpoint->state == NULL)
 		return NULL;
-	checkpoint->n_turns = 1;
+	checkpoint->n_turns++;
 	if (scope != NULL && may_run_on(checkpoint))
-		checkpoint->n_turns += run_on(scope, checkpoint);
+		run_on(scope, checkpoint);
 	resolve_children(checkpoint);
 	return checkpoint;
 }

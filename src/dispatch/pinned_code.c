@@ -66,7 +66,7 @@ typedef struct Copying
 PinnedCode *
 code_of_signature(const char *signature, Oid hub_owner)
 {
-	Oid			function = durable_to_regprocedure(signature);
+	Oid			function = function_of_signature(signature);
 
 	return OidIsValid(function) ? function_code(function, hub_owner) : NULL;
 }
@@ -358,7 +358,7 @@ drop_copy(const char *task_hub, const PinnedCode *code)
 static bool
 is_current(const KeptCode *kept)
 {
-	Oid			function = durable_to_regprocedure(kept->code.function);
+	Oid			function = function_of_signature(kept->code.function);
 
 	return OidIsValid(function) && function_has_code(function, owner_of(function), &kept->code);
 }

@@ -94,13 +94,24 @@ sharing_is_used(void)
 	return sharing.began_at != 0;
 }
 
+static bool
+lasts_longer_than(int milliseconds)
+{
+	return sharing.began_at != 0 && TimestampDifferenceExceeds(sharing.began_at, GetCurrentTimestamp(), milliseconds);
+}
+
 bool
 sharing_has_room(void)
 {
 	if (MyProc->subxidStatus.overflowed || MyProc->subxidStatus.count >= MAX_SUBTRANSACTION_IDS)
 		return false;
-	return sharing.began_at == 0 ||
-		!TimestampDifferenceExceeds(sharing.began_at, GetCurrentTimestamp(), SHARING_TIME_MS);
+	return !lasts_longer_than(SHARING_TIME_MS);
+}
+
+bool
+sharing_may_go_on(void)
+{
+	return !MyProc->subxidStatus.overflowed && !lasts_longer_than(2 * SHARING_TIME_MS);
 }
 
 /* Only this process adds locks that are not a relation's to its lists. */

@@ -31,6 +31,9 @@ extern bool sharing_is_used(void);
  */
 extern bool sharing_has_room(void);
 
+/* May what was begun in time go on? It has as much time again: all it did would be undone. */
+extern bool sharing_may_go_on(void);
+
 /* An activity begins, in its subtransaction. */
 extern void sharing_watch(void);
 

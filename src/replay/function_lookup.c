@@ -8,10 +8,13 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
@@ -19,6 +22,78 @@
 #include "core/json.h"
 #include "replay/function_lookup.h"
 #include "replay/orchestration_executor.h"
+
+/*
+ * Signatures that were looked up, which takes a parser else. What they name
+ * depends on the rows of functions, types and schemas, who may look into these,
+ * and nothing else: when one of them changes all are forgotten.
+ */
+#define N_KNOWN_SIGNATURES 64
+
+typedef struct KnownSignature
+{
+	char	   *signature;		/* NULL: none */
+	Oid			role;			/* who looked it up */
+	Oid			function;
+} KnownSignature;
+
+static KnownSignature known_signatures[N_KNOWN_SIGNATURES];
+static bool signatures_changed = false;
+
+static void
+note_change(Datum arg, int cacheid, uint32 hash)
+{
+	signatures_changed = true;
+}
+
+static void
+watch_signatures(void)
+{
+	static const int caches[] = {PROCOID, TYPEOID, NAMESPACEOID, AUTHOID, AUTHMEMMEMROLE};
+	static bool watched = false;
+
+	for (int i = 0; !watched && i < lengthof(caches); i++)
+		CacheRegisterSyscacheCallback(caches[i], note_change, (Datum) 0);
+	watched = true;
+}
+
+static void
+forget_signature(KnownSignature *known)
+{
+	char	   *signature = known->signature;
+
+	known->signature = NULL;
+	if (signature != NULL)
+		pfree(signature);
+}
+
+static KnownSignature *
+known_place(const char *signature)
+{
+	watch_signatures();
+	for (int i = 0; signatures_changed && i < N_KNOWN_SIGNATURES; i++)
+		forget_signature(&known_signatures[i]);
+	signatures_changed = false;
+	return &known_signatures[hash_bytes((const unsigned char *) signature, strlen(signature)) % N_KNOWN_SIGNATURES];
+}
+
+Oid
+function_of_signature(const char *signature)
+{
+	KnownSignature *known = known_place(signature);
+	Oid			function;
+
+	if (known->signature != NULL && known->role == GetUserId() && strcmp(known->signature, signature) == 0)
+		return known->function;
+	function = durable_to_regprocedure(signature);
+	if (!OidIsValid(function) || signatures_changed)
+		return function;
+	forget_signature(known);
+	known->signature = MemoryContextStrdup(TopMemoryContext, signature);
+	known->role = GetUserId();
+	known->function = function;
+	return function;
+}
 
 /* The function of a name with argument types, in a list; NIL if there is none. */
 static List *

@@ -28,6 +28,9 @@ DURABLE_NORETURN extern void no_such_version(const char *what, const char *name,
 /* A function schema-qualified with its argument types, as to_regprocedure() reads it in any search_path. */
 extern char *function_signature(Oid function);
 
+/* And back: what function_signature() gave; InvalidOid if there is no such function now. */
+extern Oid	function_of_signature(const char *signature);
+
 /*
  * The function of an activity. Of several of the name, the one whose argument
  * names fit the input, else the one that takes a single jsonb. Raises an

@@ -4,7 +4,9 @@
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
+#include "utils/fmgrprotos.h"
 #include "utils/formatting.h"
 #include "utils/memutils.h"
 
@@ -13,6 +15,7 @@
 #include "replay/divergence.h"
 #include "replay/orchestration_context.h"
 #include "replay/sandbox.h"
+#include "replay/speculation.h"
 
 OrchestrationContext *current_orchestration = NULL;
 
@@ -41,6 +44,29 @@ orchestration_context_make(RuntimeState *state)
 	context->completion_id = -1;
 	context->time = state->turn_at;
 	return context;
+}
+
+void
+orchestration_take_events(OrchestrationContext *context)
+{
+	List	   *past = context->state->past_events;
+	List	   *added = context->state->new_events;
+	int			n = list_length(past) + list_length(added);
+
+	context->events = repalloc(context->events, sizeof(HistoryEvent *) * Max(n, 1));
+	for (int i = context->n_events; i < n; i++)
+		context->events[i] = i < list_length(past) ? list_nth(past, i) : list_nth(added, i - list_length(past));
+	context->n_events = n;
+}
+
+/* A seed is between -1 and 1. */
+void
+orchestration_seed_random(OrchestrationContext *context)
+{
+	uint64		bits = hash_bytes_extended(context->state->execution_id.data, UUID_LEN, context->n_awaits);
+	double		seed = (double) (int64) bits / ((double) PG_INT64_MAX + 1.0);
+
+	(void) DirectFunctionCall1(setseed, Float8GetDatum(seed));
 }
 
 void
@@ -109,6 +135,17 @@ orchestration_add_action(OrchestrationContext *context, const Action *request)
 	context->actions[action->id] = context->requested[action->id] = action;
 	MemoryContextSwitchTo(old);
 	return action->id;
+}
+
+List *
+orchestration_new_actions(OrchestrationContext *context)
+{
+	List	   *actions = NIL;
+
+	for (int id = 0; id < context->next_id && id < context->max_actions; id++)
+		if (context->actions[id] != NULL)
+			actions = lappend(actions, context->actions[id]);
+	return actions;
 }
 
 static Task *
@@ -712,6 +749,8 @@ orchestration_feed_event(OrchestrationContext *context)
 		return false;
 	old = MemoryContextSwitchTo(context->memory);
 	event = next_event(context);
+	if (event != NULL)
+		context->n_fed++;
 	if (event == NULL)
 		goes_on = false;
 	else if (context->is_suspended && !passes_suspension(event->type))
@@ -757,15 +796,26 @@ orchestration_match_rest(OrchestrationContext *context)
 	return true;
 }
 
-/* Feeds an event, or ends the turn. */
+/* Feeds an event; if there is none, lets the answer come at once, or ends the turn. */
 static void
 feed_or_unwind(OrchestrationContext *context)
 {
 	if (orchestration_feed_event(context))
 		return;
+	if (context->stop_reason == NOT_STOPPED && speculation_goes_on(context))
+		return;
 	if (context->stop_reason == NOT_STOPPED)
 		context->stop_reason = STOPPED_WAITING;
 	orchestration_unwind(context);
+}
+
+static void
+end_of_await(OrchestrationContext *context, int fed_before)
+{
+	if (context->n_fed == fed_before)
+		return;
+	context->n_awaits++;
+	orchestration_seed_random(context);
 }
 
 /* ------------------------------------------------------------------------
@@ -783,9 +833,12 @@ orchestration_attend(OrchestrationContext *context, Task *task)
 void
 orchestration_await(OrchestrationContext *context, Task *task)
 {
+	int			fed_before = context->n_fed;
+
 	orchestration_attend(context, task);
 	while (task->state == TASK_PENDING)
 		feed_or_unwind(context);
+	end_of_await(context, fed_before);
 }
 
 void
@@ -814,6 +867,7 @@ first_finished(Task **tasks, int n_tasks)
 Task *
 orchestration_await_any(OrchestrationContext *context, Task **tasks, int n_tasks)
 {
+	int			fed_before = context->n_fed;
 	Task	   *winner;
 
 	context->await_stamp++;
@@ -832,6 +886,7 @@ orchestration_await_any(OrchestrationContext *context, Task **tasks, int n_tasks
 	}
 	for (int i = 0; i < n_tasks; i++)
 		stand_back(context, tasks[i]);
+	end_of_await(context, fed_before);
 	orchestration_show_task(context, winner);
 	return winner;
 }

@@ -77,6 +77,7 @@ typedef struct OrchestrationContext
 	int			n_events;
 	int			n_past;
 	int			next_event;
+	int			n_fed;
 	List	   *released;		/* events held while suspended, now to be fed */
 	List	   *held;
 	HistoryEvent *suspension;	/* the last ExecutionSuspended */
@@ -86,6 +87,7 @@ typedef struct OrchestrationContext
 	bool		is_strict;		/* recorded inputs are compared, too; the history has them */
 	bool		is_repeated;	/* the second run of durable.double_replay: shall leave no trace */
 	TimestampTz time;
+	struct Speculation *speculation;	/* NULL: a wait for what is not there ends the turn */
 
 	/* actions and tasks, by number */
 	int			next_id;
@@ -112,6 +114,7 @@ typedef struct OrchestrationContext
 	bool		keep_events;
 	List	   *events_after_continue;
 	int			n_guids;
+	int			n_awaits;		/* that took events */
 	int			n_rewinds;		/* so far */
 
 	/* how it ended */
@@ -141,6 +144,18 @@ extern bool orchestration_feed_event(OrchestrationContext *context);
  * False if one is not what the code asked for.
  */
 extern bool orchestration_match_rest(OrchestrationContext *context);
+
+/* Events that were added to the state since are to be fed, too. */
+extern void orchestration_take_events(OrchestrationContext *context);
+
+/*
+ * The same in each replay of an execution, so that random() repeats: begun anew
+ * after each await that took events, since activities may have run meanwhile.
+ */
+extern void orchestration_seed_random(OrchestrationContext *context);
+
+/* The actions nothing in the history answers to (of Action *), in the order of their numbers. */
+extern List *orchestration_new_actions(OrchestrationContext *context);
 
 /* Names of the events the code waits for, for people to look at. */
 extern List *orchestration_waiting_events(OrchestrationContext *context);

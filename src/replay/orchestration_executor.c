@@ -7,7 +7,6 @@
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -29,6 +28,7 @@
 #include "replay/orchestration_executor.h"
 #include "replay/orchestrator_checks.h"
 #include "replay/sandbox.h"
+#include "replay/speculation.h"
 #include "session.h"
 #include "settings.h"
 
@@ -125,7 +125,7 @@ static Oid
 named_function(RuntimeState *state)
 {
 	if (!OidIsValid(state->found) || !SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(state->found)))
-		state->found = durable_to_regprocedure(state->function);
+		state->found = function_of_signature(state->function);
 	return state->found;
 }
 
@@ -171,31 +171,13 @@ call_orchestrator(void *arg)
 	if (flinfo.fn_strict && flinfo.fn_nargs == 1 && input == NULL)
 		return;					/* as any strict function: NULL */
 	output = FunctionCallInvoke(fcinfo);
+	if (speculation_has_effects(call->context) && call->context->stop_reason != NOT_STOPPED)
+		orchestration_unwind(call->context);	/* it caught the unwinding */
 	if (fcinfo->isnull || get_func_rettype(flinfo.fn_oid) == VOIDOID)
 		return;
 	call->output = (Jsonb *) PG_DETOAST_DATUM_COPY(output);
 	check_payload_size_of_hub(call->output, "output of the orchestrator", call->context->state->task_hub,
 							  call->context->state->rules->limits.max_payload_size);
-}
-
-/* A seed for random(), between -1 and 1, from 64 bits. */
-static double
-seed_from_bits(uint64 bits)
-{
-	return (double) (int64) bits / ((double) PG_INT64_MAX + 1.0);
-}
-
-/* The same in each replay of an execution, so that random() repeats. */
-static double
-execution_seed(const pg_uuid_t *execution_id)
-{
-	return seed_from_bits(hash_bytes_extended(execution_id->data, UUID_LEN, 0));
-}
-
-static void
-seed_random(double seed)
-{
-	(void) DirectFunctionCall1(setseed, Float8GetDatum(seed));
 }
 
 /* Runs the code as far as it gets. */
@@ -216,11 +198,12 @@ run_code(OrchestrationContext *context, OrchestratorCall *call, int timeout_ms, 
 	sandbox.execution = &execution;
 	sandbox.settings = &state->settings;
 	sandbox.read_only = true;
+	sandbox.has_effects = context->speculation ? &context->speculation->has_effects : NULL;
 	sandbox.pinned_time = &context->time;
 	sandbox.timeout_ms = timeout_ms;
 	call->context = context;
 	current_orchestration = context;
-	seed_random(execution_seed(&state->execution_id));
+	orchestration_seed_random(context);
 	orchestrator_checks_begin();
 	outcome = sandbox_run(&sandbox, call_orchestrator, call, error);
 	orchestrator_checks_end();
@@ -415,18 +398,6 @@ conclude_code(OrchestrationContext *context, SandboxOutcome outcome, Jsonb *outp
 		conclude_termination(context, result);
 }
 
-/* The actions nothing in the history answers to, in the order of their numbers. */
-static List *
-new_actions(OrchestrationContext *context)
-{
-	List	   *actions = NIL;
-
-	for (int id = 0; id < context->next_id && id < context->max_actions; id++)
-		if (context->actions[id] != NULL)
-			actions = lappend(actions, context->actions[id]);
-	return actions;
-}
-
 /* While suspended nothing leaves; of code that went wild nothing is to be trusted. */
 static bool
 actions_are_withheld(OrchestrationContext *context, SandboxOutcome outcome, const TurnResult *result)
@@ -468,7 +439,7 @@ collect_result(OrchestrationContext *context, SandboxOutcome outcome, TurnResult
 		result->completion_id = context->completion_id >= 0 ? context->completion_id : context->next_id;
 	if (!actions_are_withheld(context, outcome, result))
 	{
-		result->actions = new_actions(context);
+		result->actions = orchestration_new_actions(context);
 		result->cancelled_timers = context->cancelled_timers;
 	}
 	if (result->completion != NOT_COMPLETED)
@@ -496,7 +467,24 @@ must_repeat(OrchestrationContext *context, SandboxOutcome outcome, const ErrorDa
 		error_is_circumstantial(error) && task_behind_error(context, error) == NULL;
 }
 
-/* One run; NULL if patience ran out. */
+/*
+ * Did the code that waited for activities not get to its end, or one of them
+ * fail? All of it was undone; an error that is nobody's fault is told.
+ */
+static bool
+speculation_has_failed(OrchestrationContext *context, SandboxOutcome outcome, ErrorData *error)
+{
+	Speculation *speculation = context->speculation;
+
+	if (outcome == SANDBOX_OK || speculation == NULL || !(speculation->has_effects || speculation->is_running))
+		return false;
+	speculation->has_failed = true;
+	if (outcome == SANDBOX_ERROR && error_is_circumstantial(error))
+		ReThrowError(error);
+	return true;
+}
+
+/* One run; NULL if patience ran out, or speculation failed. */
 static TurnResult *
 execute_once(OrchestrationContext *context, int patience_ms)
 {
@@ -510,6 +498,8 @@ execute_once(OrchestrationContext *context, int patience_ms)
 	if (!feed_start(context))
 		return result;
 	outcome = run_code(context, &call, impatient ? patience_ms : setting_orchestrator_timeout, &error);
+	if (speculation_has_failed(context, outcome, error))
+		return NULL;
 	if ((outcome == SANDBOX_TIMED_OUT && impatient) || context->state->needs_copy)
 		return NULL;
 	context->timed_out = outcome == SANDBOX_TIMED_OUT;
@@ -669,11 +659,13 @@ execute_again(OrchestrationContext *context, TurnResult *result, int patience_ms
 }
 
 TurnResult *
-orchestration_execute(RuntimeState *state, int patience_ms)
+orchestration_execute(RuntimeState *state, int patience_ms, Speculation *speculation)
 {
 	OrchestrationContext *context = orchestration_context_make(state);
-	TurnResult *result = execute_once(context, patience_ms);
+	TurnResult *result;
 
+	context->speculation = setting_double_replay ? NULL : speculation;
+	result = execute_once(context, patience_ms);
 	if (result == NULL || !setting_double_replay || !is_comparable(context, result))
 		return result;
 	return execute_again(context, result, patience_ms);

@@ -7,18 +7,19 @@
 
 #include "core/decisions.h"
 #include "core/rewind.h"
+#include "replay/speculation.h"
 
 /*
  * Replays the past events and plays the new ones, and says what came of it;
  * NULL if that took longer than patience_ms (0: no limit), which is less than
  * durable.orchestrator_timeout: then it has to be done again, alone. NULL, with
  * state->needs_copy, also if the function is not the instance's code any more
- * and there is no state->copy of that. Touches no table and leaves no trace but the result, which lives in
+ * and there is no state->copy of that; or with speculation->has_failed, which undid all. Touches no table and leaves no trace but the result, which lives in
  * CurrentMemoryContext. With durable.double_replay it does so twice, each time within
  * the limits, and a difference is a failure (UD002). Throws only what is not the orchestrator's fault
  * (out of memory, a cancel from outside): then the turn has to be repeated.
  */
-extern TurnResult *orchestration_execute(RuntimeState *state, int patience_ms);
+extern TurnResult *orchestration_execute(RuntimeState *state, int patience_ms, Speculation *speculation);
 
 /*
  * Replays a recorded history, all of it past, once, and says what the code

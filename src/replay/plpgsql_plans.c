@@ -367,7 +367,11 @@ stmt_end(PLpgSQL_execstate *estate, PLpgSQL_stmt *stmt)
 static PLpgSQL_plugin **
 plugin_slot(void)
 {
-	return (PLpgSQL_plugin **) find_rendezvous_variable("PLpgSQL_plugin");
+	static PLpgSQL_plugin **slot = NULL;
+
+	if (slot == NULL)
+		slot = (PLpgSQL_plugin **) find_rendezvous_variable("PLpgSQL_plugin");
+	return slot;
 }
 
 void

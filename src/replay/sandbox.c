@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timeout.h"
@@ -17,6 +18,18 @@
 #include "session.h"
 
 const ExecutionInfo *current_execution = NULL;
+
+/* What the code that runs now must find again to be bare. */
+typedef struct RunningSandbox
+{
+	const Sandbox *sandbox;		/* NULL: none runs */
+	int			nest_level;
+	int			guc_nest_level;
+	Oid			userid;
+	int			sec_context;
+} RunningSandbox;
+
+static RunningSandbox running = {0};
 
 static TimeoutId time_limit = MAX_TIMEOUTS;
 static bool time_limited = false;
@@ -110,6 +123,15 @@ lock_role_of_assumed_session(void)
 	SetUserIdAndSecContext(userid, sec_context | SECURITY_LOCAL_USERID_CHANGE);
 }
 
+static void
+note_running(const Sandbox *sandbox, int guc_nest_level)
+{
+	running.sandbox = sandbox;
+	running.nest_level = GetCurrentTransactionNestLevel();
+	running.guc_nest_level = guc_nest_level;
+	GetUserIdAndSecContext(&running.userid, &running.sec_context);
+}
+
 /* The part of sandbox_run() that may throw. */
 static void
 run_body(const Sandbox *sandbox, SandboxBody body, void *arg)
@@ -124,11 +146,19 @@ run_body(const Sandbox *sandbox, SandboxBody body, void *arg)
 		XactReadOnly = true;
 	if (sandbox->pinned_time != NULL)
 		sandbox_pin_time(*sandbox->pinned_time);
+	note_running(sandbox, nest_level);
 	time_limit_start(sandbox->timeout_ms);
 	body(arg);
 	time_limit_stop();
 	SetUserIdAndSecContext(userid, sec_context);
 	user_code_leave(nest_level);
+}
+
+/* Shall what was done stay? */
+static bool
+keeps_effects(const Sandbox *sandbox)
+{
+	return !timed_out && (!sandbox->read_only || (sandbox->has_effects != NULL && *sandbox->has_effects));
 }
 
 SandboxOutcome
@@ -137,6 +167,7 @@ sandbox_run(const Sandbox *sandbox, SandboxBody body, void *arg, ErrorData **err
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	const ExecutionInfo *outer_execution = current_execution;
+	RunningSandbox outer = running;
 	TimestampTz xact_time = GetCurrentTransactionStartTimestamp();
 	TimestampTz statement_time = GetCurrentStatementStartTimestamp();
 	volatile bool ok = false;
@@ -159,10 +190,11 @@ sandbox_run(const Sandbox *sandbox, SandboxBody body, void *arg, ErrorData **err
 		FlushErrorState();
 	}
 	PG_END_TRY();
+	running = outer;
 	current_execution = outer_execution;
 	if (sandbox->pinned_time != NULL)
 		set_transaction_times(xact_time, statement_time);
-	if (ok && !sandbox->read_only && !timed_out)
+	if (ok && keeps_effects(sandbox))
 		ReleaseCurrentSubTransaction();
 	else
 		RollbackAndReleaseCurrentSubTransaction();
@@ -175,9 +207,59 @@ sandbox_run(const Sandbox *sandbox, SandboxBody body, void *arg, ErrorData **err
 	return ok ? SANDBOX_OK : SANDBOX_ERROR;
 }
 
+/* A SET clause has a nest level of its own; what other way there is to change a setting is refused. */
+static bool
+has_own_settings(void)
+{
+	int			guc_nest_level = NewGUCNestLevel();
+
+	AtEOXact_GUC(true, guc_nest_level);
+	return guc_nest_level > running.guc_nest_level + 1;
+}
+
+bool
+sandbox_is_bare(void)
+{
+	int			sec_context;
+	Oid			userid;
+
+	if (running.sandbox == NULL || !running.sandbox->read_only || GetCurrentTransactionNestLevel() != running.nest_level)
+		return false;
+	GetUserIdAndSecContext(&userid, &sec_context);
+	return userid == running.userid && sec_context == running.sec_context && !has_own_settings();
+}
+
+void
+sandbox_run_within(const Sandbox *sandbox, SandboxBody body, void *arg)
+{
+	const ExecutionInfo *outer_execution = current_execution;
+	TimestampTz xact_time = GetCurrentTransactionStartTimestamp();
+	TimestampTz statement_time = GetCurrentStatementStartTimestamp();
+	int			nest_level = NewGUCNestLevel();
+
+	time_limit_stop();
+	timed_out = false;
+	current_execution = sandbox->execution;
+	XactReadOnly = false;
+	sandbox_pin_time(*sandbox->pinned_time);
+	time_limit_start(sandbox->timeout_ms);
+	body(arg);
+	time_limit_stop();
+	if (timed_out)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("canceling statement due to the time limit of an activity")));
+	user_code_leave(nest_level);
+	XactReadOnly = true;
+	current_execution = outer_execution;
+	set_transaction_times(xact_time, statement_time);
+	time_limit_start(running.sandbox->timeout_ms);
+}
+
 void
 sandbox_reset(void)
 {
+	running.sandbox = NULL;
 	time_limit_stop();
 	current_execution = NULL;
 }

@@ -27,6 +27,7 @@ typedef struct Sandbox
 	const ExecutionInfo *execution;
 	const InstanceSettings *settings;
 	bool		read_only;		/* writes are an error, and all is rolled back at the end */
+	const bool *has_effects;	/* read_only: does what was run within it stay if it returns? NULL: no */
 	const TimestampTz *pinned_time; /* what now() says; NULL: the transaction's time */
 	int			timeout_ms;		/* 0 = none */
 } Sandbox;
@@ -46,6 +47,20 @@ typedef void (*SandboxBody) (void *arg);
  * A FATAL is not brought back, of course.
  */
 extern SandboxOutcome sandbox_run(const Sandbox *sandbox, SandboxBody body, void *arg, ErrorData **error);
+
+/*
+ * Does the code that runs now run in a read-only sandbox and nothing else: in no
+ * EXCEPTION block, no SECURITY DEFINER function, none with a SET clause?
+ */
+extern bool sandbox_is_bare(void);
+
+/*
+ * Runs body(arg) within the sandbox that runs now, which is bare: as other code,
+ * that may write, with its own time limit and settings, but in the same
+ * subtransaction. An error goes through both, so that nothing of either stays.
+ * The time limit of the code around it begins anew.
+ */
+extern void sandbox_run_within(const Sandbox *sandbox, SandboxBody body, void *arg);
 
 /* After an error that sandbox_run() itself threw: no user code runs any more. */
 extern void sandbox_reset(void);

@@ -9,6 +9,7 @@
 #include "commands/async.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
 #include "core/failure.h"
@@ -76,43 +77,39 @@ static StoreInsert insert_activities = {
 enum
 {
 	I_TID, I_EXECUTION_ID, I_GENERATION, I_TURN, I_LAST_SEQ, I_STATUS, I_VERSION, I_COMPLETED_AT, I_CONTINUED,
-	I_INPUT, I_OUTPUT, I_FAILURE, I_CUSTOM_STATUS, I_FUNCTION, I_CODE, N_INSTANCE_COLUMNS
+	I_INPUT, I_OUTPUT, I_FAILURE, I_CUSTOM_STATUS, I_FUNCTION, I_CODE, I_WAITING_EVENTS, N_INSTANCE_COLUMNS
 };
 
 static const Oid instance_types[N_INSTANCE_COLUMNS] = {
 	TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID,
-	JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, UUIDOID
+	JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, UUIDOID, TEXTOID
 };
 
+/* The names of awaited events come as the text of an array: arrays do not nest in unnest(). */
 static StoreStatement update_instances = {
 	"UPDATE durable_store.instances i SET execution_id = u.execution_id, generation = u.generation, turn = u.turn,"
 	" last_seq = u.last_seq, status = u.status, version = u.version, completed_at = u.completed_at, updated_at = $2,"
 	" input = CASE WHEN u.continued THEN u.input ELSE i.input END,"
-	" output = u.output, failure = u.failure, custom_status = u.custom_status, waiting_events = NULL,"
-	" function = coalesce(u.function, i.function), code = u.code"
+	" output = u.output, failure = u.failure, custom_status = u.custom_status,"
+	" waiting_events = u.waiting_events::pg_catalog.text[], function = coalesce(u.function, i.function), code = u.code"
 	" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
 	" pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
-	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15), pg_catalog.unnest($16), pg_catalog.unnest($17))"
+	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15), pg_catalog.unnest($16), pg_catalog.unnest($17),"
+	" pg_catalog.unnest($18))"
 	" u(tid, execution_id, generation, turn, last_seq, status, version, completed_at, continued, input, output,"
-	" failure, custom_status, function, code)"
+	" failure, custom_status, function, code, waiting_events)"
 	" WHERE i.ctid = u.tid AND " OF_HUB("i", "$1"),
-	17, {TEXTOID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TIMESTAMPTZARRAYOID, BOOLARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID, UUIDARRAYOID}
+	18, {TEXTOID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TIMESTAMPTZARRAYOID, BOOLARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID}
 };
 
 static StoreStatement update_instance = {
 	"UPDATE durable_store.instances i SET execution_id = $4, generation = $5, turn = $6, last_seq = $7, status = $8,"
 	" version = $9, completed_at = $10, updated_at = $2, input = CASE WHEN $11 THEN $12 ELSE i.input END, output = $13,"
-	" failure = $14, custom_status = $15, waiting_events = NULL, function = coalesce($16, i.function), code = $17"
+	" failure = $14, custom_status = $15, waiting_events = $18::pg_catalog.text[], function = coalesce($16, i.function), code = $17"
 	" WHERE i.ctid = $3 AND " OF_HUB("i", "$1"),
-	17, {TEXTOID, TIMESTAMPTZOID, TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID,
-		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, UUIDOID}
-};
-
-/* Only for those that wait for events: most turns have none, and arrays do not nest in unnest(). */
-static StoreStatement update_waiting = {
-	"UPDATE durable_store.instances i SET waiting_events = $3 WHERE i.task_hub = $1 AND i.instance_id = $2",
-	3, {TEXTOID, TEXTOID, TEXTARRAYOID}
+	18, {TEXTOID, TIMESTAMPTZOID, TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID,
+		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, UUIDOID, TEXTOID}
 };
 
 /* A recursive termination that came meanwhile stays: its children have to hear of it. */
@@ -491,6 +488,22 @@ start_all_children(const char *task_hub, List *checkpoints, TimestampTz now)
  * ------------------------------------------------------------------------
  */
 
+/* Names of events as the text of an array; NULL: none. */
+static char *
+waiting_events_text(List *names)
+{
+	Datum	   *elements;
+	int			n = 0;
+	ListCell   *lc;
+
+	if (names == NIL)
+		return NULL;
+	elements = palloc(sizeof(Datum) * list_length(names));
+	foreach(lc, names)
+		elements[n++] = CStringGetTextDatum((char *) lfirst(lc));
+	return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT)));
+}
+
 static void
 add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 {
@@ -518,25 +531,7 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	row_buffer_set_jsonb(rows, I_OUTPUT, state->output);
 	row_buffer_set_jsonb(rows, I_FAILURE, state->failure);
 	row_buffer_set_jsonb(rows, I_CUSTOM_STATUS, state->custom_status);
-}
-
-static void
-write_waiting_events(const char *task_hub, const RuntimeState *state)
-{
-	Datum	   *names = palloc(sizeof(Datum) * list_length(state->waiting_events));
-	Datum		values[3];
-	int			n = 0;
-	StoreScope	scope;
-	ListCell   *lc;
-
-	foreach(lc, state->waiting_events)
-		names[n++] = CStringGetTextDatum((char *) lfirst(lc));
-	values[0] = TEXT_DATUM(task_hub);
-	values[1] = TEXT_DATUM(state->instance_id);
-	values[2] = PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
-	store_open(&scope);
-	store_execute(&update_waiting, values, NULL);
-	store_close(&scope);
+	row_buffer_set_text(rows, I_WAITING_EVENTS, waiting_events_text(state->waiting_events));
 }
 
 static void
@@ -571,13 +566,6 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 	store_close(&scope);
 	if (updated != (uint64) rows->n_rows)
 		someone_interfered();
-	foreach(lc, checkpoints)
-	{
-		Checkpoint *checkpoint = lfirst(lc);
-
-		if (checkpoint->ran && checkpoint->state->waiting_events != NIL)
-			write_waiting_events(task_hub, checkpoint->state);
-	}
 }
 
 /* Finished instances receive nothing any more; who waits for them is told. */

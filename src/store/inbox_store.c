@@ -4,12 +4,16 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "core/decisions.h"
 #include "points.h"
+#include "store/direct_rows.h"
 #include "store/inbox_store.h"
 #include "store/store.h"
 #include "wake.h"
@@ -24,6 +28,11 @@ static const Oid column_types[N_COLUMNS] = {
 	TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT2OID, BOOLOID,
 	TEXTOID, JSONBOID, JSONBOID
 };
+
+/* The columns of the table: task_hub, instance_id, message_id and those that follow. */
+static const AttrNumber table_columns[N_COLUMNS] = {2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
+static const DirectTable inbox_table = {"inbox", "inbox_pkey", 13};
+#define MESSAGE_ID 3
 
 struct MessageBuffer
 {
@@ -151,17 +160,72 @@ store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 	wake_hub_when_due_at_commit(task_hub, buffer->rows->n_rows, first_visible(buffer->rows));
 }
 
-bool
-store_deliver(const char *task_hub, const char *instance_id, const HistoryEvent *event)
+DirectInsert *
+message_insert_begin(void)
 {
-	MessageBuffer *messages = message_buffer_make();
+	return direct_insert_begin(&inbox_table, false);
+}
+
+void
+message_insert_run(DirectInsert *insert, const char *task_hub, const MessageBuffer *message)
+{
+	Oid			numbers = get_relname_relid("message_id", get_namespace_oid("durable_store", false));
+
+	direct_insert_set_row(insert, task_hub, message->rows, table_columns);
+	direct_insert_set(insert, MESSAGE_ID, Int64GetDatum(nextval_internal(numbers, false)));
+	(void) direct_insert_run(insert);
+}
+
+/* Does what deliver_message does, to an instance that has not finished; nothing is visible before its start. */
+static bool
+insert_for(const DirectLock *recipient, const char *task_hub, const MessageBuffer *message)
+{
+	DirectInsert *insert = direct_lock_value(recipient, INSTANCE_COMPLETED_AT) ? NULL : message_insert_begin();
+	TimestampTz visible_at = DatumGetTimestampTz(message->rows->values[C_VISIBLE_AT][0]);
+	TimestampTz start_at = DatumGetTimestampTz(direct_lock_value(recipient, INSTANCE_SCHEDULED_START_AT));
+
+	if (insert == NULL)
+		return false;
+	if (start_at > visible_at && strcmp(TextDatumGetCString(direct_lock_value(recipient, INSTANCE_STATUS)), "pending") == 0)
+		row_buffer_set(message->rows, C_VISIBLE_AT, TimestampTzGetDatum(start_at));
+	message_insert_run(insert, task_hub, message);
+	direct_insert_end(insert);
+	return true;
+}
+
+static bool
+deliver_directly(const char *task_hub, const char *instance_id, const MessageBuffer *message)
+{
+	DirectLock	recipient;
+	bool		delivered;
+
+	if (!direct_share_instance(&recipient, task_hub, instance_id))
+		return false;
+	delivered = insert_for(&recipient, task_hub, message);
+	direct_lock_end(&recipient);
+	return delivered;
+}
+
+static bool
+deliver_by_statement(const char *task_hub, const MessageBuffer *message)
+{
 	StoreScope	scope;
 	bool		delivered;
 
-	message_buffer_add(messages, instance_id, event);
 	store_open(&scope);
-	delivered = store_execute_row(&deliver_message, task_hub, messages->rows) > 0;
+	delivered = store_execute_row(&deliver_message, task_hub, message->rows) > 0;
 	store_close(&scope);
+	return delivered;
+}
+
+bool
+store_deliver(const char *task_hub, const char *instance_id, const HistoryEvent *event)
+{
+	MessageBuffer *message = message_buffer_make();
+	bool		delivered;
+
+	message_buffer_add(message, instance_id, event);
+	delivered = deliver_directly(task_hub, instance_id, message) || deliver_by_statement(task_hub, message);
 	DURABLE_POINT("message.inserted");
 	if (delivered)
 		wake_hub_when_due_at_commit(task_hub, 1, event->visible_at);

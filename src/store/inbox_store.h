@@ -14,6 +14,15 @@ extern MessageBuffer *message_buffer_make(void);
 extern void message_buffer_add(MessageBuffer *buffer, const char *instance_id, const HistoryEvent *event);
 
 /*
+ * For the only message of a buffer, to an instance that is known to exist:
+ * inserted without a statement (direct_rows.h); NULL if that cannot be. The
+ * wake-up is the caller's.
+ */
+struct DirectInsert;
+extern struct DirectInsert *message_insert_begin(void);
+extern void message_insert_run(struct DirectInsert *insert, const char *task_hub, const MessageBuffer *message);
+
+/*
  * Puts messages into the inboxes of instances that exist and have not
  * finished; the others are dropped. Nothing is delivered to an instance before
  * its delayed start. Arranges for the wake-up of the hub.

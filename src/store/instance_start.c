@@ -11,6 +11,7 @@
 #include "core/decisions.h"
 #include "core/json.h"
 #include "store/code_store.h"
+#include "store/direct_rows.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
 #include "store/store.h"
@@ -28,6 +29,14 @@ static const Oid column_types[N_COLUMNS] = {
 	TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID,
 	JSONBOID, BOOLOID, TEXTOID, TEXTOID, UUIDOID, INT4OID,
 	TEXTOID, JSONBOID, TIMESTAMPTZOID, UUIDOID
+};
+
+/* The same in the table. */
+static const AttrNumber table_columns[N_COLUMNS] = {
+	INSTANCE_ID, INSTANCE_EXECUTION_ID, INSTANCE_CREATED_AT, INSTANCE_SCHEDULED_START_AT, INSTANCE_NAME,
+	INSTANCE_FUNCTION, INSTANCE_VERSION, INSTANCE_INPUT, INSTANCE_TAGS, INSTANCE_SETTINGS, INSTANCE_NOTIFY,
+	INSTANCE_TRACE_PARENT, INSTANCE_PARENT_INSTANCE_ID, INSTANCE_PARENT_EXECUTION_ID, INSTANCE_PARENT_TASK_ID,
+	INSTANCE_STATUS, INSTANCE_FAILURE, INSTANCE_COMPLETED_AT, INSTANCE_CODE
 };
 
 #define INSERT_INSTANCES \
@@ -185,17 +194,61 @@ mark_created(const StoreScope *scope, List *instances, uint64 rows)
 	}
 }
 
+/* The columns that a new instance has and fill_row() leaves to the defaults of the table. */
+static void
+set_defaults(DirectInsert *insert, const NewInstance *instance)
+{
+	direct_insert_set(insert, INSTANCE_UPDATED_AT, TimestampTzGetDatum(instance->created_at));
+	direct_insert_set(insert, INSTANCE_GENERATION, Int64GetDatum(1));
+	direct_insert_set(insert, INSTANCE_TURN, Int32GetDatum(0));
+	direct_insert_set(insert, INSTANCE_LAST_SEQ, Int32GetDatum(0));
+}
+
+/* False: nothing was inserted; the statement will, or finds that the id is taken. */
+static bool
+start_directly(const char *task_hub, const NewInstance *instance, const RowBuffer *row)
+{
+	DirectInsert *insert = direct_insert_begin(&direct_instances, !instance->has_new_id);
+	DirectInsert *start = message_insert_begin();
+	MessageBuffer *message = message_buffer_make();
+	bool		started = false;
+
+	if (insert != NULL && start != NULL)
+	{
+		set_defaults(insert, instance);
+		direct_insert_set_row(insert, task_hub, row, table_columns);
+		started = direct_insert_run(insert);
+	}
+	if (started)
+	{
+		send_start(message, instance);
+		message_insert_run(start, task_hub, message);
+	}
+	direct_insert_end(start);
+	direct_insert_end(insert);
+	return started;
+}
+
+static bool
+start_by_statement(const char *task_hub, const NewInstance *instance, const RowBuffer *row)
+{
+	StoreScope	scope;
+	bool		started;
+
+	store_open(&scope);
+	started = store_execute_row(instance->has_new_id ? &start_instance_with_new_id : &start_instance, task_hub, row) > 0;
+	store_close(&scope);
+	return started;
+}
+
 /* One that has its code: the most frequent case. */
 static void
 insert_and_start(const char *task_hub, NewInstance *instance)
 {
 	RowBuffer  *row = row_buffer_make(N_COLUMNS, column_types);
-	StoreScope	scope;
 
 	fill_row(row, instance);
-	store_open(&scope);
-	instance->created = store_execute_row(instance->has_new_id ? &start_instance_with_new_id : &start_instance, task_hub, row) > 0;
-	store_close(&scope);
+	instance->created = start_directly(task_hub, instance, row) || start_by_statement(task_hub, instance, row);
 	if (instance->created)
 		wake_hub_when_due_at_commit(task_hub, 1, instance->start_at);
 }

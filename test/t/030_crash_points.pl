@@ -53,7 +53,7 @@ my @of_inline = (
 
 # Where a scenario never comes: nobody sends messages in it but clients and activities' answers.
 # Activities that speak to their own instance run alone, so no turn follows them in their transaction.
-my %never = ('message.inserted' => [qw(sequence fan_out again)], 'turn.next' => ['event']);
+my %never = ('message.inserted' => [qw(sequence fan_out again)], 'turn.next' => ['event'], 'turn.within' => ['event']);
 
 my %of_others = (
 	coordinator => [
@@ -110,6 +110,8 @@ sub fell
 	my ($point, $way, @subjects) = @_;
 	my $prefix = "$point $way";
 
+	# workers of the round before would do without new ones
+	$server->wait_until('postgres', q{NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'durable worker')}) if $point =~ /^worker\.(?:begin|connected)$/;
 	$server->arm($point, 'pause', @subjects);
 	start($prefix, 2);
 	replace_process($subjects[0]) if $point =~ /^(?:coordinator|launcher)\.(?:begin|connected)$/;
@@ -213,6 +215,18 @@ foreach my $subject (sort keys %of_others)
 $server->configure('durable.inline_activities' => 'always');
 $mode = ', inline';
 test_point_of_workers($_) foreach grep { /$wanted/ } @of_inline;
+
+# A turn within the await comes where the same worker has seen the code return.
+sub let_hubs_have
+{
+	my ($max_workers, $idle_timeout) = @_;
+
+	$server->safe_psql('postgres', "SELECT durable.set_hub_limits('$_', max_workers => $max_workers)") foreach @hubs;
+	$server->configure('durable.worker_idle_timeout' => $idle_timeout);
+}
+let_hubs_have(1, '1h');
+test_point_of_workers($_) foreach grep { /$wanted/ } 'turn.within';
+let_hubs_have('NULL', '100ms');
 $server->configure('durable.inline_activities' => 'off');
 
 # --- in the calls of clients --------------------------------------------------------------------

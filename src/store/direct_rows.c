@@ -1,0 +1,211 @@
+/*
+ * direct_rows.c
+ *		Single rows without a statement: see direct_rows.h.
+ *
+ * What is done here is what nodeModifyTable.c and nodeLockRows.c do for the
+ * statement, and in the same order.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "executor/executor.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "store/direct_rows.h"
+
+const DirectTable direct_instances = {"instances", "instances_pkey", N_INSTANCE_ATTRIBUTES};
+
+struct DirectInsert
+{
+	Relation	table;
+	EState	   *estate;
+	ResultRelInfo *target;
+	TupleTableSlot *slot;
+	bool		key_may_exist;
+};
+
+/* Is an insert nothing but a row and its index entries? */
+static bool
+is_plain(Relation table, int n_columns)
+{
+	const TupleConstr *constraints = RelationGetDescr(table)->constr;
+
+	return table->rd_rel->relkind == RELKIND_RELATION && !table->rd_rel->relispartition &&
+		RelationGetDescr(table)->natts == n_columns &&
+		table->trigdesc == NULL && table->rd_rules == NULL && !table->rd_rel->relrowsecurity &&
+		(constraints == NULL || (constraints->num_check == 0 && !constraints->has_generated_stored));
+}
+
+/* NULL if it is left to statements. */
+static Relation
+open_table(const DirectTable *table, LOCKMODE mode)
+{
+	Oid			oid = get_relname_relid(table->name, get_namespace_oid("durable_store", false));
+	Relation	relation;
+
+	if (!OidIsValid(oid))
+		return NULL;
+	relation = table_open(oid, mode);
+	if (is_plain(relation, table->n_columns))
+		return relation;
+	table_close(relation, NoLock);
+	return NULL;
+}
+
+DirectInsert *
+direct_insert_begin(const DirectTable *table, bool key_may_exist)
+{
+	Relation	relation = open_table(table, RowExclusiveLock);
+	DirectInsert *insert;
+
+	if (relation == NULL)
+		return NULL;
+	insert = palloc(sizeof(DirectInsert));
+	insert->table = relation;
+	insert->key_may_exist = key_may_exist;
+	insert->estate = CreateExecutorState();
+	insert->target = makeNode(ResultRelInfo);
+	InitResultRelInfo(insert->target, relation, 0, NULL, 0);
+	ExecOpenIndices(insert->target, key_may_exist);
+	insert->slot = table_slot_create(relation, NULL);
+	ExecStoreAllNullTuple(insert->slot);
+	return insert;
+}
+
+void
+direct_insert_set(DirectInsert *insert, AttrNumber column, Datum value)
+{
+	insert->slot->tts_values[column - 1] = value;
+	insert->slot->tts_isnull[column - 1] = false;
+}
+
+void
+direct_insert_set_row(DirectInsert *insert, const char *task_hub, const RowBuffer *row, const AttrNumber *columns)
+{
+	direct_insert_set(insert, 1, TEXT_DATUM(task_hub));
+	for (int i = 0; i < row->n_columns; i++)
+		if (!row->nulls[i][0])
+			direct_insert_set(insert, columns[i], row->values[i][0]);
+}
+
+/* As INSERT ... ON CONFLICT DO NOTHING does it. */
+static bool
+insert_unless_taken(DirectInsert *insert)
+{
+	ItemPointerData taken_by;
+	uint32		token;
+	bool		taken = false;
+
+	if (!durable_check_index_constraints(insert->target, insert->slot, insert->estate, &taken_by))
+		return false;
+	token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+	table_tuple_insert_speculative(insert->table, insert->slot, GetCurrentCommandId(true), 0, NULL, token);
+	(void) durable_insert_index_tuples(insert->target, insert->slot, insert->estate, true, &taken);
+	table_tuple_complete_speculative(insert->table, insert->slot, token, !taken);
+	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+	return !taken;
+}
+
+static void
+insert_new(DirectInsert *insert)
+{
+	table_tuple_insert(insert->table, insert->slot, GetCurrentCommandId(true), 0, NULL);
+	(void) durable_insert_index_tuples(insert->target, insert->slot, insert->estate, false, NULL);
+}
+
+bool
+direct_insert_run(DirectInsert *insert)
+{
+	if (insert->key_may_exist)
+	{
+		if (!insert_unless_taken(insert))
+			return false;
+	}
+	else
+		insert_new(insert);
+	CommandCounterIncrement();
+	return true;
+}
+
+void
+direct_insert_end(DirectInsert *insert)
+{
+	if (insert == NULL)
+		return;
+	ExecDropSingleTupleTableSlot(insert->slot);
+	ExecCloseIndices(insert->target);
+	FreeExecutorState(insert->estate);
+	table_close(insert->table, NoLock);
+}
+
+/* Locks the row, as it is at a snapshot; false if it was changed or deleted since. */
+static bool
+lock_found(DirectLock *lock, HeapTuple tuple, Snapshot snapshot)
+{
+	ItemPointerData tid = tuple->t_self;
+	TM_FailureData failure;
+
+	return table_tuple_lock(lock->table, &tid, snapshot, lock->slot, GetCurrentCommandId(true), LockTupleKeyShare,
+							LockWaitBlock, 0, &failure) == TM_Ok;
+}
+
+static bool
+find_and_lock(DirectLock *lock, Oid index, ScanKey keys, int n_keys)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	SysScanDesc scan = systable_beginscan(lock->table, index, true, snapshot, n_keys, keys);
+	HeapTuple	tuple = systable_getnext(scan);
+	bool		locked = HeapTupleIsValid(tuple) && lock_found(lock, tuple, snapshot);
+
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	return locked;
+}
+
+bool
+direct_share_instance(DirectLock *lock, const char *task_hub, const char *instance_id)
+{
+	ScanKeyData keys[2];
+	Oid			index = get_relname_relid(direct_instances.key, get_namespace_oid("durable_store", false));
+
+	lock->table = OidIsValid(index) ? open_table(&direct_instances, RowShareLock) : NULL;
+	if (lock->table == NULL)
+		return false;
+	lock->slot = table_slot_create(lock->table, NULL);
+	ScanKeyEntryInitialize(&keys[0], 0, INSTANCE_TASK_HUB, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
+						   F_TEXTEQ, TEXT_DATUM(task_hub));
+	ScanKeyEntryInitialize(&keys[1], 0, INSTANCE_ID, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
+						   F_TEXTEQ, TEXT_DATUM(instance_id));
+	if (find_and_lock(lock, index, keys, 2))
+		return true;
+	direct_lock_end(lock);
+	return false;
+}
+
+Datum
+direct_lock_value(const DirectLock *lock, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(lock->slot, column, &isnull);
+
+	return isnull ? (Datum) 0 : value;
+}
+
+void
+direct_lock_end(DirectLock *lock)
+{
+	ExecDropSingleTupleTableSlot(lock->slot);
+	table_close(lock->table, NoLock);
+}

@@ -1,0 +1,74 @@
+/*
+ * direct_rows.h
+ *		Single rows of our tables, written and locked without a statement, for
+ *		what clients do most often: to set up a statement costs more than its row.
+ *
+ * Whatever is out of the ordinary is left to the caller's statement: a table
+ * that somebody gave triggers, rules, checks, row security or further columns, a
+ * key that is taken, a row that is being changed. Nothing has happened then.
+ */
+#ifndef DURABLE_DIRECT_ROWS_H
+#define DURABLE_DIRECT_ROWS_H
+
+#include "postgres.h"
+#include "access/attnum.h"
+#include "utils/relcache.h"
+
+#include "store/store.h"
+
+/* A table as this library knows it. */
+typedef struct DirectTable
+{
+	const char *name;			/* in durable_store */
+	const char *key;			/* the index of its primary key, which begins with task_hub and instance_id */
+	int			n_columns;
+} DirectTable;
+
+/* Columns of instances, in the order of the table. */
+enum
+{
+	INSTANCE_TASK_HUB = 1, INSTANCE_ID, INSTANCE_EXECUTION_ID, INSTANCE_CODE, INSTANCE_GENERATION, INSTANCE_CREATED_AT,
+	INSTANCE_UPDATED_AT, INSTANCE_SCHEDULED_START_AT, INSTANCE_COMPLETED_AT, INSTANCE_TURN, INSTANCE_LAST_SEQ,
+	INSTANCE_PARENT_TASK_ID, INSTANCE_PARENT_EXECUTION_ID, INSTANCE_NOTIFY, INSTANCE_STATUS, INSTANCE_NAME,
+	INSTANCE_FUNCTION, INSTANCE_VERSION, INSTANCE_PARENT_INSTANCE_ID, INSTANCE_TRACE_PARENT, INSTANCE_WAITING_EVENTS,
+	INSTANCE_SETTINGS, INSTANCE_TAGS, INSTANCE_INPUT, INSTANCE_OUTPUT, INSTANCE_FAILURE, INSTANCE_CUSTOM_STATUS,
+	N_INSTANCE_ATTRIBUTES = INSTANCE_CUSTOM_STATUS
+};
+
+extern const DirectTable direct_instances;
+
+typedef struct DirectInsert DirectInsert;
+
+/*
+ * Begins to insert a row, all null; NULL if that is left to a statement.
+ * "key_may_exist": somebody else may have a row of this key.
+ */
+extern DirectInsert *direct_insert_begin(const DirectTable *table, bool key_may_exist);
+
+extern void direct_insert_set(DirectInsert *insert, AttrNumber column, Datum value);
+
+/* Sets task_hub, and the columns that "columns" names from the only row of a buffer. */
+extern void direct_insert_set_row(DirectInsert *insert, const char *task_hub, const RowBuffer *row, const AttrNumber *columns);
+
+/* False if the key is taken, or somebody is about to take it. Later commands of this transaction see the row. */
+extern bool direct_insert_run(DirectInsert *insert);
+
+/* To be called for each that was begun; NULL is none. */
+extern void direct_insert_end(DirectInsert *insert);
+
+/* A row that is locked FOR KEY SHARE. */
+typedef struct DirectLock
+{
+	Relation	table;
+	struct TupleTableSlot *slot;	/* the row */
+} DirectLock;
+
+/* False, and nothing is to be ended: left to a statement, which may find that there is no such row. */
+extern bool direct_share_instance(DirectLock *lock, const char *task_hub, const char *instance_id);
+
+/* 0 for null. */
+extern Datum direct_lock_value(const DirectLock *lock, AttrNumber column);
+
+extern void direct_lock_end(DirectLock *lock);
+
+#endif							/* DURABLE_DIRECT_ROWS_H */

@@ -1,0 +1,397 @@
+# Turns that follow one another inside the await (src/replay/speculation.h): where the code
+# was seen to return it is tried, and nobody may be able to tell but by the transaction ids.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use DurableServer;
+use Test::More;
+
+# One worker, which lives on: what it has seen once it tries.
+my $server = DurableServer->create('speculation', conf => <<'END');
+durable.poll_interval = 1h
+durable.worker_idle_timeout = 1h
+durable.max_workers = 1
+durable.inline_activities = always
+autovacuum = off
+END
+
+$server->install('postgres', 'app');
+$server->sql('postgres', 'app', <<'SQL');
+CREATE TABLE log (seq int GENERATED ALWAYS AS IDENTITY, instance_id text DEFAULT durable.instance_id(),
+	what text, txid xid8 DEFAULT pg_current_xact_id(), at timestamptz DEFAULT now());
+CREATE FUNCTION note(what text) RETURNS text LANGUAGE sql AS 'INSERT INTO log (what) VALUES (what) RETURNING what';
+-- {"calls": [[name, input], ...], "then": ...}: one after the other; their results as an array
+CREATE FUNCTION plain(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	calls jsonb := input -> 'calls';
+	results jsonb := '[]';
+BEGIN
+	FOR i IN 0 .. jsonb_array_length(calls) - 1 LOOP
+		results := results || coalesce(durable.call_activity(calls -> i ->> 0, calls -> i -> 1), 'null');
+	END LOOP;
+	CASE input ->> 'then'
+		WHEN 'wait' THEN
+			PERFORM durable.wait_for_event('go');
+		WHEN 'fail' THEN
+			RAISE EXCEPTION 'the code fails' USING ERRCODE = 'XX125';
+		WHEN 'catch' THEN
+			BEGIN
+				PERFORM durable.wait_for_event('go');
+			EXCEPTION WHEN assert_failure THEN
+				NULL;
+			END;
+		WHEN 'sleep' THEN
+			PERFORM durable.sleep('1 hour');
+		WHEN 'child' THEN
+			results := results || (durable.call_suborchestrator('plain', '{"calls": [["note", {"what": "child"}]]}') -> 0);
+		WHEN 'dawdle' THEN
+			FOR i IN 1 .. 100000000 LOOP NULL; END LOOP;
+		ELSE NULL;
+	END CASE;
+	RETURN results;
+END $$;
+SQL
+
+my $note = '["note", {"what": "x"}]';
+my $notes = join ', ', ($note) x 3;
+
+sub start
+{
+	my ($id, $calls, $then, $function) = @_;
+
+	$server->start_instance('postgres', 'app', $function || 'plain', $id, sprintf('{"calls": [%s], "then": "%s"}', $calls, $then || 'return'));
+}
+
+# Status and output, or SQLSTATE, of an instance when it is over.
+sub end_of
+{
+	my ($id) = @_;
+
+	$server->wait_until('postgres', "(SELECT completed_at IS NOT NULL FROM durable.instances WHERE instance_id = '$id')");
+	return $server->sql('postgres', 'app', "SELECT concat_ws(' ', status, output, failure ->> 'sqlstate') FROM durable.instances WHERE instance_id = '$id'");
+}
+
+# How many subtransactions its notes were written by: one for all if it was tried with success, else one each.
+sub writers
+{
+	my ($id) = @_;
+
+	return $server->sql('postgres', 'app', "SELECT count(DISTINCT xmin::text) FROM log WHERE instance_id = '$id'");
+}
+
+sub notes
+{
+	my ($id) = @_;
+
+	return $server->sql('postgres', 'app', "SELECT string_agg(what, ' ' ORDER BY seq) FROM log WHERE instance_id = '$id'");
+}
+
+# A copy of the orchestrator, of which the worker has seen that it returns.
+my $n_copies = 0;
+sub taught_copy
+{
+	my $copy = 'copy' . ++$n_copies;
+
+	$server->sql('postgres', 'app', "SELECT replace(pg_get_functiondef('plain(jsonb)'::regprocedure), 'plain(', '$copy(') \\gexec");
+	start("$copy $_", $notes, 'return', $copy), end_of("$copy $_") foreach 1, 2;
+	is(writers("$copy 1") . writers("$copy 2"), '31', 'of a copy of the code the second instance is tried') || $server->show_state('postgres');
+	return $copy;
+}
+
+sub history
+{
+	my ($id) = @_;
+
+	return $server->sql('postgres', 'app',
+		"SELECT string_agg(concat_ws(' ', seq, turn, event_type, event_id, task_scheduled_id, name, input, result), E'\\n' ORDER BY seq) FROM durable.history WHERE instance_id = '$id'");
+}
+
+# A test: what becomes of an instance that is tried and has these calls, with each note once.
+sub comes_to
+{
+	my ($id, $expected, $what, $calls, $then, $expected_notes) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $copy = taught_copy();
+	start($id, $calls, $then, $copy);
+	is(end_of($id), $expected, $what) || $server->show_state('postgres');
+	is(notes($id), $expected_notes || 'x x x', 'with each effect once');
+}
+
+# --- it is tried where it was seen to return ---------------------------------------------
+
+start('first', $notes);
+is(end_of('first'), 'completed ["x", "x", "x"]', 'the first instance');
+is(writers('first'), '3', 'is taken turn by turn');
+start('second', $notes);
+is(end_of('second'), 'completed ["x", "x", "x"]', 'the second one');
+is(writers('second'), '1', 'is not');
+is(history('second'), history('first'), 'which its history does not show');
+is($server->sql('postgres', 'app', q{SELECT count(DISTINCT at) FROM log WHERE instance_id = 'second'}), '3', 'each activity has its own now()');
+is($server->sql('postgres', 'app', <<'SQL'), '0', 'that is not before the turn that asked for it');
+SELECT count(*) FROM (SELECT at, row_number() OVER (ORDER BY seq) AS n FROM log WHERE instance_id = 'second') l
+JOIN durable.history h ON h.instance_id = 'second' AND h.event_type = 'OrchestratorStarted' AND h.turn = l.n AND h.timestamp > l.at
+SQL
+is($server->sql('postgres', 'app', q{SELECT fits FROM durable.check_replay('second', strict => true)}), 't', 'it replays');
+start('third', join(', ', ($note) x 6));
+is(end_of('third'), 'completed ["x", "x", "x", "x", "x", "x"]', 'one that goes on for longer');
+is(writers('third'), '1', 'is tried, too');
+
+# --- what was tried and does not return ----------------------------------------------------
+
+my $copy = taught_copy();
+start('waits', $notes, 'wait', $copy);
+$server->wait_until('postgres', q{(SELECT waiting_for ->> 'events' = '["go"]' FROM durable.instances WHERE instance_id = 'waits')});
+is(notes('waits'), 'x x x', 'code that comes to wait: each effect once');
+is(writers('waits'), '3', 'in a subtransaction of its own');
+is($server->sql('postgres', 'app', q{SELECT fits FROM durable.check_replay('waits', strict => true)}), 't', 'what it has so far replays');
+$server->sql('postgres', 'app', q{SELECT durable.raise_event('waits', 'go')});
+is(end_of('waits'), 'completed ["x", "x", "x"]', 'and goes on');
+is(notes('waits'), 'x x x', 'without any effect again');
+
+foreach my $n (1 .. 4)
+{
+	start("after a failure $n", $notes, 'return', $copy);
+	end_of("after a failure $n");
+	is(writers("after a failure $n"), '3', "after a failure it is not tried at once, $n");
+}
+start('after a failure 5', $notes, 'return', $copy);
+end_of('after a failure 5');
+is(writers('after a failure 5'), '1', 'but then again');
+
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION note_and_fail() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM note('failed'); RAISE EXCEPTION 'no' USING ERRCODE = 'XX123'; END $$;
+CREATE TABLE parents (id int PRIMARY KEY);
+CREATE TABLE children (id int REFERENCES parents DEFERRABLE INITIALLY DEFERRED);
+CREATE FUNCTION orphan() RETURNS void LANGUAGE sql AS 'INSERT INTO children VALUES (1)';
+CREATE FUNCTION family(id int) RETURNS text LANGUAGE sql AS $$ INSERT INTO children VALUES (id); INSERT INTO parents VALUES (id); SELECT note('family') $$;
+CREATE FUNCTION hurry() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET CONSTRAINTS ALL IMMEDIATE; END $$;
+CREATE FUNCTION dawdle() RETURNS text LANGUAGE sql AS $$ SELECT note('dawdle') FROM pg_sleep(0.2) $$;
+SQL
+comes_to('fails', 'failed XX123', 'an activity that fails', qq($notes, ["note_and_fail", {}]));
+comes_to('code fails', 'failed XX125', 'code that fails', $notes, 'fail');
+comes_to('catches', 'failed UD008', 'code that catches what ends its turn', $notes, 'catch');
+comes_to('has a child', 'completed ["x", "x", "x", "child"]', 'code that calls a sub-orchestration', $notes, 'child');
+comes_to('orphan', 'failed 23503', 'a deferred constraint that is broken', qq($notes, ["orphan", {}]));
+comes_to('family', 'completed ["x", "family", "x"]', 'one that is not', qq($note, ["family", {"id": 1}], $note), 'return', 'x family x');
+comes_to('hurry', 'completed ["x", null, "family"]', 'SET CONSTRAINTS does not hurry those of the next activity',
+	qq($note, ["hurry", {}], ["family", {"id": 2}]), 'return', 'x family');
+comes_to('dawdles', 'completed ["x", "dawdle", "x"]', 'an activity that takes longer than one that shares may', qq($note, ["dawdle", {}], $note), 'return', 'x dawdle x');
+$server->configure('durable.orchestrator_timeout' => '100ms');
+$server->wait_until('postgres', q{current_setting('durable.orchestrator_timeout') = '100ms'});
+comes_to('dawdles itself', 'failed 57014', 'code that exceeds its time limit', $notes, 'dawdle');
+$server->configure('durable.orchestrator_timeout' => '10s');
+
+# --- what activities leave ------------------------------------------------------------------
+
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION set_things() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('app.mark', 'leaked', false), set_config('search_path', 'pg_catalog', false), set_config('statement_timeout', '1ms', true),
+		set_config('TimeZone', 'Asia/Tokyo', true), set_config('default_transaction_read_only', 'on', false);
+	SET transaction_read_only = on;
+END $$;
+CREATE FUNCTION things() RETURNS text LANGUAGE sql AS $$
+	SELECT concat_ws(' ', nullif(current_setting('app.mark', true), ''), current_setting('search_path'), current_setting('statement_timeout'),
+		current_setting('TimeZone'), current_setting('transaction_read_only'), current_user, note('x'))
+$$;
+CREATE SEQUENCE numbers;
+CREATE FUNCTION leave_things() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	c CONSTANT refcursor := 'things';
+BEGIN
+	OPEN c FOR SELECT 1;
+	EXECUTE 'PREPARE things AS SELECT 1';
+	RETURN nextval('numbers');
+END $$;
+CREATE FUNCTION last_number() RETURNS bigint LANGUAGE sql AS 'SELECT lastval()';
+CREATE FUNCTION use_temp() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+	CREATE TEMP TABLE scratch ON COMMIT DROP AS SELECT 1 AS x;
+	RETURN (SELECT count(*) FROM scratch);
+END $$;
+CREATE FUNCTION lock_xact() RETURNS text LANGUAGE sql AS $$ SELECT note('lock') FROM pg_advisory_xact_lock(1) $$;
+CREATE FUNCTION lock_session() RETURNS text LANGUAGE sql AS $$ SELECT note('lock') FROM pg_advisory_lock(2) $$;
+CREATE FUNCTION locks() RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() $$;
+CREATE FUNCTION tell() RETURNS void LANGUAGE sql AS $$ SELECT pg_notify('news', 'same') $$;
+CREATE FUNCTION stop() RETURNS text LANGUAGE sql AS $$ SELECT durable.terminate(durable.instance_id(), 'enough'); SELECT note('stop') $$;
+SQL
+comes_to('settings', 'completed ["x", null, "app, public 0 UTC off app x"]', 'what one activity sets the next one does not see',
+	qq($note, ["set_things", {}], ["things", {}]), 'return', 'x x');
+is(writers('settings'), '1', 'it was tried');
+comes_to('left', 'failed 55000', 'nor the cursors, statements and numbers it leaves', qq($notes, ["leave_things", {}], ["leave_things", {}], ["last_number", {}]));
+comes_to('temporary', 'completed ["x", 1, 1, "x", "x"]', 'two activities make a temporary table of the same name', qq($note, ["use_temp", {}], ["use_temp", {}], $note, $note));
+comes_to('locks', 'completed ["x", "lock", 0, "lock", 0]', 'an advisory lock is free again after its activity',
+	qq($note, ["lock_xact", {}], ["locks", {}], ["lock_session", {}], ["locks", {}]), 'return', 'x lock lock');
+my $listener = $server->session('postgres', 'app');
+$listener->query_safe('LISTEN news');
+comes_to('tells', 'completed ["x", null, null, "x", "x"]', 'two activities notify', qq($note, ["tell", {}], ["tell", {}], $note, $note));
+is(scalar(() = $listener->query(q{SELECT 1}) =~ /notification "news"/g) + scalar(() = $listener->query(q{SELECT 1}) =~ /notification "news"/g), 2,
+	'two notifications arrive, though they say the same');
+$listener->quit;
+comes_to('stops', 'terminated "enough"', 'an activity terminates its instance', qq($note, ["stop", {}], $note), 'return', 'x stop');
+
+# --- code it is not tried in ------------------------------------------------------------------
+
+# It is taught by an orchestrator that says what happens to it, and then has to be the same.
+sub is_taken_turn_by_turn
+{
+	my ($function, $expected, $what) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	foreach my $n (1 .. 3)
+	{
+		start("$function $n", $notes, 'return', $function);
+		is(end_of("$function $n"), "completed $expected", "$what, $n");
+	}
+	is(writers("$function 3"), '3', 'each activity by itself');
+}
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION handles(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN plain(input);
+EXCEPTION WHEN division_by_zero THEN
+	RETURN '"caught"';
+END $$;
+CREATE FUNCTION loops(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	call jsonb;
+	results jsonb := '[]';
+BEGIN
+	FOR call IN SELECT jsonb_array_elements(input -> 'calls') LOOP
+		results := results || durable.call_activity(call ->> 0, call -> 1);
+	END LOOP;
+	RETURN results;
+END $$;
+CREATE FUNCTION sets(input jsonb) RETURNS jsonb LANGUAGE plpgsql SET statement_timeout = '1h' AS $$
+BEGIN
+	RETURN jsonb_build_array(durable.call_activity('things'), durable.call_activity('things'), durable.call_activity('things'));
+END $$;
+CREATE FUNCTION defines(input jsonb) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN plain(input); END';
+SQL
+is_taken_turn_by_turn('handles', '["x", "x", "x"]', 'an EXCEPTION block');
+is_taken_turn_by_turn('loops', '["x", "x", "x"]', 'a loop over a query');
+is_taken_turn_by_turn('sets', '["app, public 0 UTC off app x", "app, public 0 UTC off app x", "app, public 0 UTC off app x"]', 'a SET clause');
+$server->sql('postgres', 'app', q{ALTER ROLE app IN DATABASE postgres SET durable.orchestrator_checks = 'off'});
+$server->restart;
+is_taken_turn_by_turn('plain', '["x", "x", "x"]', 'code that is not checked');
+$server->sql('postgres', 'app', q{ALTER ROLE app IN DATABASE postgres RESET ALL});
+$server->restart;
+
+# --- what the code sees -----------------------------------------------------------------------
+
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION chance() RETURNS float8 LANGUAGE sql AS $f$ SELECT note('x') IS NULL; SELECT random() $f$;
+CREATE FUNCTION sees(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	seen jsonb := jsonb_build_array(jsonb_build_array(now(), random()));
+BEGIN
+	FOR i IN 1 .. 3 LOOP
+		PERFORM durable.set_custom_status(to_jsonb(i));
+		seen := seen || jsonb_build_array(jsonb_build_array(durable.call_activity('chance', '{}'), now(), random()));
+		PERFORM durable.log_message(format('message %s of %s', i, durable.instance_id()));
+	END LOOP;
+	RETURN seen;
+END $$;
+SQL
+my $offset = -s $server->logfile;
+$server->start_instance('postgres', 'app', 'sees', 'sees 1', 'null');
+end_of('sees 1');
+$server->start_instance('postgres', 'app', 'sees', 'sees 2', 'null');
+like(end_of('sees 2'), qr/^completed/, 'an orchestrator that looks around');
+is(writers('sees 1') . writers('sees 2'), '31', 'turn by turn and not');
+foreach my $id ('sees 1', 'sees 2')
+{
+	is($server->sql('postgres', 'app', qq{SELECT fits FROM durable.check_replay('$id', strict => true)}), 't', "$id replays");
+	is($server->sql('postgres', 'app', <<"SQL"), 't', 'now() is the time of each turn');
+SELECT (SELECT array_agg((v ->> CASE WHEN n = 1 THEN 0 ELSE 1 END)::timestamptz ORDER BY n) FROM jsonb_array_elements(output) WITH ORDINALITY o(v, n)) =
+	(SELECT array_agg(timestamp ORDER BY seq) FROM durable.history h WHERE h.instance_id = i.instance_id AND event_type = 'OrchestratorStarted')
+FROM durable.instances i WHERE instance_id = '$id'
+SQL
+	is($server->sql('postgres', 'app', qq{SELECT custom_status FROM durable.instances WHERE instance_id = '$id'}), '3', 'its status is the last one');
+	is(scalar(() = $server->log_since($offset) =~ /message \d of $id/g), 3, 'each message is said once');
+}
+is($server->sql('postgres', 'app', q{SELECT count(DISTINCT v) FROM durable.instances, jsonb_path_query(output, '$[1 to 3][0, 2]') v WHERE instance_id LIKE 'sees %'}), '12',
+	'random numbers of orchestrators and activities all differ');
+# What the code gets by chance is the same if it is replayed by another function of the same text.
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION passes(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. 3 LOOP
+		PERFORM durable.call_activity('note', jsonb_build_object('what', random()::text || now()::text));
+	END LOOP;
+	RETURN NULL;
+END $$;
+SQL
+foreach my $n (1, 2)
+{
+	$server->start_instance('postgres', 'app', 'passes', "passes $n", 'null');
+	is(end_of("passes $n"), 'completed', 'an orchestrator that passes on random numbers and times');
+	is(writers("passes $n"), $n == 1 ? '3' : '1', $n == 1 ? 'turn by turn' : 'and not');
+	is($server->sql('postgres', 'app', qq{SELECT fits FROM durable.check_replay('passes $n', strict => true)}), 't', 'it replays, inputs and all');
+}
+
+# --- more than one at a time ---------------------------------------------------------------------
+
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION at_once(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	tasks durable.task[];
+BEGIN
+	FOR i IN 1 .. (input ->> 'width')::int LOOP
+		tasks := tasks || durable.schedule_activity('note', jsonb_build_object('what', i));
+	END LOOP;
+	PERFORM durable.await_any(tasks);
+	RETURN to_jsonb(array_length(durable.await_all(tasks), 1));
+END $$;
+CREATE FUNCTION counts(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM durable.call_activity('note', jsonb_build_object('what', input));
+	IF input::int < 50 THEN
+		PERFORM durable.continue_as_new(to_jsonb(input::int + 1));
+	END IF;
+	RETURN input;
+END $$;
+-- The first time within the await, and then again by itself.
+CREATE SEQUENCE tries;
+CREATE FUNCTION fails_twice() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	IF nextval('tries') < 4 THEN
+		RAISE EXCEPTION 'not yet';
+	END IF;
+	RETURN note('at last');
+END $$;
+CREATE FUNCTION insists(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN durable.call_activity(input ->> 'name', CASE WHEN input ->> 'name' = 'note' THEN '{"what": "x"}' ELSE '{}' END::jsonb, retry => durable.retry_policy(max_attempts => 3, first_interval => '1 ms'));
+END $$;
+SQL
+# How long a note takes must be known, and be little.
+my $n = 0;
+do
+{
+	$n++;
+	$server->start_instance('postgres', 'app', 'at_once', "at once $n", '{"width": 40}');
+	is(end_of("at once $n"), 'completed 40', 'a fan-out');
+	is($server->sql('postgres', 'app', "SELECT count(*) || ' ' || count(DISTINCT what) FROM log WHERE instance_id = 'at once $n'"), '40 40', 'each has had its effect once');
+} until $n == 100 || writers("at once $n") == 1;
+cmp_ok($n, '<', 100, 'all by one subtransaction, when it was seen to return');
+$server->start_instance('postgres', 'app', 'counts', 'counts', '1');
+is(end_of('counts'), 'completed 50', 'fifty generations');
+is(notes('counts'), join(' ', 1 .. 50), 'each with its effect once');
+foreach my $n (1, 2)
+{
+	$server->start_instance('postgres', 'app', 'insists', "insists on $n", '{"name": "note"}');
+	is(end_of("insists on $n"), 'completed "x"', 'an activity with a retry policy');
+}
+is(writers('insists on 2'), '1', 'is tried');
+$server->start_instance('postgres', 'app', 'insists', 'insists', '{"name": "fails_twice"}');
+is(end_of('insists'), 'completed "at last"', 'an activity that is retried');
+is(notes('insists'), 'at last', 'with one effect');
+
+$server->stop;
+done_testing();
