@@ -253,7 +253,7 @@ note_other_messages(const StoreScope *scope, uint64 rows, TimestampTz now)
 	others_ready_from = now - LATE_COMMIT;
 }
 
-/* If the last look found so few the next may well find none. */
+/* If the last look found so few the next may well find none; after one that did somebody has said that there is something. */
 #define FEW_FOUND 4
 
 static uint64 last_found = 0;
@@ -265,8 +265,8 @@ find_any(const char *task_hub, Datum *values, TimestampTz now)
 	TimestampTz began = GetCurrentTimestamp();
 	uint64		rows;
 
-	if (last_found < FEW_FOUND && store_next_turn(task_hub) > now)
-		return 0;
+	if (last_found > 0 && last_found < FEW_FOUND && store_next_turn(task_hub) > now)
+		return last_found = 0;
 	values[4] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
 	last_found = rows = store_execute(&find_ready, values, NULL);
 	low_water_looked(task_hub, QUEUE_INBOX, began);
