@@ -10,6 +10,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "core/failure.h"
@@ -748,6 +749,21 @@ is_unknown(const FetchedInstance *fetched)
 	return fetched->begun != NULL && fetched->begun->has_new_id;
 }
 
+/* Has anything come to an instance? */
+static bool
+has_messages(const char *task_hub, Datum instance_id)
+{
+	ScanKeyData keys[2];
+	DirectLook	look;
+	bool		found;
+
+	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
+	direct_text_key(&keys[1], 2, instance_id);
+	found = direct_look_begin(&look, "inbox", "inbox_pkey", GetTransactionSnapshot(), 2, keys);
+	direct_look_end(&look);
+	return found;
+}
+
 /* Finished instances receive nothing any more; who waits for them is told. */
 static void
 close_finished(const char *task_hub, List *checkpoints)
@@ -774,7 +790,7 @@ close_finished(const char *task_hub, List *checkpoints)
 		if (runtime_status_is_finished(state->status) || checkpoint->fetched->turn == 0)
 			wake_waiters_at_commit(task_hub, state->instance_id);
 	}
-	if (ids->n_rows == 0)
+	if (ids->n_rows == 0 || (ids->n_rows == 1 && !has_messages(task_hub, ids->values[0][0])))
 		return;
 	row_buffer_arrays(ids, values + 1);
 	(void) store_execute_once(&clear_inboxes, values);

@@ -163,17 +163,17 @@ direct_insert_end(DirectInsert *insert)
 	table_close(insert->table, NoLock);
 }
 
-static void
-text_key(ScanKey key, AttrNumber column, const char *value)
+void
+direct_text_key(ScanKey key, AttrNumber column, Datum value)
 {
-	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, TEXT_DATUM(value));
+	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, value);
 }
 
 static void
 instance_keys(ScanKey keys, const char *task_hub, const char *instance_id)
 {
-	text_key(&keys[0], INSTANCE_TASK_HUB, task_hub);
-	text_key(&keys[1], INSTANCE_ID, instance_id);
+	direct_text_key(&keys[0], INSTANCE_TASK_HUB, TEXT_DATUM(task_hub));
+	direct_text_key(&keys[1], INSTANCE_ID, TEXT_DATUM(instance_id));
 }
 
 bool

@@ -60,6 +60,9 @@ extern bool direct_insert_rows(const DirectTable *table, const char *task_hub, c
 /* To be called for each that was begun; NULL is none. */
 extern void direct_insert_end(DirectInsert *insert);
 
+/* The key of a scan: a column of type text COLLATE "C" is this. */
+extern void direct_text_key(ScanKey key, AttrNumber column, Datum value);
+
 /* A look at a table of ours by the first columns of an index. */
 typedef struct DirectLook
 {

@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -210,12 +209,6 @@ enum
 #define QUEUE_VISIBLE_AT 8
 
 static void
-key_of_hub(ScanKey key, const char *name)
-{
-	ScanKeyEntryInitialize(key, 0, H_TASK_HUB, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, TEXT_DATUM(name));
-}
-
-static void
 hub_from_look(const DirectLook *look, Hub *hub)
 {
 	Datum		version = direct_look_value(look, H_DEFAULT_VERSION);
@@ -252,7 +245,7 @@ store_find_hub(const char *name, Hub *hub)
 {
 	ScanKeyData key;
 
-	key_of_hub(&key, name);
+	direct_text_key(&key, H_TASK_HUB, TEXT_DATUM(name));
 	return find_one("hubs_pkey", &key, hub);
 }
 
@@ -273,7 +266,7 @@ store_has_orchestrators(const char *task_hub)
 	DirectLook	look;
 	bool		found;
 
-	key_of_hub(&key, task_hub);
+	direct_text_key(&key, 1, TEXT_DATUM(task_hub));
 	found = direct_look_begin(&look, "orchestrators", "orchestrators_pkey", GetTransactionSnapshot(), 1, &key);
 	direct_look_end(&look);
 	return found;
@@ -524,7 +517,7 @@ first_of_queue(const char *table, const char *index, const char *task_hub, AttrN
 	DirectLook	look;
 	TimestampTz first = DT_NOEND;
 
-	key_of_hub(&keys[0], task_hub);
+	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
 	ScanKeyInit(&keys[1], column, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE, TimestampTzGetDatum(from));
 	if (direct_look_begin(&look, table, index, GetTransactionSnapshot(), from == DT_NOBEGIN ? 1 : 2, keys))
 		first = DatumGetTimestampTz(direct_look_value(&look, column));

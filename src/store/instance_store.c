@@ -261,7 +261,7 @@ note_other_messages(const StoreScope *scope, uint64 rows, TimestampTz now)
 	others_ready_from = now - LATE_COMMIT;
 }
 
-/* If the last look found so few the next may well find none. */
+/* If the last look found so few the next may well find none; after one that did somebody has said that there is something. */
 #define FEW_FOUND 4
 
 static uint64 last_found = 0;
@@ -277,8 +277,8 @@ find_any(const char *task_hub, Datum *values, RowBuffer *but, TimestampTz now)
 	bool		leaves_out = but != NULL && but->n_rows <= MAX_LEFT_OUT;
 	uint64		rows;
 
-	if (but == NULL && last_found < FEW_FOUND && store_next_turn(task_hub) > now)
-		return 0;
+	if (but == NULL && last_found > 0 && last_found < FEW_FOUND && store_next_turn(task_hub) > now)
+		return last_found = 0;
 	values[4] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
 	if (leaves_out)
 		row_buffer_arrays(but, values + 5);

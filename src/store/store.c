@@ -302,7 +302,7 @@ row_buffer_make(int n_columns, const Oid *types)
 
 	buffer->n_columns = n_columns;
 	buffer->types = types;
-	buffer->max_rows = 64;
+	buffer->max_rows = 8;
 	buffer->values = palloc(sizeof(Datum *) * n_columns);
 	buffer->nulls = palloc(sizeof(bool *) * n_columns);
 	for (int i = 0; i < n_columns; i++)
