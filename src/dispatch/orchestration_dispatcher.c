@@ -41,6 +41,7 @@
 #include "store/rewind_store.h"
 #include "store/string_set.h"
 #include "suspects.h"
+#include "wake.h"
 
 /* Continue-as-new runs on in the same episode; this often at most (Go has the same limit). */
 #define MAX_GENERATIONS_PER_EPISODE 20
@@ -989,6 +990,7 @@ catch_error(MemoryContext context)
 	FlushErrorState();
 	work_item_abort();
 	orchestration_reset();
+	activity_ends();			/* it was cancelled within an orchestrator */
 	suspect_release();
 	MemoryContextSwitchTo(context);
 	return error;

@@ -470,7 +470,8 @@ must_repeat(OrchestrationContext *context, SandboxOutcome outcome, const ErrorDa
 
 /*
  * Did the code that waited for activities not get to its end, or one of them
- * fail? All of it was undone; an error that is nobody's fault is told.
+ * fail? All of it was undone. A cancel is told; any other error that is
+ * nobody's fault comes again if it is to be.
  */
 static bool
 speculation_has_failed(OrchestrationContext *context, SandboxOutcome outcome, ErrorData *error)
@@ -480,7 +481,7 @@ speculation_has_failed(OrchestrationContext *context, SandboxOutcome outcome, Er
 	if (outcome == SANDBOX_OK || speculation == NULL || !(speculation->has_effects || speculation->is_running))
 		return false;
 	speculation->has_failed = true;
-	if (outcome == SANDBOX_ERROR && error_is_circumstantial(error))
+	if (outcome == SANDBOX_ERROR && error->sqlerrcode == ERRCODE_QUERY_CANCELED && error_is_circumstantial(error))
 		ReThrowError(error);
 	return true;
 }

@@ -227,6 +227,21 @@ $server->wait_until('postgres', q{(SELECT count(*) = 1 FROM durable.history WHER
 is($server->sql('postgres', 'app', q{SELECT last_value FROM runs}), '12', 'what comes to wait is tried once, and then done');
 is(notes('run 3'), 'x x x x x x', 'with each effect once');
 
+# So does an error that may be nobody's fault: it is the activity's when it comes again.
+$server->safe_psql('postgres', q{ALTER ROLE app SET temp_file_limit = 0});
+$server->restart;
+$server->sql('postgres', 'app', q{CREATE FUNCTION spill() RETURNS bigint LANGUAGE sql SET work_mem = '64kB' AS 'SELECT count(*) FROM generate_series(1, 10000)'});
+$runner = taught_copy();
+$server->sql('postgres', 'app', q{SELECT setval('runs', 1, false)});
+foreach my $n (1, 2)
+{
+	start("spill $n", '["run", {}], ["spill", {}]', 'return', $runner);
+	is(end_of("spill $n"), 'failed 53400', "an activity that exceeds a limit of the server, $n");
+}
+is($server->sql('postgres', 'app', q{SELECT last_value FROM runs}), '3', 'is tried once');
+$server->safe_psql('postgres', q{ALTER ROLE app RESET temp_file_limit});
+$server->restart;
+
 # --- what activities leave ------------------------------------------------------------------
 
 $server->sql('postgres', 'app', <<'SQL');
