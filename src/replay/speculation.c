@@ -16,18 +16,14 @@
 /*
  * Not beside an open cursor, which the activity's would be closed with; nor in
  * code that is not checked: what that does is meant to be undone with its
- * turn. A server built with assertions insists that deferred triggers fire
- * outside of any query, and here is a query around.
+ * turn. (The queries around are SELECTs that write nothing. PostgreSQL fires
+ * deferred triggers outside of any other query only.)
  */
 static bool
 may_speculate(const OrchestrationContext *context)
 {
-#ifdef USE_ASSERT_CHECKING
-	return false;
-#else
 	return context->speculation != NULL && !context->is_suspended && context->cancelled_timers == NIL &&
 		!context->is_unchecked && sandbox_is_bare() && ThereAreNoReadyPortals();
-#endif
 }
 
 /* What the turn has come to, were it to end here. */
