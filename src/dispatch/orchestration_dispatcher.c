@@ -466,6 +466,8 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 		return NULL;
 	DURABLE_POINT("turn.taken");
 	checkpoint->charged = deaths > 0;
+	if (checkpoint->charged)
+		work_item_flush_at_commit();	/* else the crash of a later turn undoes this one, but not that it is acquitted */
 	if (rewind_is_due(state) && !is_poisoned)
 		accepted = rewind_turn(checkpoint, state, accepted, now);
 	begin_turn(state, accepted, now);
