@@ -72,6 +72,10 @@ EXCEPTION WHEN SQLSTATE 'UD012' THEN
 	RETURN durable.call_activity('effect', '{"step": 3}');
 END $$;
 SQL
+	# Two workers may have it in hand before the death of the first one is charged.
+	$server->runs('postgres', 'killer', 'earlier', 'the hub runs');
+	$server->safe_psql('postgres', q{SELECT durable.set_hub_limits('killer', max_workers => 1)});
+	$server->wait_until('postgres', q{(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'durable worker' AND usename = 'killer') <= 1});
 	foreach my $how ([ 'quit', 'FATAL:  terminating background worker "durable worker' ], [ 'crash', 'was terminated by signal 9' ])
 	{
 		my ($orchestrator, $death) = @$how;
