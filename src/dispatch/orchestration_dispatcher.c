@@ -503,7 +503,7 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 	DURABLE_POINT("turn.taken");
 	checkpoint->charged = deaths > 0;
 	if (checkpoint->charged)
-		ForceSyncCommit();		/* it is acquitted: if another item dies next, this is not to be charged for that again */
+		work_item_flush_at_commit();	/* else the crash of a later turn undoes this one, but not that it is acquitted */
 	if (rewind_is_due(state) && !is_poisoned)
 		accepted = rewind_turn(checkpoint, state, accepted, now);
 	begin_turn(state, accepted, now);

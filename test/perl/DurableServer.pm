@@ -285,6 +285,19 @@ sub session
 		extra_params => [ defined $role ? ('-U', $role) : () ]);
 }
 
+# How many notifications a session hears; they are sent after the commit, so as many as are expected are waited for.
+sub notifications
+{
+	my ($self, $session, $channel, $expected) = @_;
+	my $heard = 0;
+
+	for (my $until = time + $ENV{PG_TEST_TIMEOUT_DEFAULT}; $heard < $expected && time < $until;)
+	{
+		$heard += () = $session->query('SELECT 1') =~ /notification "$channel"/g;
+	}
+	return $heard + (() = $session->query('SELECT 1') =~ /notification "$channel"/g);
+}
+
 # Closes a gate; returns the session that holds it.
 sub close_gate
 {

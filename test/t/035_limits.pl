@@ -39,7 +39,14 @@ my $complaints = qr/(?:WARNING|ERROR|FATAL|LOG):  (?!parameter|received|checkpoi
 # --- to blame -----------------------------------------------------------------------------------
 
 episode('orchestrators that kill', sub {
-	my $server = DurableServer->create('poison', conf => "durable.max_dispatch_attempts = 3\nmax_worker_processes = 16");
+	# So that a crash undoes what was committed asynchronously just before.
+	my $server = DurableServer->create('poison', conf => <<'END');
+durable.max_dispatch_attempts = 3
+max_worker_processes = 16
+wal_writer_delay = 10s
+full_page_writes = off
+autovacuum = off
+END
 
 	$server->install('postgres', 'app');
 	$server->safe_psql('postgres', 'CREATE ROLE killer LOGIN IN ROLE pg_execute_server_program, pg_signal_backend');
@@ -65,6 +72,10 @@ EXCEPTION WHEN SQLSTATE 'UD012' THEN
 	RETURN durable.call_activity('effect', '{"step": 3}');
 END $$;
 SQL
+	# Two workers may have it in hand before the death of the first one is charged.
+	$server->runs('postgres', 'killer', 'earlier', 'the hub runs');
+	$server->safe_psql('postgres', q{SELECT durable.set_hub_limits('killer', max_workers => 1)});
+	$server->wait_until('postgres', q{(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'durable worker' AND usename = 'killer') <= 1});
 	foreach my $how ([ 'quit', 'FATAL:  terminating background worker "durable worker' ], [ 'crash', 'was terminated by signal 9' ])
 	{
 		my ($orchestrator, $death) = @$how;
@@ -87,6 +98,12 @@ SQL
 	$server->effects_are_exact('postgres', 'app', 1, q{instance_id ~ '^of another'}, 'there, too');
 	is($server->sql('postgres', 'killer', q{SELECT instance_id, step FROM effects WHERE instance_id IN ('quit', 'crash') ORDER BY 1}), "crash|1\nquit|1",
 		'what those did before stands');
+	# Nobody else commits, and flushes what came before.
+	my $offset = -s $server->logfile;
+
+	$server->try_sql('postgres', 'killer', q{SELECT durable.start_instance('crash', instance_id => 'crash alone')});
+	$server->comes_true('postgres', q{(SELECT completed_at IS NOT NULL FROM durable.instances WHERE instance_id = 'crash alone')}, 'one that is alone is given up');
+	like(count_in_log($server, $offset, 'was terminated by signal 9'), qr/^[34]$/, 'as soon, though each crash undoes what was not flushed');
 	$server->try_sql('postgres', 'killer', q{SELECT durable.start_instance('parent', instance_id => 'parent')});
 	$server->comes_true('postgres', q{(SELECT completed_at IS NOT NULL FROM durable.instances WHERE instance_id = 'parent')}, 'so is one that is a child');
 	$server->ends('postgres', 'killer', 'parent', 'a parent can catch it');
