@@ -718,7 +718,7 @@ COMMENT ON COLUMN durable.workers.task_hub IS 'The hub a worker serves; NULL in 
 COMMENT ON COLUMN durable.workers.state IS 'Either starting, idle, busy or leaving; not served: a hub that has none, because of what item says.';
 COMMENT ON COLUMN durable.workers.item IS 'What a busy one has in hand.';
 COMMENT ON COLUMN durable.workers.since IS 'When it came into this state.';
-COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it started.';
+COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it began in this task hub.';
 
 GRANT SELECT ON durable.instances, durable.code, durable.history, durable.activities, durable.messages, durable.queues, durable.hubs,
 	durable.orchestrators, durable.registered_activities, durable.imported_histories, durable.workers TO PUBLIC;

@@ -660,9 +660,9 @@ take_answer(Checkpoint *child, const RuntimeState *parent)
 
 /* The turns of a child; false: it is to be started like any other. */
 static bool
-begin_child(InlineScope *scope, Checkpoint *parent, const ResolvedChild *child, List **answers)
+begin_child(InlineScope *scope, Checkpoint *parent, const ResolvedChild *child, TimestampTz now, List **answers)
 {
-	FetchedInstance *fetched = store_begin_child(child, !has_chosen_id(child->start), scope->root, clock_now());
+	FetchedInstance *fetched = store_begin_child(child, !has_chosen_id(child->start), scope->root, now);
 	HistoryEvent *answer;
 	Checkpoint *checkpoint;
 
@@ -697,6 +697,7 @@ begin_children(InlineScope *scope, Checkpoint *checkpoint)
 	Outbox	   *outbox = &checkpoint->outbox;
 	List	   *answers = NIL;
 	List	   *left = NIL;
+	TimestampTz now = clock_now();	/* they are created at one time */
 	ListCell   *lc;
 
 	if (outbox->children == NIL || outbox->activities != NIL || outbox->messages != NIL ||
@@ -706,7 +707,7 @@ begin_children(InlineScope *scope, Checkpoint *checkpoint)
 	{
 		ResolvedChild *child = lfirst(lc);
 
-		if (!may_begin(state, child) || !may_begin_children(scope) || !begin_child(scope, checkpoint, child, &answers))
+		if (!may_begin(state, child) || !may_begin_children(scope) || !begin_child(scope, checkpoint, child, now, &answers))
 			left = lappend(left, (void *) child->start);
 	}
 	outbox->children = left;

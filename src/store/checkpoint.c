@@ -747,7 +747,7 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 		someone_interfered();
 }
 
-/* One that has begun in this transaction has no messages, and with an id that is new nobody can wait for it. */
+/* Nobody can wait for one that has begun in this transaction with an id that is new. */
 static bool
 is_unknown(const FetchedInstance *fetched)
 {
@@ -769,7 +769,11 @@ has_messages(const char *task_hub, Datum instance_id)
 	return found;
 }
 
-/* Finished instances receive nothing any more; who waits for them is told. */
+/*
+ * Finished instances receive nothing any more; who waits for them is told. One
+ * that has begun in this transaction had no messages; what its inbox has now is
+ * for one that has replaced it since.
+ */
 static void
 close_finished(const char *task_hub, List *checkpoints)
 {
@@ -785,7 +789,7 @@ close_finished(const char *task_hub, List *checkpoints)
 
 		if (!checkpoint->ran || is_unknown(checkpoint->fetched))
 			continue;
-		if (runtime_status_is_finished(state->status))
+		if (runtime_status_is_finished(state->status) && checkpoint->fetched->begun == NULL)
 		{
 			row_buffer_add(ids);
 			row_buffer_set_text(ids, 0, state->instance_id);

@@ -180,6 +180,14 @@ return_these('chosen id', '[1, 2]', 'a child whose id was chosen', '"echo", 1', 
 is(transactions('chosen id'), '1', 'begins with its parent');
 return_these('chosen again', '[3]', 'a child that has the id of a finished one', '"echo", 3, "chosen"');
 is($server->sql('postgres', 'app', q{SELECT generation, output, parent_instance_id FROM durable.instances WHERE instance_id = 'chosen'}), '2|3|chosen again', 'replaces that');
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION one_after_the_other(input jsonb) RETURNS jsonb LANGUAGE sql AS
+$$ SELECT jsonb_build_array(durable.call_suborchestrator('echo', '2', instance_id => 'again'), durable.call_suborchestrator('echo', '4', instance_id => 'again')) $$;
+SQL
+$server->start_instance('postgres', 'app', 'one_after_the_other', 'one after the other');
+is(output('one after the other'), '[2, 4]', 'also if that has begun with the same parent');
+is($server->sql('postgres', 'app', q{SELECT generation, output, (SELECT count(*) FROM log l WHERE l.instance_id = i.instance_id) FROM durable.instances i WHERE instance_id = 'again'}), '2|4|2', 'each has its effects');
+is($server->sql('postgres', 'app', q{SELECT count(DISTINCT created_at) FROM durable.instances WHERE parent_instance_id = 'three'}), '1', 'children of one turn are created at one time');
 $server->start_instance('postgres', 'app', 'wait_for_word', 'alive');
 return_these('alive again', '[1, "UD003"]', 'a child that has the id of one that runs fails', '"echo", 1', '"echo", 3, "alive"');
 return_these('twice', '[1, "UD003"]', 'so does the second of two', '"echo", 1, "twins"', '"echo", 2, "twins"');
