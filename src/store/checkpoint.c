@@ -748,7 +748,11 @@ is_unknown(const FetchedInstance *fetched)
 	return fetched->begun != NULL && fetched->begun->has_new_id;
 }
 
-/* Finished instances receive nothing any more; who waits for them is told. */
+/*
+ * Finished instances receive nothing any more; who waits for them is told. What
+ * has begun in this transaction has received nothing: a message that is there
+ * starts another instance, which has replaced it in the same transaction.
+ */
 static void
 close_finished(const char *task_hub, List *checkpoints)
 {
@@ -764,7 +768,7 @@ close_finished(const char *task_hub, List *checkpoints)
 
 		if (!checkpoint->ran || is_unknown(checkpoint->fetched))
 			continue;
-		if (runtime_status_is_finished(state->status))
+		if (runtime_status_is_finished(state->status) && !checkpoint->fetched->begun)
 		{
 			row_buffer_add(ids);
 			row_buffer_set_text(ids, 0, state->instance_id);
