@@ -639,12 +639,40 @@ may_begin(const RuntimeState *parent, const ResolvedChild *child)
 		memcmp(&child->start->parent_execution_id, &parent->execution_id, sizeof(pg_uuid_t)) == 0;
 }
 
-/* Takes the answer to the parent out of what a child sends; NULL: it has not ended yet. */
+static int
+count_messages(const Checkpoint *from, const char *instance_id)
+{
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, from->outbox.messages)
+		count += strcmp(((OutboundMessage *) lfirst(lc))->instance_id, instance_id) == 0;
+	return count;
+}
+
+/* Did a child, or those that began with it, send its parent something that must arrive before its answer? */
+static bool
+sends_more_than_answer(const Checkpoint *child, const RuntimeState *parent)
+{
+	int			count = count_messages(child, parent->instance_id);
+	ListCell   *lc;
+
+	foreach(lc, child->begun)
+		count += count_messages(lfirst(lc), parent->instance_id);
+	return count > 1;
+}
+
+/*
+ * Takes the answer to the parent out of what a child sends; NULL: it has not
+ * ended yet, or the parent has to take it from its inbox, in order.
+ */
 static HistoryEvent *
 take_answer(Checkpoint *child, const RuntimeState *parent)
 {
 	ListCell   *lc;
 
+	if (sends_more_than_answer(child, parent))
+		return NULL;
 	foreach(lc, child->outbox.messages)
 	{
 		OutboundMessage *message = lfirst(lc);

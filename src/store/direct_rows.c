@@ -240,7 +240,11 @@ direct_insert_rows(const DirectTable *table, const char *task_hub, const RowBuff
 	return true;
 }
 
-/* Locks the row, as it is at a snapshot; false if it was changed or deleted since. */
+/*
+ * Locks the row, as it is at a snapshot; false if it was changed or deleted
+ * since. Of one that is being changed the new version is locked, too: it is the
+ * one that is there when that has committed.
+ */
 static bool
 lock_found(DirectLock *lock, HeapTuple tuple, Snapshot snapshot)
 {
@@ -248,7 +252,7 @@ lock_found(DirectLock *lock, HeapTuple tuple, Snapshot snapshot)
 	TM_FailureData failure;
 
 	return table_tuple_lock(lock->table, &tid, snapshot, lock->slot, GetCurrentCommandId(true), LockTupleKeyShare,
-							LockWaitBlock, 0, &failure) == TM_Ok;
+							LockWaitBlock, TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure) == TM_Ok;
 }
 
 static bool
@@ -268,14 +272,16 @@ bool
 direct_share_instance(DirectLock *lock, const char *task_hub, const char *instance_id)
 {
 	ScanKeyData keys[2];
-	Oid			index = get_relname_relid(direct_instances.key, get_namespace_oid("durable_store", false));
+	Oid			index;
 
-	lock->table = OidIsValid(index) ? open_table(&direct_instances, RowShareLock) : NULL;
+	lock->table = open_table(&direct_instances, RowShareLock);
 	if (lock->table == NULL)
 		return false;
+	/* while we have the table, REINDEX CONCURRENTLY does not drop the index it has exchanged */
+	index = get_relname_relid(direct_instances.key, get_namespace_oid("durable_store", false));
 	lock->slot = table_slot_create(lock->table, NULL);
 	instance_keys(keys, task_hub, instance_id);
-	if (find_and_lock(lock, index, keys, 2))
+	if (OidIsValid(index) && find_and_lock(lock, index, keys, 2))
 		return true;
 	direct_lock_end(lock);
 	return false;

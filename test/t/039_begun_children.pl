@@ -192,6 +192,40 @@ $server->start_instance('postgres', 'app', 'wait_for_word', 'alive');
 return_these('alive again', '[1, "UD003"]', 'a child that has the id of one that runs fails', '"echo", 1', '"echo", 3, "alive"');
 return_these('twice', '[1, "UD003"]', 'so does the second of two', '"echo", 1, "twins"', '"echo", 2, "twins"');
 
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION one_after_another(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN jsonb_build_array(durable.call_suborchestrator('echo', '1', 'one id'), durable.call_suborchestrator('echo', '2', 'one id'));
+END $$;
+SQL
+$server->start_instance('postgres', 'app', 'one_after_another', 'one after another');
+is(output('one after another'), '[1, 2]', 'an id is used again by the next turn of the same transaction') || $server->show_state('postgres');
+is($server->sql('postgres', 'app', q{SELECT generation, output FROM durable.instances WHERE instance_id = 'one id'}), '2|2', 'which replaces the child that ended in it');
+
+# --- the order of what arrives ---------------------------------------------------------------------
+
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION tell(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM durable.send_event(input ->> 'whom', 'news', '1');
+	RETURN '"told"';
+END $$;
+CREATE FUNCTION let_tell(input jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT durable.call_suborchestrator('tell', input) $$;
+CREATE FUNCTION hear(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	news durable.task := durable.expect_event('news');
+	child durable.task := durable.schedule_suborchestrator(input #>> '{}', jsonb_build_object('whom', durable.instance_id()));
+	answer jsonb := durable.await(child);
+BEGIN
+	RETURN jsonb_build_array(answer, durable.await_any(news, child) = news);
+END $$;
+SQL
+foreach my $child ('tell', 'let_tell')
+{
+	$server->start_instance('postgres', 'app', 'hear', "hears $child", qq("$child"));
+	is(output("hears $child"), '["told", true]', "what a child sends its parent arrives before its answer: $child");
+}
+
 begin_family('slow', '"take_time", null', '"echo", 1');
 like(output('slow'), qr/^\[\d+, 1\]$/, 'a child that takes long');
 cmp_ok(transactions('slow'), '>', 1, 'does not hold up its parent');
