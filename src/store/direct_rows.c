@@ -163,6 +163,28 @@ direct_insert_end(DirectInsert *insert)
 	table_close(insert->table, NoLock);
 }
 
+int
+direct_delete(const DirectTable *table, const RowBuffer *places)
+{
+	Relation	relation = open_table(table, RowExclusiveLock);
+	int			deleted = 0;
+
+	if (relation == NULL)
+		return -1;
+	for (int i = 0; i < places->n_rows; i++)
+	{
+		TM_FailureData failure;
+
+		CHECK_FOR_INTERRUPTS();
+		if (table_tuple_delete(relation, (ItemPointer) DatumGetPointer(places->values[0][i]), GetCurrentCommandId(true),
+							   GetActiveSnapshot(), InvalidSnapshot, true, &failure, false) == TM_Ok)
+			deleted++;
+	}
+	CommandCounterIncrement();
+	table_close(relation, NoLock);
+	return deleted;
+}
+
 void
 direct_text_key(ScanKey key, AttrNumber column, Datum value)
 {
