@@ -206,6 +206,12 @@ direct_look_begin(DirectLook *look, const char *table, const char *index, Snapsh
 	look->table = table_open(get_relname_relid(table, schema), AccessShareLock);
 	look->snapshot = RegisterSnapshot(snapshot);
 	look->scan = systable_beginscan(look->table, get_relname_relid(index, schema), true, look->snapshot, n_keys, keys);
+	return direct_look_next(look);
+}
+
+bool
+direct_look_next(DirectLook *look)
+{
 	look->row = systable_getnext(look->scan);
 	return HeapTupleIsValid(look->row);
 }

@@ -79,6 +79,9 @@ typedef struct DirectLook
 extern bool direct_look_begin(DirectLook *look, const char *table, const char *index, Snapshot snapshot,
 							  int n_keys, ScanKey keys);
 
+/* Goes on to the next row. */
+extern bool direct_look_next(DirectLook *look);
+
 extern Datum direct_look_attribute(const DirectLook *look, AttrNumber column, bool *isnull);
 
 /* 0 for null. */
