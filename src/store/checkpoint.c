@@ -200,6 +200,7 @@ consume_messages(const char *task_hub, List *checkpoints)
 	static const Oid types[] = {TIDOID};
 	RowBuffer  *tids = row_buffer_make(1, types);
 	Datum		values[2] = {TEXT_DATUM(task_hub)};
+	int64		deleted;
 	ListCell   *lc;
 	ListCell   *lc2;
 
@@ -217,8 +218,13 @@ consume_messages(const char *task_hub, List *checkpoints)
 	}
 	if (tids->n_rows == 0)
 		return;
-	row_buffer_arrays(tids, values + 1);
-	if (store_execute_once(&delete_messages, values) != (uint64) tids->n_rows)
+	deleted = direct_delete(&direct_inbox, tids);
+	if (deleted < 0)
+	{
+		row_buffer_arrays(tids, values + 1);
+		deleted = (int64) store_execute_once(&delete_messages, values);
+	}
+	if (deleted != tids->n_rows)
 		someone_interfered();
 }
 

@@ -163,6 +163,28 @@ direct_insert_end(DirectInsert *insert)
 	table_close(insert->table, NoLock);
 }
 
+int
+direct_delete(const DirectTable *table, const RowBuffer *places)
+{
+	Relation	relation = open_table(table, RowExclusiveLock);
+	int			deleted = 0;
+
+	if (relation == NULL)
+		return -1;
+	for (int i = 0; i < places->n_rows; i++)
+	{
+		TM_FailureData failure;
+
+		CHECK_FOR_INTERRUPTS();
+		if (table_tuple_delete(relation, (ItemPointer) DatumGetPointer(places->values[0][i]), GetCurrentCommandId(true),
+							   GetActiveSnapshot(), InvalidSnapshot, true, &failure, false) == TM_Ok)
+			deleted++;
+	}
+	CommandCounterIncrement();
+	table_close(relation, NoLock);
+	return deleted;
+}
+
 void
 direct_text_key(ScanKey key, AttrNumber column, Datum value)
 {
@@ -184,6 +206,12 @@ direct_look_begin(DirectLook *look, const char *table, const char *index, Snapsh
 	look->table = table_open(get_relname_relid(table, schema), AccessShareLock);
 	look->snapshot = RegisterSnapshot(snapshot);
 	look->scan = systable_beginscan(look->table, get_relname_relid(index, schema), true, look->snapshot, n_keys, keys);
+	return direct_look_next(look);
+}
+
+bool
+direct_look_next(DirectLook *look)
+{
 	look->row = systable_getnext(look->scan);
 	return HeapTupleIsValid(look->row);
 }

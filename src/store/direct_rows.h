@@ -1,6 +1,6 @@
 /*
  * direct_rows.h
- *		Single rows of our tables, read, written and locked without a statement, for
+ *		Single rows of our tables, read, written, locked and deleted without a statement, for
  *		what clients do most often: to set up a statement costs more than its row.
  *
  * What is to be written and is out of the ordinary is left to the caller's statement: a table
@@ -60,6 +60,9 @@ extern bool direct_insert_rows(const DirectTable *table, const char *task_hub, c
 /* To be called for each that was begun; NULL is none. */
 extern void direct_insert_end(DirectInsert *insert);
 
+/* Deletes rows by their places, if all are as they were read; returns how many, -1: left to a statement. */
+extern int	direct_delete(const DirectTable *table, const RowBuffer *places);
+
 /* The key of a scan: a column of type text COLLATE "C" is this. */
 extern void direct_text_key(ScanKey key, AttrNumber column, Datum value);
 
@@ -75,6 +78,9 @@ typedef struct DirectLook
 /* Looks with a snapshot; true if there is a row. To be ended in any case. */
 extern bool direct_look_begin(DirectLook *look, const char *table, const char *index, Snapshot snapshot,
 							  int n_keys, ScanKey keys);
+
+/* Goes on to the next row. */
+extern bool direct_look_next(DirectLook *look);
 
 extern Datum direct_look_attribute(const DirectLook *look, AttrNumber column, bool *isnull);
 

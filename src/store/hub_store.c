@@ -61,13 +61,6 @@ static StoreStatement note_obstacle = {
 
 #define VERSIONING_COLUMNS "h.version, h.match_strategy, h.failure_strategy, h.default_version"
 
-static StoreStatement hub_rules = {
-	"SELECT " VERSIONING_COLUMNS ", EXISTS (SELECT FROM durable_store.activities a WHERE a.task_hub = $1 AND a.retry IS NOT NULL), "
-	LIMIT_COLUMNS
-	" FROM durable_store.hubs h WHERE h.task_hub = $1",
-	1, {TEXTOID}
-};
-
 /* A worker must not wait for a client that has not committed its change. */
 static StoreStatement pin_versioning = {
 	"SELECT " VERSIONING_COLUMNS " FROM durable_store.hubs h WHERE h.task_hub = $1 FOR SHARE SKIP LOCKED", 1, {TEXTOID}
@@ -208,11 +201,31 @@ enum
 #define INBOX_VISIBLE_AT 4
 #define QUEUE_VISIBLE_AT 8
 
+/* The column "retry" of activities. */
+#define ACTIVITY_RETRY 9
+
+static char *
+text_or_null(const DirectLook *look, AttrNumber column)
+{
+	Datum		value = direct_look_value(look, column);
+
+	return value ? TextDatumGetCString(value) : NULL;
+}
+
+/* 0 is no limit, as null is. */
+static void
+limits_from_look(const DirectLook *look, HubLimits *limits)
+{
+	limits->max_workers = DatumGetInt32(direct_look_value(look, H_MAX_WORKERS));
+	limits->max_pending_instances = DatumGetInt64(direct_look_value(look, H_MAX_PENDING_INSTANCES));
+	limits->max_payload_size = DatumGetInt32(direct_look_value(look, H_MAX_PAYLOAD_SIZE));
+	limits->max_history_events = DatumGetInt32(direct_look_value(look, H_MAX_HISTORY_EVENTS));
+	limits->max_starts_per_second = DatumGetInt32(direct_look_value(look, H_MAX_STARTS_PER_SECOND));
+}
+
 static void
 hub_from_look(const DirectLook *look, Hub *hub)
 {
-	Datum		version = direct_look_value(look, H_DEFAULT_VERSION);
-
 	strlcpy(hub->name, TextDatumGetCString(direct_look_value(look, H_TASK_HUB)), NAMEDATALEN);
 	hub->owner = DatumGetObjectId(direct_look_value(look, H_OWNER));
 	hub->paused = DatumGetBool(direct_look_value(look, H_PAUSED));
@@ -220,12 +233,8 @@ hub_from_look(const DirectLook *look, Hub *hub)
 	hub->place.database_oid = DatumGetObjectId(direct_look_value(look, H_DATABASE_OID));
 	hub->place.identity = TextDatumGetCString(direct_look_value(look, H_IDENTITY));
 	hub->is_ours = place_is_here(&hub->place);
-	hub->default_version = version ? TextDatumGetCString(version) : NULL;
-	hub->limits.max_workers = DatumGetInt32(direct_look_value(look, H_MAX_WORKERS));
-	hub->limits.max_pending_instances = DatumGetInt64(direct_look_value(look, H_MAX_PENDING_INSTANCES));
-	hub->limits.max_payload_size = DatumGetInt32(direct_look_value(look, H_MAX_PAYLOAD_SIZE));
-	hub->limits.max_history_events = DatumGetInt32(direct_look_value(look, H_MAX_HISTORY_EVENTS));
-	hub->limits.max_starts_per_second = DatumGetInt32(direct_look_value(look, H_MAX_STARTS_PER_SECOND));
+	hub->default_version = text_or_null(look, H_DEFAULT_VERSION);
+	limits_from_look(look, &hub->limits);
 }
 
 static bool
@@ -308,23 +317,46 @@ read_versioning(const Row *row, HubVersioning *versioning)
 	versioning->default_version = row_text(row, 4);
 }
 
+static void
+versioning_from_look(const DirectLook *look, HubVersioning *versioning)
+{
+	versioning->version = text_or_null(look, H_VERSION);
+	(void) version_match_from_name(TextDatumGetCString(direct_look_value(look, H_MATCH_STRATEGY)), &versioning->match);
+	versioning->fails = strcmp(TextDatumGetCString(direct_look_value(look, H_FAILURE_STRATEGY)), "fail") == 0;
+	versioning->default_version = text_or_null(look, H_DEFAULT_VERSION);
+}
+
+/* Is a retry policy registered for some activity? */
+static bool
+has_default_retries(const char *task_hub)
+{
+	ScanKeyData key;
+	DirectLook	look;
+	bool		found;
+
+	direct_text_key(&key, 1, TEXT_DATUM(task_hub));
+	found = direct_look_begin(&look, "activities", "activities_pkey", GetTransactionSnapshot(), 1, &key);
+	while (found && direct_look_value(&look, ACTIVITY_RETRY) == 0)
+		found = direct_look_next(&look);
+	direct_look_end(&look);
+	return found;
+}
+
 const HubRules *
 store_hub_rules(const char *task_hub)
 {
-	Datum		values[1] = {TEXT_DATUM(task_hub)};
 	HubRules   *rules = palloc0(sizeof(HubRules));
-	StoreScope	scope;
+	ScanKeyData key;
+	DirectLook	look;
 
-	store_open(&scope);
-	if (store_execute(&hub_rules, values, NULL) > 0)
+	direct_text_key(&key, H_TASK_HUB, TEXT_DATUM(task_hub));
+	if (direct_look_begin(&look, "hubs", "hubs_pkey", GetTransactionSnapshot(), 1, &key))
 	{
-		Row			row = store_row(&scope, 0);
-
-		read_versioning(&row, &rules->versioning);
-		rules->has_default_retries = row_bool(&row, 5);
-		read_limits(&row, 6, &rules->limits);
+		versioning_from_look(&look, &rules->versioning);
+		limits_from_look(&look, &rules->limits);
+		rules->has_default_retries = has_default_retries(task_hub);
 	}
-	store_close(&scope);
+	direct_look_end(&look);
 	return rules;
 }
 

@@ -31,7 +31,7 @@ static const Oid column_types[N_COLUMNS] = {
 
 /* The columns of the table: task_hub, instance_id, message_id and those that follow. */
 static const AttrNumber table_columns[N_COLUMNS] = {2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
-static const DirectTable inbox_table = {"inbox", "inbox_pkey", 13};
+const DirectTable direct_inbox = {"inbox", "inbox_pkey", 13};
 #define MESSAGE_ID 3
 
 struct MessageBuffer
@@ -209,7 +209,7 @@ store_insert_messages(const char *task_hub, const MessageBuffer *buffer)
 DirectInsert *
 message_insert_begin(void)
 {
-	return direct_insert_begin(&inbox_table, false);
+	return direct_insert_begin(&direct_inbox, false);
 }
 
 void

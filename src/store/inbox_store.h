@@ -25,6 +25,8 @@ extern void message_insert_run(struct DirectInsert *insert, const char *task_hub
 /* Inserts messages as they are, to instances that are there. The wake-up is the caller's. */
 extern void store_insert_messages(const char *task_hub, const MessageBuffer *buffer);
 
+extern const struct DirectTable direct_inbox;
+
 /*
  * Puts messages into the inboxes of instances that exist and have not
  * finished; the others are dropped. Nothing is delivered to an instance before
