@@ -174,7 +174,7 @@ static const Oid table_types[N_TABLE_COLUMNS] = {
 static StoreInsert insert_as_is = {
 	"inbox",
 	"instance_id, message_id, visible_at, \"timestamp\", fire_at, execution_id, task_id, event_type, recurse, name, payload, failure",
-	&inbox_table
+	&direct_inbox
 };
 
 static int64
