@@ -376,6 +376,7 @@ SQL
 is_taken_turn_by_turn('handles', '["x", "x", "x"]', 'an EXCEPTION block');
 is_taken_turn_by_turn('loops', '["x", "x", "x"]', 'a loop over a query');
 is_taken_turn_by_turn('sets', '["app, public 0 UTC off app x", "app, public 0 UTC off app x", "app, public 0 UTC off app x"]', 'a SET clause');
+is_taken_turn_by_turn('defines', '["x", "x", "x"]', 'a SECURITY DEFINER function');
 $server->sql('postgres', 'app', q{ALTER ROLE app IN DATABASE postgres SET durable.orchestrator_checks = 'off'});
 $server->restart;
 is_taken_turn_by_turn('plain', '["x", "x", "x"]', 'code that is not checked');
