@@ -18,6 +18,8 @@
 /*
  * An activity whose instance or history row is gone, or is another one's, is
  * lost: the instance was purged or replaced while it ran, and then its process died.
+ * One that carries its input and whose instance was replaced cannot be told
+ * from one whose instance continued as new: it runs, and answers nobody.
  * The nearest registration comes with it: see registry_store.h.
  */
 #define CLAIM_ACTIVITY(condition) CLAIM_ACTIVITIES("a.task_hub = $1 AND a.visible_at <= $2", condition, "1")
@@ -25,7 +27,7 @@
 	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version," \
 	" coalesce(q.input, h.payload), i.settings, i.version, i.parent_instance_id," \
 	" CASE WHEN coalesce(q.tags, h.tags) IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || coalesce(q.tags, h.tags) END," \
-	" i.generation IS NULL OR (i.generation = q.generation AND i.execution_id <> q.execution_id)" \
+	" i.generation IS NULL OR i.generation < q.generation OR (i.generation = q.generation AND i.execution_id <> q.execution_id)" \
 	"  OR (q.seq IS NOT NULL AND h.seq IS NULL)," \
 	" r.version, r.function, r.timeout_ms, r.max_concurrency, r.external, q.xmin," \
 	" EXISTS (SELECT FROM durable_store.activity_queue p WHERE p.task_hub = $1 AND p.parked)," \
