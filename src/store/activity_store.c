@@ -23,6 +23,8 @@
 /*
  * An activity whose instance or history row is gone, or is another one's, is
  * lost: the instance was purged or replaced while it ran, and then its process died.
+ * One that carries its input and whose instance was replaced cannot be told
+ * from one whose instance continued as new: it runs, and answers nobody.
  * The nearest registration comes with it: see registry_store.h.
  */
 #define CLAIM_ACTIVITY(condition) CLAIM_ACTIVITIES("a.task_hub = $1 AND a.visible_at <= $2", condition, "1")
@@ -242,7 +244,7 @@ set_instance(ClaimedActivity *activity, const InstanceOfActivity *instance)
 	activity->instance_version = instance->version;
 	activity->parent_instance_id = instance->parent_instance_id;
 	activity->tags = activity->tags ? json_merge(instance->tags, activity->tags) : instance->tags;
-	activity->is_lost = activity->is_lost || !instance->exists ||
+	activity->is_lost = activity->is_lost || !instance->exists || instance->generation < activity->generation ||
 		(instance->generation == activity->generation &&
 		 memcmp(&instance->execution_id, &activity->execution_id, UUID_LEN) != 0);
 }

@@ -118,7 +118,7 @@ static StoreStatement delete_inbox = {
 	2, {TEXTOID, TEXTOID}
 };
 
-/* One that is running is left: it holds its row, and its answer will find no execution. Should it have to run again, it is lost. */
+/* One that is running is left: it holds its row, and its answer will find no execution. Should it have to run again, it is lost if its input was in the history. */
 static StoreStatement delete_activities = {
 	"DELETE FROM durable_store.activity_queue q USING (SELECT a.execution_id, a.task_id"
 	" FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.instance_id = $2 FOR UPDATE SKIP LOCKED) d"
