@@ -38,7 +38,7 @@ sub points_of
 my %held = map { $_ => 1 } qw(wake.before wake.hubs wake.waiters process.exit process.left);
 my @of_workers = (
 	qw(worker.begin worker.connected worker.nothing_due worker.idle process.leave process.exit process.left),
-	qw(turn.before_claim turn.claimed turn.taken turn.replayed turn.before_checkpoint turn.committed),
+	qw(turn.before_claim turn.claimed turn.taken turn.chosen turn.replayed turn.before_checkpoint turn.committed),
 	(map { "checkpoint.$_" } qw(begin consumed history activities children timers messages instances end)),
 	qw(commit.before commit.after wake.before wake.hubs wake.waiters),
 	(map { "activity.$_" } qw(before_claim claimed before_effect after_effect before_record recorded committed)),
