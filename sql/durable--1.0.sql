@@ -233,9 +233,9 @@ CREATE INDEX activity_queue_visible ON durable_store.activity_queue (task_hub, v
 CREATE INDEX activity_queue_parked ON durable_store.activity_queue (task_hub, name, (coalesce(version, '')), visible_at) WHERE parked;
 COMMENT ON TABLE durable_store.activity_queue IS 'A row is an activity to run. It is deleted in the transaction that runs it.';
 COMMENT ON COLUMN durable_store.activity_queue.parked IS 'A worker found as many running as max_concurrency allows: it is looked for by its name, not in the order of all.';
-COMMENT ON COLUMN durable_store.activity_queue.seq IS 'The history row (of generation) that holds input and tags; NULL: there is none, the execution continued as new in the turn that scheduled it.';
-COMMENT ON COLUMN durable_store.activity_queue.input IS 'The input when there is no history row.';
-COMMENT ON COLUMN durable_store.activity_queue.tags IS 'Its own tags when there is no history row.';
+COMMENT ON COLUMN durable_store.activity_queue.seq IS 'The history row (of generation) that holds input and tags; NULL: they are here, because the input is small or the execution continued as new in the turn that scheduled it.';
+COMMENT ON COLUMN durable_store.activity_queue.input IS 'The input when seq is NULL.';
+COMMENT ON COLUMN durable_store.activity_queue.tags IS 'Its own tags when seq is NULL.';
 COMMENT ON COLUMN durable_store.activity_queue.attempt IS 'Counts runs that the engine itself repeats (deadlock, serialization failure); retry policies schedule a new activity instead.';
 
 CREATE TABLE durable_store.imported_histories (
@@ -718,7 +718,7 @@ COMMENT ON COLUMN durable.workers.task_hub IS 'The hub a worker serves; NULL in 
 COMMENT ON COLUMN durable.workers.state IS 'Either starting, idle, busy or leaving; not served: a hub that has none, because of what item says.';
 COMMENT ON COLUMN durable.workers.item IS 'What a busy one has in hand.';
 COMMENT ON COLUMN durable.workers.since IS 'When it came into this state.';
-COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it started.';
+COMMENT ON COLUMN durable.workers.items_done IS 'Turns and activities since it began in this task hub.';
 
 GRANT SELECT ON durable.instances, durable.code, durable.history, durable.activities, durable.messages, durable.queues, durable.hubs,
 	durable.orchestrators, durable.registered_activities, durable.imported_histories, durable.workers TO PUBLIC;

@@ -251,6 +251,12 @@ work_item_commit(void)
 }
 
 void
+work_item_flush_at_commit(void)
+{
+	ForceSyncCommit();
+}
+
+void
 work_item_abort(void)
 {
 	MemoryContext context = CurrentMemoryContext;

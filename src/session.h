@@ -48,6 +48,9 @@ extern void session_close_cursors(void);
 extern bool work_item_begin(const char *activity);
 extern void work_item_commit(void);
 
+/* Whatever durable.synchronous_commit says, the commit of this one will be on disk when it returns. */
+extern void work_item_flush_at_commit(void);
+
 /* Rolls back whatever the work item did; usable in a PG_CATCH block. */
 extern void work_item_abort(void);
 

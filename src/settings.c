@@ -267,8 +267,8 @@ define_dispatch_settings(void)
 							NULL, NULL, NULL);
 	/* For anybody: it is the activities of one's own hub that share, or do not. */
 	DefineCustomEnumVariable("durable.inline_activities",
-							 "Do brief activities share transactions, with the turn that asked for them or with each other?",
-							 "on: in workers, those that took less than 2 ms lately, without a concurrency limit and not external. off: each has a transaction of its own. always: for tests, also in run_until_idle() and whatever they took.",
+							 "Do brief activities share transactions, with the turn that asked for them or with each other, and do children begin in the transaction of their parent's turn?",
+							 "on: in workers, those that took less than 2 ms lately, without a concurrency limit and not external. off: each has a transaction of its own, and each child. always: for tests, also in run_until_idle() and whatever they took.",
 							 &setting_inline_activities, INLINE_ON, inline_activities_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.max_messages_per_turn",

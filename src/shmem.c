@@ -50,6 +50,15 @@
 /* What has become free is kept for so long for the one it was offered to. */
 #define OFFER_MS 2000
 
+/* Hubs that are offered to workers of others, at a time. */
+#define MAX_OFFERS 64
+
+/* An offer is forgotten if nobody has renewed it for so long, which is longer than a coordinator waits to try again. */
+#define OFFERED_MS 3000
+
+/* A worker that makes room for a hub gets this long before another one does. */
+#define LEAVING_MS 500
+
 /* So much of a hub's max_starts_per_second comes together when it is not used. */
 #define START_BURST_US (100 * INT64CONST(1000))
 
@@ -73,6 +82,19 @@ typedef struct HoldWish
 	TimestampTz offered_at;		/* when a slot became free after that; 0: not yet */
 } HoldWish;
 
+/* A hub that has work but no worker, and gets none for want of slots. */
+typedef struct HubOffer
+{
+	Oid			dboid;			/* InvalidOid: free */
+	Oid			owner;
+	char		hub[NAMEDATALEN];
+	int			index;
+	int			max_starts_per_second;
+	TimestampTz since;
+	TimestampTz renewed_at;
+	TimestampTz answered_at;	/* when a worker left to make room for it; 0: none has */
+} HubOffer;
+
 /* What any backend may have here, by the number of its PGPROC. */
 typedef struct BackendEntry
 {
@@ -89,6 +111,8 @@ typedef struct SharedState
 	TimestampTz last_refusal;	/* for want of a slot or under durable.max_workers, 0: never */
 	pg_atomic_uint32 n_waiters; /* lets committers skip the search when nobody waits */
 	HoldWish	wishes[MAX_WISHES];
+	HubOffer	offers[MAX_OFFERS];
+	int			n_offers;		/* entries in use; lets workers skip the search */
 	int			n_slots;
 	int			n_backends;
 	/* n_slots of ProcessSlot, then n_backends of BackendEntry follow */
@@ -385,6 +409,7 @@ fill_slot(ProcessSlot *slot, const SlotInfo *like)
 	strlcpy(slot->info.hub, like->hub, NAMEDATALEN);
 	slot->info.index = like->index;
 	slot->info.looks_at = DT_NOEND;
+	slot->info.look_by = DT_NOEND;
 	slot->info.max_starts_per_second = like->max_starts_per_second;
 	slot->info.starts_used_until = used_until;
 	slot->info.state = SLOT_STARTING;
@@ -1104,10 +1129,23 @@ coordinator_take_look_now(void)
 	bool		look_now;
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	look_now = my_slot->info.look_now;
+	look_now = my_slot->info.look_now || my_slot->info.look_by <= GetCurrentTimestamp();
 	my_slot->info.look_now = false;
+	if (look_now)
+		my_slot->info.look_by = DT_NOEND;
 	LWLockRelease(lock);
 	return look_now;
+}
+
+TimestampTz
+coordinator_look_by(void)
+{
+	TimestampTz look_by;
+
+	LWLockAcquire(lock, LW_SHARED);
+	look_by = my_slot->info.look_by;
+	LWLockRelease(lock);
+	return look_by;
 }
 
 void
@@ -1275,6 +1313,220 @@ slots_retire_database(Oid dboid)
 }
 
 /* ----------------------------------------------------------------
+ * Offers of hubs: see shmem.h. The callers of the first functions hold the
+ * lock.
+ * ----------------------------------------------------------------
+ */
+
+static void
+forget_offer(HubOffer *offer)
+{
+	offer->dboid = InvalidOid;
+	shared->n_offers--;
+}
+
+/* The hub's offer, else a free entry; NULL if there is none. */
+static HubOffer *
+offer_entry(Oid dboid, const char *hub, TimestampTz now)
+{
+	HubOffer   *entry = NULL;
+
+	for (int i = 0; i < MAX_OFFERS; i++)
+	{
+		HubOffer   *offer = &shared->offers[i];
+
+		if (OidIsValid(offer->dboid) && TimestampDifferenceExceeds(offer->renewed_at, now, OFFERED_MS))
+			forget_offer(offer);
+		if (offer->dboid == dboid && strcmp(offer->hub, hub) == 0)
+			return offer;
+		if (!OidIsValid(offer->dboid))
+			entry = offer;
+	}
+	return entry;
+}
+
+/*
+ * Only one whose hub has no start rate: the slot is what remembers how much of
+ * it is used up.
+ */
+static bool
+may_change_hub(const SlotInfo *info)
+{
+	return info->kind == PROCESS_WORKER && is_present(info) && !info->retire && info->max_starts_per_second == 0;
+}
+
+/* The worker that has been idle for longest of those that are connected as the offer says. */
+static ProcessSlot *
+find_idle_worker_for(const HubOffer *offer)
+{
+	ProcessSlot *best = NULL;
+
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		SlotInfo   *info = &slot_at(i)->info;
+
+		if (may_change_hub(info) && info->state == SLOT_IDLE &&
+			info->dboid == offer->dboid && info->owner == offer->owner &&
+			(best == NULL || info->state_since < best->info.state_since))
+			best = slot_at(i);
+	}
+	return best;
+}
+
+bool
+coordinator_offer_hub(const SlotInfo *like, TimestampTz since)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	ProcessSlot *worker = NULL;
+	HubOffer   *offer;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	offer = offer_entry(like->dboid, like->hub, now);
+	if (offer != NULL)
+	{
+		if (!OidIsValid(offer->dboid))
+		{
+			shared->n_offers++;
+			strlcpy(offer->hub, like->hub, NAMEDATALEN);
+			offer->answered_at = 0;
+		}
+		offer->dboid = like->dboid;
+		offer->owner = like->owner;
+		offer->index = like->index;
+		offer->max_starts_per_second = like->max_starts_per_second;
+		offer->since = since;
+		offer->renewed_at = now;
+		worker = find_idle_worker_for(offer);
+	}
+	if (worker != NULL)
+		wake_slot(worker);
+	LWLockRelease(lock);
+	return worker != NULL;
+}
+
+void
+coordinator_withdraw_offer(const char *hub)
+{
+	HubOffer   *offer;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	offer = offer_entry(MyDatabaseId, hub, GetCurrentTimestamp());
+	if (offer != NULL && OidIsValid(offer->dboid))
+		forget_offer(offer);
+	LWLockRelease(lock);
+}
+
+static void
+like_offered(SlotInfo *like, const HubOffer *offer)
+{
+	memset(like, 0, sizeof(SlotInfo));
+	like->kind = PROCESS_WORKER;
+	like->dboid = offer->dboid;
+	like->owner = offer->owner;
+	strlcpy(like->hub, offer->hub, NAMEDATALEN);
+	like->index = offer->index;
+	like->max_starts_per_second = offer->max_starts_per_second;
+}
+
+/* The offer that has waited for longest, but for those somebody makes room for; NULL if there is none. */
+static HubOffer *
+find_offer(TimestampTz now)
+{
+	HubOffer   *best = NULL;
+
+	for (int i = 0; i < MAX_OFFERS; i++)
+	{
+		HubOffer   *offer = &shared->offers[i];
+		SlotInfo	like;
+
+		if (!OidIsValid(offer->dboid) || TimestampDifferenceExceeds(offer->renewed_at, now, OFFERED_MS) ||
+			!TimestampDifferenceExceeds(offer->answered_at, now, LEAVING_MS) ||
+			(best != NULL && best->since <= offer->since))
+			continue;
+		like_offered(&like, offer);
+		if (!place_is_taken(&like) && !is_held(like.dboid))
+			best = offer;
+	}
+	return best;
+}
+
+/* The slot is as if it had been claimed for that hub, by the process it has. */
+static void
+change_hub(SlotInfo *info, const SlotInfo *like, TimestampTz now)
+{
+	info->starts_used_until = like->max_starts_per_second > 0 ? starts_used_until(like->dboid, like->hub) : 0;
+	info->max_starts_per_second = like->max_starts_per_second;
+	strlcpy(info->hub, like->hub, NAMEDATALEN);
+	info->index = like->index;
+	info->started_at = now;
+	info->items_done = 0;
+}
+
+OfferAnswer
+slot_take_offer(void)
+{
+	OfferAnswer answer = OFFER_NONE;
+	TimestampTz now;
+	HubOffer   *offer;
+
+	if (shared->n_offers == 0)
+		return OFFER_NONE;
+	now = GetCurrentTimestamp();
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	offer = may_change_hub(&my_slot->info) ? find_offer(now) : NULL;
+	if (offer != NULL)
+	{
+		SlotInfo	like;
+
+		like_offered(&like, offer);
+		if (like.dboid == my_slot->info.dboid && like.owner == my_slot->info.owner &&
+			count_workers() <= setting_max_workers)
+		{
+			change_hub(&my_slot->info, &like, now);
+			forget_offer(offer);
+			answer = OFFER_TAKEN;
+		}
+		else
+		{
+			offer->answered_at = now;
+			answer = OFFER_FOR_ANOTHER;
+		}
+	}
+	LWLockRelease(lock);
+	return answer;
+}
+
+bool
+slot_is_offered_a_hub(void)
+{
+	bool		offered;
+
+	if (shared->n_offers == 0)
+		return false;
+	LWLockAcquire(lock, LW_SHARED);
+	offered = may_change_hub(&my_slot->info) && find_offer(GetCurrentTimestamp()) != NULL;
+	LWLockRelease(lock);
+	return offered;
+}
+
+/* Of a hub without a worker: its coordinator looks then at the latest. */
+void
+slot_tell_due(TimestampTz due)
+{
+	ProcessSlot *coordinator;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	coordinator = find_coordinator(my_slot->info.dboid);
+	if (coordinator != NULL && due < coordinator->info.look_by)
+	{
+		coordinator->info.look_by = due;
+		if (due < coordinator->info.looks_at)
+			wake_slot(coordinator);
+	}
+	LWLockRelease(lock);
+}
+
+/* ----------------------------------------------------------------
  * The launcher
  * ----------------------------------------------------------------
  */
@@ -1364,6 +1616,20 @@ find_idle_worker(const char *hub)
 			best = slot_at(i);
 	}
 	return best;
+}
+
+void
+worker_calls_for_help(void)
+{
+	ProcessSlot *helper;
+
+	if (my_slot == NULL)
+		return;
+	LWLockAcquire(lock, LW_SHARED);
+	helper = find_idle_worker(my_slot->info.hub);
+	if (helper != NULL)
+		wake_slot(helper);
+	LWLockRelease(lock);
 }
 
 /*

@@ -67,6 +67,9 @@ extern void worker_give_back_starts(int n);
 /* When to ask again: at once (DT_NOBEGIN), or a little later, when some have come together. */
 extern TimestampTz worker_next_start(void);
 
+/* This worker has found more than it can do at once: an idle one of its hub, if there is one, looks too. */
+extern void worker_calls_for_help(void);
+
 /* Does somebody else need this worker's slot? To be looked at between two work items. */
 extern bool worker_is_asked_to_leave(void);
 
@@ -122,6 +125,7 @@ typedef struct SlotInfo
 	TimestampTz retire_asked_at;
 	bool		excused;		/* ended by DDL: nobody's fault */
 	bool		look_now;		/* coordinator: a hub without a worker has work */
+	TimestampTz look_by;		/* coordinator: a hub its worker has left has work then; DT_NOEND: none */
 	bool		watching;		/* coordinator: looks again soon by itself */
 	bool		starving;		/* coordinator: a hub gets no process for want of slots */
 	bool		holds;			/* worker: it runs an activity that is not known to be short */
@@ -200,6 +204,18 @@ extern TimestampTz coordinator_next_start(const char *hub, int max_starts_per_se
 /* Tells a worker another max_starts_per_second. */
 extern void slot_set_start_rate(const SlotRef *ref, int max_starts_per_second);
 
+/* When a hub that its worker has left for another one has work, so that a look is due; DT_NOEND: none has. */
+extern TimestampTz coordinator_look_by(void);
+
+/*
+ * A hub has no worker since "since" and gets none for want of slots: a worker
+ * of any hub that has nothing to do may serve it instead, if it is connected as
+ * "like" says, or make room. True if one may that is idle already; it is woken.
+ * Without offers, for there is room for so many only, others are asked to leave.
+ */
+extern bool coordinator_offer_hub(const SlotInfo *like, TimestampTz since);
+extern void coordinator_withdraw_offer(const char *hub);
+
 extern void coordinator_set_starving(bool starving);
 extern bool coordinator_others_starve(void);
 
@@ -222,6 +238,25 @@ extern bool refusal_is_news(TimestampTz since);
 /* Asks one process, or all of a database (InvalidOid: of all of them), to leave. */
 extern void slot_retire(const SlotRef *ref);
 extern void slots_retire_database(Oid dboid);
+
+/* ---- workers that go on to another hub ---- */
+
+typedef enum OfferAnswer
+{
+	OFFER_NONE,
+	OFFER_TAKEN,				/* the slot is that hub's now */
+	OFFER_FOR_ANOTHER			/* who waits for longest needs another process: leave */
+} OfferAnswer;
+
+/*
+ * A worker whose hub has nothing to do answers the offer that has waited for
+ * longest. After OFFER_TAKEN, clients that make work for the hub it has left
+ * find no worker there and tell the coordinator; what they made before that is
+ * to be looked for now, and told with slot_tell_due().
+ */
+extern OfferAnswer slot_take_offer(void);
+extern bool slot_is_offered_a_hub(void);
+extern void slot_tell_due(TimestampTz due);
 
 /* ---- launcher ---- */
 

@@ -7,14 +7,20 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "miscadmin.h"
+#include "parser/parse_expr.h"
+#include "parser/parser.h"
+#include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/bytea.h"
+#include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
+#include "utils/xml.h"
 
 #include "arguments.h"
 #include "client/hub_access.h"
@@ -33,6 +39,12 @@
 #include "store/instance_start.h"
 #include "store/rewind_store.h"
 #include "wake.h"
+
+/* Of utils/pg_locale.h, which needs ICU's headers from PostgreSQL 16 on. */
+extern PGDLLIMPORT char *locale_messages;
+extern PGDLLIMPORT char *locale_monetary;
+extern PGDLLIMPORT char *locale_numeric;
+extern PGDLLIMPORT char *locale_time;
 
 PG_FUNCTION_INFO_V1(durable_start_instance);
 PG_FUNCTION_INFO_V1(durable_raise_event);
@@ -147,7 +159,7 @@ settled_search_path(const char *user)
 }
 
 static Jsonb *
-settings_json(const char *const *values, const char *user)
+settings_json(const char *user)
 {
 	JsonbParseState *state = NULL;
 
@@ -155,25 +167,41 @@ settings_json(const char *const *values, const char *user)
 	for (int i = 0; i < N_RECORDED_SETTINGS; i++)
 	{
 		const RecordedSetting *setting = &recorded_settings[i];
+		const char *value = GetConfigOption(setting->name, false, false);
 
 		if (strcmp(setting->name, "search_path") == 0)
-			json_push_text(&state, setting->name, settled_search_path(user));
-		else if (setting->omitted == NULL || strcmp(values[i], setting->omitted) != 0)
-			json_push_text(&state, setting->name, pstrdup(values[i]));
+			value = settled_search_path(user);
+		if (setting->omitted == NULL || strcmp(value, setting->omitted) != 0)
+			json_push_text(&state, setting->name, pstrdup(value));
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* What was last recorded: mostly it is the same again. */
-typedef struct LastSettings
-{
-	MemoryContext context;		/* of all that follows */
-	const char *values[N_RECORDED_SETTINGS];
-	const char *user;			/* NULL: it does not matter */
-	Jsonb	   *json;			/* NULL: none yet */
-} LastSettings;
+#define N_SETTING_TEXTS 7
+#define N_SETTING_NUMBERS 11
 
-static LastSettings last_settings;
+/* The recorded settings as the server has them: to ask for all by name takes as long as a row takes to write. */
+typedef struct SettingsState
+{
+	const pg_tz *zone;			/* each has one address in a process */
+	int			numbers[N_SETTING_NUMBERS];
+	const char *texts[N_SETTING_TEXTS];
+} SettingsState;
+
+static void
+read_settings_state(const char *user, SettingsState *state)
+{
+	const SettingsState now = {
+		session_timezone,
+		{DateStyle, DateOrder, IntervalStyle, extra_float_digits, bytea_output, quote_all_identifiers,
+		standard_conforming_strings, Transform_null_equals, Array_nulls, xmlbinary, xmloption},
+		{namespace_search_path, user, locale_monetary, locale_numeric, locale_time, locale_messages,
+		GetConfigOption("timezone_abbreviations", false, false)}
+	};
+
+	StaticAssertStmt(N_RECORDED_SETTINGS == 17, "a recorded setting is not in SettingsState");
+	*state = now;
+}
 
 static bool
 same_text(const char *a, const char *b)
@@ -182,31 +210,35 @@ same_text(const char *a, const char *b)
 }
 
 static bool
-are_last_settings(const char *const *values, const char *user)
+same_state(const SettingsState *a, const SettingsState *b)
 {
-	if (last_settings.json == NULL || !same_text(last_settings.user, user))
+	if (a->zone != b->zone || memcmp(a->numbers, b->numbers, sizeof(a->numbers)) != 0)
 		return false;
-	for (int i = 0; i < N_RECORDED_SETTINGS; i++)
-		if (strcmp(last_settings.values[i], values[i]) != 0)
+	for (int i = 0; i < N_SETTING_TEXTS; i++)
+		if (!same_text(a->texts[i], b->texts[i]))
 			return false;
 	return true;
 }
 
+/* What was recorded last, mostly it is the same again; NULL: nothing yet. */
+static Jsonb *last_settings = NULL;
+static SettingsState last_state;
+
 static void
-keep_settings(const char *const *values, const char *user)
+keep_settings(const SettingsState *state, Jsonb *json)
 {
-	Jsonb	   *json = settings_json(values, user);
+	static MemoryContext context = NULL;
 	MemoryContext old;
 
-	if (last_settings.context == NULL)
-		last_settings.context = AllocSetContextCreate(TopMemoryContext, "durable recorded settings", ALLOCSET_SMALL_SIZES);
-	last_settings.json = NULL;
-	MemoryContextReset(last_settings.context);
-	old = MemoryContextSwitchTo(last_settings.context);
-	for (int i = 0; i < N_RECORDED_SETTINGS; i++)
-		last_settings.values[i] = pstrdup(values[i]);
-	last_settings.user = user ? pstrdup(user) : NULL;
-	last_settings.json = (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(json));
+	if (context == NULL)
+		context = AllocSetContextCreate(TopMemoryContext, "durable recorded settings", ALLOCSET_SMALL_SIZES);
+	last_settings = NULL;
+	MemoryContextReset(context);
+	old = MemoryContextSwitchTo(context);
+	last_state = *state;
+	for (int i = 0; i < N_SETTING_TEXTS; i++)
+		last_state.texts[i] = state->texts[i] ? pstrdup(state->texts[i]) : NULL;
+	last_settings = (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(json));
 	MemoryContextSwitchTo(old);
 }
 
@@ -214,15 +246,13 @@ keep_settings(const char *const *values, const char *user)
 static Jsonb *
 current_settings(void)
 {
-	const char *values[N_RECORDED_SETTINGS];
 	const char *user = user_in_search_path();
+	SettingsState state;
 
-	/* only one of them, extra_float_digits, is a number: the text of a number lasts until the next is asked for */
-	for (int i = 0; i < N_RECORDED_SETTINGS; i++)
-		values[i] = GetConfigOption(recorded_settings[i].name, false, false);
-	if (!are_last_settings(values, user))
-		keep_settings(values, user);
-	return last_settings.json;
+	read_settings_state(user, &state);
+	if (last_settings == NULL || !same_state(&state, &last_state))
+		keep_settings(&state, settings_json(user));
+	return last_settings;
 }
 
 static void

@@ -84,6 +84,7 @@ typedef struct RuntimeState
 	int			parent_task_id;
 	bool		notify;
 	const char *trace_parent;
+	const struct RuntimeState *begun_by;	/* the instance whose transaction has begun this one: a death is its own; NULL: none */
 
 	/* its code */
 	const PinnedCode *code;		/* NULL: the function as it is found */

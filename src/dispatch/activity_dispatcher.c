@@ -22,6 +22,7 @@
 #include "settings.h"
 #include "shmem.h"
 #include "store/activity_store.h"
+#include "store/hub_store.h"
 #include "suspects.h"
 #include "wake.h"
 
@@ -395,11 +396,28 @@ run_shared(const char *task_hub, int64 *done)
 
 static int shared_in_a_row = 0;
 
-DispatchResult
-activity_dispatcher_run(const char *task_hub, int64 *done)
+/* Was the queue empty at the last look? */
+static bool was_idle = false;
+
+/* Is there anything in the queue? To claim from an empty one takes several statements. */
+static DispatchResult
+look_at_queue(const char *task_hub)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "durable activity", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
+	bool		is_empty;
+
+	if (!work_item_begin(NULL))
+		return DISPATCH_GONE;
+	is_empty = store_next_activity(task_hub) > clock_now();
+	work_item_commit();
+	if (is_empty)
+		worker_wants_no_hold();
+	return is_empty ? DISPATCH_IDLE : DISPATCH_DONE;
+}
+
+/* The next activity, or several that share a transaction. */
+static DispatchResult
+run_next(const char *task_hub, int64 *done)
+{
 	DispatchResult result = shared_in_a_row < SHARED_IN_A_ROW ? run_shared(task_hub, done) : DISPATCH_IDLE;
 
 	shared_in_a_row++;
@@ -410,6 +428,19 @@ activity_dispatcher_run(const char *task_hub, int64 *done)
 		if (result == DISPATCH_DONE)
 			(*done)++;
 	}
+	return result;
+}
+
+DispatchResult
+activity_dispatcher_run(const char *task_hub, int64 *done)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "durable activity", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	DispatchResult result = was_idle ? look_at_queue(task_hub) : DISPATCH_DONE;
+
+	if (result == DISPATCH_DONE)
+		result = run_next(task_hub, done);
+	was_idle = result == DISPATCH_IDLE;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return result;

@@ -78,13 +78,21 @@ inline_is_turned_on(void)
 	return setting_inline_activities == INLINE_ON && session_is_worker();
 }
 
-static void
-set_key(WorkItemKey *key, const char *task_hub, const RuntimeState *state, int task_id)
+WorkItemKey
+turn_key(const RuntimeState *state)
 {
-	key->task_hub = task_hub;
-	key->instance_id = state->instance_id;
-	key->execution_id = state->execution_id.data;
-	key->task_id = task_id;
+	const RuntimeState *charged = state->begun_by ? state->begun_by : state;
+	WorkItemKey key = {charged->task_hub, charged->instance_id, charged->execution_id.data, NO_TASK_ID};
+
+	return key;
+}
+
+static void
+set_key(WorkItemKey *key, const RuntimeState *state, int task_id)
+{
+	*key = turn_key(state);
+	if (state->begun_by == NULL)
+		key->task_id = task_id;
 }
 
 /* One that was in hand when a process died is the queue's, where it is counted. */
@@ -96,7 +104,7 @@ may_run(InlineScope *scope, const RuntimeState *state, const OutboundActivity *a
 
 	if (activity->keep_input || activity->generation != state->generation)
 		return false;			/* of a generation that is over */
-	set_key(&key, scope->task_hub, state, scheduled->event_id);
+	set_key(&key, state, scheduled->event_id);
 	return know_activity(scope, scheduled->name, scheduled->version)->may_be_inline && !suspect_is_charged(&key);
 }
 
@@ -160,7 +168,7 @@ take(InlineScope *scope, const RuntimeState *state, const HistoryEvent *schedule
 	WorkItemKey key;
 
 	describe_activity(scope, state, scheduled, activity);
-	set_key(&key, scope->task_hub, state, scheduled->event_id);
+	set_key(&key, state, scheduled->event_id);
 	worker_report_item("activity", state->instance_id, psprintf("%s#%d", scheduled->name, scheduled->event_id));
 	if (suspect_take(&key) != 0)
 		return false;
@@ -216,7 +224,7 @@ suits_await(InlineScope *scope, const RuntimeState *state, const Action *action)
 
 	if (action->kind != ACTION_SCHEDULE_TASK)
 		return NULL;
-	set_key(&key, scope->task_hub, state, action->id);
+	set_key(&key, state, action->id);
 	known = know_activity(scope, action->name, action->version);
 	return known->may_be_inline && !suspect_is_charged(&key) ? known : NULL;
 }

@@ -12,14 +12,26 @@
 #define DURABLE_INLINE_ACTIVITIES_H
 
 #include "core/decisions.h"
+#include "suspects.h"
 
-/* What is known for the length of a transaction. */
+/* What is known for the length of a transaction; the last fields are orchestration_dispatcher.c's. */
 typedef struct InlineScope
 {
 	const char *task_hub;
 	List	   *known;			/* of KnownActivity *: see inline_activities.c */
 	int64		n_run;
+	const RuntimeState *root;	/* the fetched instance whose turns these are */
+	bool		begins_children;	/* children may have their turns, too ... */
+	TimestampTz children_until; /* ... before that */
+	int			depth;			/* of the child that has its turns now; 0: none has */
+	struct HTAB *chosen_ids;	/* of children, in this transaction; NULL: none */
 } InlineScope;
+
+/*
+ * What is charged if the process dies in a turn of the instance: what has begun
+ * in this transaction will not be known after it, so that is who began it.
+ */
+extern WorkItemKey turn_key(const RuntimeState *state);
 
 /* May activities share transactions in this process? */
 extern bool inline_is_turned_on(void);

@@ -11,6 +11,7 @@
 
 #include <limits.h>
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -38,6 +39,7 @@
 #include "store/inbox_store.h"
 #include "store/instance_store.h"
 #include "store/rewind_store.h"
+#include "store/string_set.h"
 #include "suspects.h"
 
 /* Continue-as-new runs on in the same episode; this often at most (Go has the same limit). */
@@ -45,6 +47,15 @@
 
 /* A turn that takes longer is taken out of its batch, in ms: it shall not hold up the others. */
 #define PATIENCE_IN_BATCH 250
+
+/* What a child may take that has its turns in its parent's transaction, in ms; longer ones have their own. */
+#define PATIENCE_WITH_CHILD 20
+
+/* Children of children in one transaction: they are deep in the C stack. */
+#define MAX_DEPTH_OF_CHILDREN 50
+
+/* The same where activities have run, whose locks others wait for. */
+#define PATIENCE_WHILE_SHARING 40
 
 /* How long an instance waits after an error that was not its own, and after a lost conflict. */
 #define DEFER_INTERVAL (5 * USECS_PER_SEC)
@@ -357,13 +368,37 @@ resolve_child(const RuntimeState *parent, const ChildStart *start)
 	return child;
 }
 
-static void
-resolve_children(Checkpoint *checkpoint)
+static bool
+is_same_text(const char *a, const char *b)
 {
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* The same for all of a turn, of which most are alike: then they are found once. */
+static List *
+resolve_children(const RuntimeState *parent, List *starts)
+{
+	List	   *children = NIL;
+	ResolvedChild *last = NULL;
 	ListCell   *lc;
 
-	foreach(lc, checkpoint->outbox.children)
-		checkpoint->children = lappend(checkpoint->children, resolve_child(checkpoint->state, lfirst(lc)));
+	foreach(lc, starts)
+	{
+		const ChildStart *start = lfirst(lc);
+
+		if (last == NULL || strcmp(start->name, last->start->name) != 0 || !is_same_text(start->version, last->start->version))
+			last = resolve_child(parent, start);
+		else
+		{
+			ResolvedChild *like = palloc(sizeof(ResolvedChild));
+
+			*like = *last;
+			like->start = start;
+			last = like;
+		}
+		children = lappend(children, last);
+	}
+	return children;
 }
 
 /* Messages that arrive after the end are dropped, but a recursive termination reaches the children. */
@@ -460,7 +495,7 @@ static RuntimeState *
 run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, int patience_ms, InlineScope *scope,
 				 TimestampTz now)
 {
-	WorkItemKey key = {state->task_hub, state->instance_id, state->execution_id.data, NO_TASK_ID};
+	WorkItemKey key = turn_key(state);
 	int			deaths = suspect_take(&key);
 	bool		is_poisoned = deaths >= setting_max_dispatch_attempts;
 
@@ -468,6 +503,8 @@ run_orchestrator(Checkpoint *checkpoint, RuntimeState *state, List *accepted, in
 		return NULL;
 	DURABLE_POINT("turn.taken");
 	checkpoint->charged = deaths > 0;
+	if (checkpoint->charged)
+		work_item_flush_at_commit();	/* else the crash of a later turn undoes this one, but not that it is acquitted */
 	if (rewind_is_due(state) && !is_poisoned)
 		accepted = rewind_turn(checkpoint, state, accepted, now);
 	begin_turn(state, accepted, now);
@@ -495,6 +532,12 @@ copy_of_outbox(const Outbox *outbox)
 	return copy;
 }
 
+static int
+patience_in_batch(void)
+{
+	return sharing_is_used() ? PATIENCE_WHILE_SHARING : PATIENCE_IN_BATCH;
+}
+
 /*
  * One more turn of the same transaction. False if it must wait for another
  * one: the state and the outbox are as before, also if generations of the turn
@@ -504,7 +547,7 @@ static bool
 run_next_turn(InlineScope *scope, Checkpoint *checkpoint, List *answers)
 {
 	RuntimeState *state = checkpoint->state;
-	WorkItemKey key = {state->task_hub, state->instance_id, state->execution_id.data, NO_TASK_ID};
+	WorkItemKey key = turn_key(state);
 	Outbox		outbox = copy_of_outbox(&checkpoint->outbox);
 	RuntimeState before;
 
@@ -517,7 +560,7 @@ run_next_turn(InlineScope *scope, Checkpoint *checkpoint, List *answers)
 	if (list_length(state->past_events) > max_history_events(state))
 		fail_instance(state, history_limit_failure(state), &checkpoint->outbox, clock_now());
 	else
-		checkpoint->state = run_generations(checkpoint, state, PATIENCE_IN_BATCH, scope);
+		checkpoint->state = run_generations(checkpoint, state, patience_in_batch(), scope);
 	suspect_release();
 	if (checkpoint->state != NULL)
 		return true;
@@ -547,9 +590,163 @@ send_answers(Checkpoint *checkpoint, List *answers)
 	}
 }
 
+static Checkpoint *run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure, InlineScope *scope);
+
+/* Not where starts are limited, and not for longer than the batch lasts. */
+static bool
+may_begin_children(const InlineScope *scope)
+{
+	return scope->begins_children && inline_is_turned_on() && scope->depth < MAX_DEPTH_OF_CHILDREN &&
+		GetCurrentTimestamp() < scope->children_until &&
+		!(sharing_is_used() && !sharing_has_room()) && !worker_is_asked_to_leave();
+}
+
+/* Not the id that it has if none is chosen, which begins with that of the execution. */
+static bool
+has_chosen_id(const ChildStart *start)
+{
+	const char *execution_id = execution_id_text(&start->parent_execution_id);
+	int			length = strlen(execution_id);
+
+	return strncmp(start->instance_id, execution_id, length) != 0 || start->instance_id[length] != ':';
+}
+
+/* Ids that were chosen may be taken, or be asked for twice: what that means is for the start to say. */
+static bool
+ids_are_free(InlineScope *scope, List *starts)
+{
+	List	   *chosen = NIL;
+	ListCell   *lc;
+
+	foreach(lc, starts)
+	{
+		const ChildStart *start = lfirst(lc);
+
+		if (!has_chosen_id(start))
+			continue;
+		if (scope->chosen_ids == NULL)
+			scope->chosen_ids = string_set_make();
+		if (!string_set_add(scope->chosen_ids, start->instance_id))
+			return false;
+		chosen = lappend(chosen, (char *) start->instance_id);
+	}
+	return chosen == NIL || !store_have_any(scope->task_hub, chosen);
+}
+
+static bool
+may_begin(const RuntimeState *parent, const ResolvedChild *child)
+{
+	return child->failure == NULL && !child->start->detached &&
+		memcmp(&child->start->parent_execution_id, &parent->execution_id, sizeof(pg_uuid_t)) == 0;
+}
+
+static int
+count_messages(const Checkpoint *from, const char *instance_id)
+{
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, from->outbox.messages)
+		count += strcmp(((OutboundMessage *) lfirst(lc))->instance_id, instance_id) == 0;
+	return count;
+}
+
+/* Did a child, or those that began with it, send its parent something that must arrive before its answer? */
+static bool
+sends_more_than_answer(const Checkpoint *child, const RuntimeState *parent)
+{
+	int			count = count_messages(child, parent->instance_id);
+	ListCell   *lc;
+
+	foreach(lc, child->begun)
+		count += count_messages(lfirst(lc), parent->instance_id);
+	return count > 1;
+}
+
 /*
- * The activities the turn asked for, the turn that takes their answers, and so
- * on, as long as they are brief and there is room for them in the transaction.
+ * Takes the answer to the parent out of what a child sends; NULL: it has not
+ * ended yet, or the parent has to take it from its inbox, in order.
+ */
+static HistoryEvent *
+take_answer(Checkpoint *child, const RuntimeState *parent)
+{
+	ListCell   *lc;
+
+	if (sends_more_than_answer(child, parent))
+		return NULL;
+	foreach(lc, child->outbox.messages)
+	{
+		OutboundMessage *message = lfirst(lc);
+
+		if ((message->event->type != EVENT_SUBORCHESTRATION_COMPLETED && message->event->type != EVENT_SUBORCHESTRATION_FAILED) ||
+			strcmp(message->instance_id, parent->instance_id) != 0)
+			continue;
+		child->outbox.messages = foreach_delete_current(child->outbox.messages, lc);
+		return message->event;
+	}
+	return NULL;
+}
+
+/* The turns of a child; false: it is to be started like any other. */
+static bool
+begin_child(InlineScope *scope, Checkpoint *parent, const ResolvedChild *child, TimestampTz now, List **answers)
+{
+	FetchedInstance *fetched = store_begin_child(child, !has_chosen_id(child->start), scope->root, now);
+	HistoryEvent *answer;
+	Checkpoint *checkpoint;
+
+	if (versioning_keeps_waiting(fetched))
+		return false;
+	scope->depth++;
+	checkpoint = run_turn(fetched, PATIENCE_WITH_CHILD, NULL, scope);
+	scope->depth--;
+	if (checkpoint == NULL || !checkpoint->ran)
+	{
+		scope->begins_children = false;
+		return false;
+	}
+	answer = take_answer(checkpoint, parent->state);
+	if (answer != NULL)
+		*answers = lappend(*answers, answer);
+	parent->n_turns += checkpoint->n_turns;
+	parent->begun = lappend(list_concat(parent->begun, checkpoint->begun), checkpoint);
+	return true;
+}
+
+/*
+ * The first turns of the children that the turn asked for, if they are all it
+ * asked for. Nobody else can know of them yet. Returns the answers of those
+ * that ended; the others are taken out of the outbox, too, but for those that
+ * are to be started.
+ */
+static List *
+begin_children(InlineScope *scope, Checkpoint *checkpoint)
+{
+	RuntimeState *state = checkpoint->state;
+	Outbox	   *outbox = &checkpoint->outbox;
+	List	   *answers = NIL;
+	List	   *left = NIL;
+	TimestampTz now = clock_now();	/* they are created at one time */
+	ListCell   *lc;
+
+	if (outbox->children == NIL || outbox->activities != NIL || outbox->messages != NIL ||
+		state->status != STATUS_RUNNING || !may_begin_children(scope) || !ids_are_free(scope, outbox->children))
+		return NIL;
+	foreach(lc, resolve_children(state, outbox->children))
+	{
+		ResolvedChild *child = lfirst(lc);
+
+		if (!may_begin(state, child) || !may_begin_children(scope) || !begin_child(scope, checkpoint, child, now, &answers))
+			left = lappend(left, (void *) child->start);
+	}
+	outbox->children = left;
+	return answers;
+}
+
+/*
+ * The brief activities and the children the turn asked for, the turn that takes
+ * their answers, and so on, as long as there is room for them in the
+ * transaction.
  */
 static void
 run_on(InlineScope *scope, Checkpoint *checkpoint)
@@ -561,8 +758,11 @@ run_on(InlineScope *scope, Checkpoint *checkpoint)
 		List	   *answers = inline_activities_run(scope, checkpoint->state, &checkpoint->outbox);
 
 		if (answers == NIL)
+			answers = begin_children(scope, checkpoint);
+		if (answers == NIL)
 			break;
-		goes_on = checkpoint->outbox.activities == NIL; /* else it waits for the queue */
+		/* else it waits for the queue, or for those that are started */
+		goes_on = checkpoint->outbox.activities == NIL && checkpoint->outbox.children == NIL;
 		if (run_next_turn(scope, checkpoint, answers))
 			checkpoint->n_turns++;
 		else
@@ -613,7 +813,7 @@ run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure, InlineScope 
 	checkpoint->n_turns++;
 	if (scope != NULL && may_run_on(checkpoint))
 		run_on(scope, checkpoint);
-	resolve_children(checkpoint);
+	checkpoint->children = resolve_children(checkpoint->state, checkpoint->outbox.children);
 	return checkpoint;
 }
 
@@ -661,16 +861,19 @@ run_turns(Batch *batch, List *instances)
 			batch->rejected = lappend(batch->rejected, fetched);
 			continue;
 		}
-		checkpoint = run_turn(fetched, list_length(instances) > 1 ? PATIENCE_IN_BATCH : 0, NULL, &batch->scope);
+		batch->scope.root = fetched->state;
+		batch->scope.children_until = until;
+		checkpoint = run_turn(fetched, list_length(instances) > 1 ? patience_in_batch() : 0, NULL, &batch->scope);
 		if (checkpoint == NULL)
 		{
 			batch->slow_ids = lappend(batch->slow_ids, (char *) fetched->state->instance_id);
 			until += PATIENCE_IN_BATCH * INT64CONST(1000);
 		}
 		else
-			checkpoints = lappend(checkpoints, checkpoint);
-		if (checkpoint)
+		{
+			checkpoints = lappend(list_concat(checkpoints, checkpoint->begun), checkpoint);
 			batch->n_done += checkpoint->n_turns;
+		}
 	}
 	batch->n_done += batch->scope.n_run;
 	return checkpoints;
@@ -732,7 +935,8 @@ write_turns(const char *task_hub, List *checkpoints)
 static DispatchResult
 try_batch(Batch *batch)
 {
-	int			starts = worker_take_starts(fetch_size());
+	int			size = fetch_size();
+	int			starts = worker_take_starts(size);
 	List	   *instances;
 	bool		found;
 	ListCell   *lc;
@@ -741,7 +945,7 @@ try_batch(Batch *batch)
 		return DISPATCH_GONE;
 	sharing_begin();
 	DURABLE_POINT("turn.before_claim");
-	instances = store_fetch_instances(batch->task_hub, clock_now(), fetch_size(), starts);
+	instances = store_fetch_instances(batch->task_hub, clock_now(), size, starts);
 	found = instances != NIL;
 	foreach(lc, instances)
 		batch->instance_ids = lappend(batch->instance_ids,
@@ -751,6 +955,9 @@ try_batch(Batch *batch)
 		List	   *checkpoints;
 
 		DURABLE_POINT("turn.claimed");
+		if (list_length(instances) == size)
+			worker_calls_for_help();
+		batch->scope.begins_children = starts == UNLIMITED_STARTS;
 		checkpoints = run_turns(batch, instances);
 		DURABLE_POINT("turn.before_checkpoint");
 		write_turns(batch->task_hub, checkpoints);

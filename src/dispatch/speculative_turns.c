@@ -214,7 +214,7 @@ run_activities(SpeculativeTurns *turns, const RuntimeState *state)
 static void
 take_turn(const RuntimeState *state)
 {
-	WorkItemKey key = {state->task_hub, state->instance_id, state->execution_id.data, NO_TASK_ID};
+	WorkItemKey key = turn_key(state);
 
 	(void) suspect_take(&key);	/* it was not charged, and nobody else can have had it in hand since */
 	worker_report_item("turn", state->instance_id, state->name);

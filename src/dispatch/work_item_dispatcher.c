@@ -27,6 +27,15 @@ dispatch_next_due(const char *task_hub, TimestampTz after)
 static int64 activities_first = 0;
 static TimestampTz activities_first_until = 0;
 
+/* A look for turns in vain takes no more than this part of the time of a worker that has activities to run. */
+#define PART_OF_VAIN_LOOKS 10
+
+/* But one is due after so long, in us: what made the last one slow, a lock perhaps, may be over. */
+#define LONGEST_WITHOUT_LOOK 3000000
+
+/* Until when no such look is due: where others have in hand what is ready, it is long, and they go on with it. */
+static TimestampTz no_look_until = 0;
+
 /*
  * Turns, which let the activities they queued go first: in a worker for as
  * long as a batch may take, or as they took themselves; a client's session
@@ -39,9 +48,18 @@ run_turns(const char *task_hub, int64 *done)
 	DispatchResult result = orchestration_dispatcher_run(task_hub, done, &activities_first);
 	TimestampTz end = GetCurrentTimestamp();
 
+	no_look_until = session_is_worker() && result == DISPATCH_IDLE ?
+		end + Min((end - begin) * PART_OF_VAIN_LOOKS, LONGEST_WITHOUT_LOOK) : 0;
 	activities_first_until = session_is_worker() ?
 		end + Max(end - begin, setting_batch_time * INT64CONST(1000)) : DT_NOEND;
 	return result;
+}
+
+/* If it seems to be for longer, the clock was set back. */
+static bool
+needs_no_look(TimestampTz now)
+{
+	return now < no_look_until && no_look_until - now <= LONGEST_WITHOUT_LOOK;
 }
 
 static DispatchResult
@@ -64,12 +82,14 @@ DispatchResult
 dispatch_one(const char *task_hub, bool turns, bool activities, int64 *done)
 {
 	DispatchResult result = DISPATCH_IDLE;
+	TimestampTz now = GetCurrentTimestamp();
+	bool		asks_activities = activities && ((activities_first > 0 && now < activities_first_until) || needs_no_look(now));
 
-	if (activities && activities_first > 0 && GetCurrentTimestamp() < activities_first_until)
+	if (asks_activities)
 		result = run_activity(task_hub, done);
 	if (result == DISPATCH_IDLE && turns)
 		result = run_turns(task_hub, done);
-	if (result == DISPATCH_IDLE && activities)
+	if (result == DISPATCH_IDLE && activities && !asks_activities)
 		result = run_activity(task_hub, done);
 	return result;
 }

@@ -21,6 +21,7 @@
 #include "core/failure.h"
 #include "core/json.h"
 #include "errors.h"
+#include "points.h"
 #include "replay/double_replay.h"
 #include "replay/function_code.h"
 #include "replay/function_lookup.h"
@@ -36,6 +37,8 @@
 typedef struct OrchestratorCall
 {
 	OrchestrationContext *context;
+	Oid			function;		/* what was chosen; InvalidOid: none yet */
+	Oid			caller;
 	Jsonb	   *output;
 } OrchestratorCall;
 
@@ -148,6 +151,20 @@ find_orchestrator(RuntimeState *state)
 	return function;
 }
 
+/*
+ * Is the function that was chosen as the code of the instance another one by
+ * now? The change may have come between the choice and the call, for whatever
+ * looks into a catalog learns of it, and then it was not that code that ran.
+ */
+static bool
+code_has_changed(const OrchestratorCall *call)
+{
+	const RuntimeState *state = call->context->state;
+
+	return OidIsValid(call->function) && call->function != state->copy && state->code != NULL &&
+		!function_has_code(call->function, call->caller, state->code);
+}
+
 /* Calls the orchestrator; the body of the sandbox. */
 static void
 call_orchestrator(void *arg)
@@ -164,6 +181,9 @@ call_orchestrator(void *arg)
 		call->context->state->needs_copy = true;
 		return;
 	}
+	call->function = function;
+	call->caller = GetUserId();
+	DURABLE_POINT("turn.chosen");
 	fmgr_info(function, &flinfo);
 	InitFunctionCallInfoData(*fcinfo, &flinfo, flinfo.fn_nargs, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = input ? JsonbPGetDatum(input) : (Datum) 0;
@@ -172,6 +192,10 @@ call_orchestrator(void *arg)
 		return;					/* as any strict function: NULL */
 	output = FunctionCallInvoke(fcinfo);
 	speculation_ends(call->context);
+	if (call->context->speculation && call->context->speculation->has_effects && code_has_changed(call))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("orchestrator function %s was changed while it ran", call->context->state->function)));
 	if (fcinfo->isnull || get_func_rettype(flinfo.fn_oid) == VOIDOID)
 		return;
 	call->output = (Jsonb *) PG_DETOAST_DATUM_COPY(output);
@@ -200,6 +224,7 @@ run_code(OrchestrationContext *context, OrchestratorCall *call, int timeout_ms, 
 	sandbox.has_effects = context->speculation ? &context->speculation->has_effects : NULL;
 	sandbox.pinned_time = &context->time;
 	sandbox.timeout_ms = timeout_ms;
+	sandbox.timeout_after_ms = timeout_ms > 0 ? Min(timeout_ms, SPECULATION_PATIENCE_MS) : SPECULATION_PATIENCE_MS;
 	call->context = context;
 	context->is_unchecked = setting_orchestrator_checks != ORCHESTRATOR_CHECKS_ERROR;
 	current_orchestration = context;
@@ -485,7 +510,7 @@ speculation_has_failed(OrchestrationContext *context, SandboxOutcome outcome, Er
 	return true;
 }
 
-/* One run; NULL if patience ran out, or speculation failed. */
+/* One run; NULL if patience ran out, speculation failed, or it may have been a run of other code. */
 static TurnResult *
 execute_once(OrchestrationContext *context, int patience_ms)
 {
@@ -501,7 +526,7 @@ execute_once(OrchestrationContext *context, int patience_ms)
 	outcome = run_code(context, &call, impatient ? patience_ms : setting_orchestrator_timeout, &error);
 	if (speculation_has_failed(context, outcome, error))
 		return NULL;
-	if ((outcome == SANDBOX_TIMED_OUT && impatient) || context->state->needs_copy)
+	if ((outcome == SANDBOX_TIMED_OUT && impatient) || context->state->needs_copy || code_has_changed(&call))
 		return NULL;
 	context->timed_out = outcome == SANDBOX_TIMED_OUT;
 	if (must_repeat(context, outcome, error))
@@ -517,9 +542,17 @@ execute_once(OrchestrationContext *context, int patience_ms)
 TurnResult *
 orchestration_replay(RuntimeState *state, bool strict, OrchestrationContext **context)
 {
-	*context = orchestration_context_make(state);
-	(*context)->is_strict = strict;
-	return execute_once(*context, 0);
+	const PinnedCode *code = state->code;
+	TurnResult *result;
+
+	do							/* again if the function was changed meanwhile */
+	{
+		state->code = code;
+		*context = orchestration_context_make(state);
+		(*context)->is_strict = strict;
+		result = execute_once(*context, 0);
+	} while (result == NULL && !state->needs_copy);
+	return result;
 }
 
 /* The history without the failure it ends with. */

@@ -12,7 +12,8 @@
 /*
  * Replays the past events and plays the new ones, and says what came of it;
  * NULL if that took longer than patience_ms (0: no limit), which is less than
- * durable.orchestrator_timeout: then it has to be done again, alone. NULL, with
+ * durable.orchestrator_timeout: then it has to be done again, alone; so it has if the function
+ * was changed by others meanwhile. NULL, with
  * state->needs_copy, also if the function is not the instance's code any more
  * and there is no state->copy of that; or with speculation->has_failed, which undid all. Touches no table and leaves no trace but the result, which lives in
  * CurrentMemoryContext. With durable.double_replay it does so twice, each time within

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "funcapi.h"
@@ -24,6 +25,7 @@
 #include "errors.h"
 #include "ids.h"
 #include "replay/orchestration_context.h"
+#include "replay/orchestrator_checks.h"
 #include "replay/retry_policy.h"
 #include "replay/sandbox.h"
 #include "settings.h"
@@ -71,6 +73,19 @@ static const char *const task_kind_names[] = {"activity", "timer", "event", "sub
  * ------------------------------------------------------------------------
  */
 
+/* An IMMUTABLE or STABLE function around it was called by the planner, which keeps the result. */
+static void
+refuse_while_planning(FunctionCallInfo fcinfo)
+{
+	if (!orchestrator_checks_are_planning() || func_volatile(fcinfo->flinfo->fn_oid) != PROVOLATILE_VOLATILE)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DURABLE_NOT_ALLOWED),
+			 errmsg("durable.%s() was called while a statement was planned", get_func_name(fcinfo->flinfo->fn_oid)),
+			 errdetail("A function that calls it is declared IMMUTABLE or STABLE, so PostgreSQL may call it once for many executions."),
+			 errhint("Declare the function VOLATILE, as functions are by default.")));
+}
+
 /* The context of the turn; an error outside of one, and the unwinding again if it was caught. */
 static OrchestrationContext *
 require_orchestration(FunctionCallInfo fcinfo)
@@ -80,6 +95,7 @@ require_orchestration(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_DURABLE_NOT_IN_ORCHESTRATOR),
 				 errmsg("durable.%s() was called outside an orchestrator", get_func_name(fcinfo->flinfo->fn_oid)),
 				 errhint("Call it in a function that was started with durable.start_instance() or durable.call_suborchestrator(), not in an activity.")));
+	refuse_while_planning(fcinfo);
 	if (current_orchestration->stop_reason != NOT_STOPPED)
 		orchestration_unwind(current_orchestration);
 	return current_orchestration;

@@ -423,3 +423,9 @@ orchestrator_checks_end(void)
 {
 	plpgsql_plans_leave();
 }
+
+bool
+orchestrator_checks_are_planning(void)
+{
+	return planning;
+}

@@ -20,4 +20,7 @@ extern void orchestrator_checks_init(void);
 extern void orchestrator_checks_begin(void);
 extern void orchestrator_checks_end(void);
 
+/* Is a checked statement being planned? What runs then may run once for many executions, or for none. */
+extern bool orchestrator_checks_are_planning(void);
+
 #endif							/* DURABLE_ORCHESTRATOR_CHECKS_H */

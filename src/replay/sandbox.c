@@ -253,7 +253,7 @@ sandbox_run_within(const Sandbox *sandbox, SandboxBody body, void *arg)
 	XactReadOnly = true;
 	current_execution = outer_execution;
 	set_transaction_times(xact_time, statement_time);
-	time_limit_start(running.sandbox->timeout_ms);
+	time_limit_start(running.sandbox->timeout_after_ms);
 }
 
 void

@@ -30,6 +30,7 @@ typedef struct Sandbox
 	const bool *has_effects;	/* read_only: does what was run within it stay if it returns? NULL: no */
 	const TimestampTz *pinned_time; /* what now() says; NULL: the transaction's time */
 	int			timeout_ms;		/* 0 = none */
+	int			timeout_after_ms;	/* the same, from the end of what was run within it on */
 } Sandbox;
 
 typedef enum SandboxOutcome
@@ -58,7 +59,7 @@ extern bool sandbox_is_bare(void);
  * Runs body(arg) within the sandbox that runs now, which is bare: as other code,
  * that may write, with its own time limit and settings, but in the same
  * subtransaction. An error goes through both, so that nothing of either stays.
- * The time limit of the code around it begins anew.
+ * Then the code around it has timeout_after_ms.
  */
 extern void sandbox_run_within(const Sandbox *sandbox, SandboxBody body, void *arg);
 

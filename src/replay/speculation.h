@@ -15,6 +15,9 @@
 
 #include "core/decisions.h"
 
+/* How long the code may run on after activities: others wait for their locks, in ms. */
+#define SPECULATION_PATIENCE_MS 40
+
 typedef struct Speculation
 {
 	/*

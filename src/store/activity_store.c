@@ -7,39 +7,50 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
+#include "core/json.h"
 #include "store/activity_store.h"
+#include "store/direct_rows.h"
 #include "store/hub_store.h"
+#include "store/inbox_store.h"
 #include "store/low_water.h"
 #include "store/store.h"
 #include "wake.h"
 
 /*
- * An activity whose history row is gone, or is another instance's, is lost:
- * the instance was purged or replaced while it ran, and then its process died.
+ * An activity whose instance or history row is gone, or is another one's, is
+ * lost: the instance was purged or replaced while it ran, and then its process died.
+ * One that carries its input and whose instance was replaced cannot be told
+ * from one whose instance continued as new: it runs, and answers nobody.
  * The nearest registration comes with it: see registry_store.h.
  */
 #define CLAIM_ACTIVITY(condition) CLAIM_ACTIVITIES("a.task_hub = $1 AND a.visible_at <= $2", condition, "1")
 #define CLAIM_ACTIVITIES(candidates, condition, how_many) \
-	"SELECT q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version," \
-	" coalesce(q.input, h.payload), i.settings, i.version, i.parent_instance_id," \
-	" CASE WHEN coalesce(q.tags, h.tags) IS NULL THEN i.tags ELSE coalesce(i.tags, '{}') || coalesce(q.tags, h.tags) END," \
-	" q.seq IS NOT NULL AND (h.seq IS NULL OR (i.generation = q.generation AND i.execution_id <> q.execution_id))," \
-	" r.version, r.function, r.timeout_ms, r.max_concurrency, r.external, q.xmin," \
+	"SELECT " QUEUE_COLUMNS ", i.settings, i.version, i.parent_instance_id, i.tags, i.generation, i.execution_id," \
+	" r.version, r.function, r.timeout_ms, r.max_concurrency, r.external" \
+	FROM_QUEUE(candidates, condition, how_many) \
+	" LEFT JOIN LATERAL (SELECT i.settings, i.generation, i.execution_id, i.version, i.parent_instance_id, i.tags" \
+	"  FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = q.instance_id OFFSET 0) i ON true" \
+	" LEFT JOIN LATERAL (" NEAREST_REGISTRATION("activities", "r.version, r.function, r.timeout_ms, r.max_concurrency, r.external", \
+	"$1", "q.name", "q.version") ") r ON true"
+
+/* What is in the queue, and in the row of the history it refers to, if it does. */
+#define QUEUE_COLUMNS \
+	"q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version," \
+	" coalesce(q.input, h.payload), coalesce(q.tags, h.tags), q.seq IS NOT NULL AND h.seq IS NULL, q.xmin," \
 	" EXISTS (SELECT FROM durable_store.activity_queue p WHERE p.task_hub = $1 AND p.parked)," \
-	" (SELECT h.max_payload_size FROM durable_store.hubs h WHERE h.task_hub = $1), q.tid" \
+	" (SELECT h.max_payload_size FROM durable_store.hubs h WHERE h.task_hub = $1), q.tid"
+#define FROM_QUEUE(candidates, condition, how_many) \
 	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input, a.tags, a.ctid AS tid," \
 	"        CASE WHEN a.visible_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN a.xmin END AS xmin" \
 	"       FROM durable_store.activity_queue a WHERE " candidates " AND (" RUNNABLE_HUB("$1", "$3") ")" \
 	condition \
 	"       ORDER BY a.visible_at LIMIT " how_many " FOR UPDATE OF a SKIP LOCKED) q" \
 	" LEFT JOIN LATERAL (SELECT h.seq, h.payload, h.tags FROM durable_store.history h WHERE h.task_hub = $1" \
-	"  AND h.instance_id = q.instance_id AND h.generation = q.generation AND h.seq = q.seq OFFSET 0) h ON true" \
-	" LEFT JOIN LATERAL (SELECT i.settings, i.generation, i.execution_id, i.version, i.parent_instance_id, i.tags" \
-	"  FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = q.instance_id OFFSET 0) i ON true" \
-	" LEFT JOIN LATERAL (" NEAREST_REGISTRATION("activities", "r.version, r.function, r.timeout_ms, r.max_concurrency, r.external", \
-	"$1", "q.name", "q.version") ") r ON true"
+	"  AND h.instance_id = q.instance_id AND h.generation = q.generation AND h.seq = q.seq OFFSET 0) h ON true"
 
 static StoreStatement claim_activity = {
 	CLAIM_ACTIVITY(" AND NOT a.parked AND a.visible_at >= $4"), 4, {TEXTOID, TIMESTAMPTZOID, OIDOID, TIMESTAMPTZOID}
@@ -81,7 +92,8 @@ static StoreStatement claim_activity_of_some = {
  * workers have some of the first ones.
  */
 static StoreStatement claim_shareable = {
-	CLAIM_ACTIVITIES("a.ctid = ANY (ARRAY(SELECT f.ctid FROM (SELECT b.ctid, b.name, b.attempt FROM durable_store.activity_queue b"
+	"SELECT " QUEUE_COLUMNS
+	FROM_QUEUE("a.ctid = ANY (ARRAY(SELECT f.ctid FROM (SELECT b.ctid, b.name, b.attempt FROM durable_store.activity_queue b"
 					 "  WHERE b.task_hub = $1 AND b.visible_at BETWEEN $6 AND $2 AND NOT b.parked ORDER BY b.visible_at LIMIT 200) f"
 					 "  WHERE f.attempt = 1 AND ($4 IS NULL OR f.name = ANY ($4))"
 					 "  AND f.name <> ALL (ARRAY(SELECT r.name FROM durable_store.activities r WHERE r.task_hub = $1"
@@ -122,29 +134,9 @@ static StoreStatement finish_activity = {
 	9, {TEXTOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, INT2OID, TEXTOID, JSONBOID, JSONBOID}
 };
 
-/* The same for several, which are locked; it returns those that had somebody to answer. */
-static StoreStatement finish_activities = {
-	"WITH done AS (DELETE FROM durable_store.activity_queue q WHERE q.ctid = ANY ($2) AND " OF_HUB("q", "$1") ")"
-	" INSERT INTO durable_store.inbox AS m (task_hub, instance_id, visible_at, \"timestamp\", execution_id, task_id, event_type,"
-	"  name, payload, failure)"
-	" SELECT $1, u.instance_id, u.finished_at, u.finished_at, u.execution_id, u.task_id, u.event_type, u.name, u.payload, u.failure"
-	" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7),"
-	"  pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10))"
-	"  u(instance_id, execution_id, task_id, finished_at, event_type, name, payload, failure)"
-	" CROSS JOIN LATERAL (SELECT FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = u.instance_id"
-	"  AND i.execution_id = u.execution_id AND i.completed_at IS NULL OFFSET 0) i"
-	" RETURNING m.instance_id, m.execution_id, m.task_id",
-	10, {TEXTOID, TIDARRAYOID, TEXTARRAYOID, UUIDARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
-		JSONBARRAYOID, JSONBARRAYOID}
-};
-
-enum
-{
-	F_TID, F_INSTANCE_ID, F_EXECUTION_ID, F_TASK_ID, F_FINISHED_AT, F_EVENT_TYPE, F_NAME, F_PAYLOAD, F_FAILURE, N_FINISH_COLUMNS
-};
-
-static const Oid finish_types[N_FINISH_COLUMNS] = {
-	TIDOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, INT2OID, TEXTOID, JSONBOID, JSONBOID
+/* Several, which are locked. */
+static StoreStatement delete_finished = {
+	"DELETE FROM durable_store.activity_queue q WHERE q.ctid = ANY ($2) AND " OF_HUB("q", "$1"), 2, {TEXTOID, TIDARRAYOID}
 };
 
 /* The answer to an execution that has failed waits for a rewind, which makes it visible. */
@@ -208,24 +200,10 @@ static StoreStatement find_running = {
 	3, {TEXTOID, TEXTOID, BOOLOID}
 };
 
-static void
-registration_from_row(const Row *row, ClaimedActivity *activity)
-{
-	ActivityRegistration *registration = &activity->registration;
-
-	registration->name = activity->name;
-	registration->version = row_text(row, 15);
-	registration->function = row_text(row, 16);
-	registration->timeout_ms = row_int32(row, 17);
-	registration->max_concurrency = row_int32(row, 18);
-	registration->external = row_bool(row, 19);
-	activity->match = registry_match(registration->version, activity->version);
-}
-
+/* QUEUE_COLUMNS */
 static ClaimedActivity *
-claimed_from_row(const Row *row)
+queued_from_row(const Row *row)
 {
-	MemoryContext old = MemoryContextSwitchTo(row->context);
 	ClaimedActivity *activity = palloc0(sizeof(ClaimedActivity));
 
 	activity->instance_id = row_text(row, 1);
@@ -237,16 +215,80 @@ claimed_from_row(const Row *row)
 	activity->name = row_text(row, 7);
 	activity->version = row_text(row, 8);
 	activity->input = row_jsonb(row, 9);
-	instance_settings_read(row_jsonb(row, 10), &activity->settings);
-	activity->instance_version = row_text(row, 11);
-	activity->parent_instance_id = row_text(row, 12);
-	activity->tags = row_jsonb(row, 13);
-	activity->is_lost = row_bool(row, 14);
-	registration_from_row(row, activity);
-	activity->writer = (TransactionId) row_oid(row, 20);
-	activity->others_parked = row_bool(row, 21);
-	activity->max_payload_size = row_int32(row, 22);
-	row_tid(row, 23, &activity->tid);
+	activity->tags = row_jsonb(row, 10);
+	activity->is_lost = row_bool(row, 11);
+	activity->writer = (TransactionId) row_oid(row, 12);
+	activity->others_parked = row_bool(row, 13);
+	activity->max_payload_size = row_int32(row, 14);
+	row_tid(row, 15, &activity->tid);
+	return activity;
+}
+
+/* What an activity has of its instance. */
+typedef struct InstanceOfActivity
+{
+	Jsonb	   *settings_json;
+	InstanceSettings settings;
+	const char *version;
+	const char *parent_instance_id;
+	Jsonb	   *tags;
+	bool		exists;
+	int64		generation;
+	pg_uuid_t	execution_id;
+} InstanceOfActivity;
+
+static void
+set_instance(ClaimedActivity *activity, const InstanceOfActivity *instance)
+{
+	activity->settings = instance->settings;
+	activity->instance_version = instance->version;
+	activity->parent_instance_id = instance->parent_instance_id;
+	activity->tags = activity->tags ? json_merge(instance->tags, activity->tags) : instance->tags;
+	activity->is_lost = activity->is_lost || !instance->exists || instance->generation < activity->generation ||
+		(instance->generation == activity->generation &&
+		 memcmp(&instance->execution_id, &activity->execution_id, UUID_LEN) != 0);
+}
+
+static void
+instance_from_row(const Row *row, int column, InstanceOfActivity *instance)
+{
+	instance->settings_json = row_jsonb(row, column);
+	instance_settings_read(instance->settings_json, &instance->settings);
+	instance->version = row_text(row, column + 1);
+	instance->parent_instance_id = row_text(row, column + 2);
+	instance->tags = row_jsonb(row, column + 3);
+	instance->exists = !row_is_null(row, column + 4);
+	instance->generation = row_int64(row, column + 4);
+	(void) row_uuid(row, column + 5, &instance->execution_id);
+}
+
+static void
+registration_from_row(const Row *row, int column, ClaimedActivity *activity)
+{
+	ActivityRegistration *registration = &activity->registration;
+
+	registration->name = activity->name;
+	registration->version = row_text(row, column);
+	registration->function = row_text(row, column + 1);
+	registration->timeout_ms = row_int32(row, column + 2);
+	registration->max_concurrency = row_int32(row, column + 3);
+	registration->external = row_bool(row, column + 4);
+	activity->match = registry_match(registration->version, activity->version);
+}
+
+#define N_QUEUE_COLUMNS 15
+#define N_INSTANCE_COLUMNS 6
+
+static ClaimedActivity *
+claimed_from_row(const Row *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(row->context);
+	ClaimedActivity *activity = queued_from_row(row);
+	InstanceOfActivity instance = {0};
+
+	instance_from_row(row, N_QUEUE_COLUMNS + 1, &instance);
+	set_instance(activity, &instance);
+	registration_from_row(row, N_QUEUE_COLUMNS + N_INSTANCE_COLUMNS + 1, activity);
 	MemoryContextSwitchTo(old);
 	return activity;
 }
@@ -342,6 +384,77 @@ store_claim_activity_of(const char *task_hub, TimestampTz now, List *names)
 	return run_claim(&claim_activity_of_some, values);
 }
 
+static char *
+look_text(const DirectLook *look, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = direct_look_attribute(look, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static Jsonb *
+look_jsonb(const DirectLook *look, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = direct_look_attribute(look, column, &isnull);
+
+	return isnull ? NULL : (Jsonb *) PG_DETOAST_DATUM_COPY(value);
+}
+
+static bool
+is_same_activity(const ClaimedActivity *a, const ClaimedActivity *b)
+{
+	return strcmp(a->name, b->name) == 0 && strcmp(a->version ? a->version : "", b->version ? b->version : "") == 0;
+}
+
+/* Looks at the instance of an activity. */
+static void
+look_at_instance(const char *task_hub, const ClaimedActivity *activity, InstanceOfActivity *instance)
+{
+	DirectLook	look;
+
+	memset(instance, 0, sizeof(InstanceOfActivity));
+	if (direct_look_at_instance(&look, task_hub, activity->instance_id, GetTransactionSnapshot()))
+	{
+		instance->exists = true;
+		instance->generation = DatumGetInt64(direct_look_value(&look, INSTANCE_GENERATION));
+		memcpy(&instance->execution_id, DatumGetUUIDP(direct_look_value(&look, INSTANCE_EXECUTION_ID)), UUID_LEN);
+		instance->settings_json = look_jsonb(&look, INSTANCE_SETTINGS);
+		instance->tags = look_jsonb(&look, INSTANCE_TAGS);
+		instance->version = look_text(&look, INSTANCE_VERSION);
+		instance->parent_instance_id = look_text(&look, INSTANCE_PARENT_INSTANCE_ID);
+	}
+	direct_look_end(&look);
+	instance_settings_read(instance->settings_json, &instance->settings);
+}
+
+/* The instance and the registration of each; neighbours are mostly of one instance and one name. */
+static void
+complete_all(const char *task_hub, List *activities)
+{
+	const ClaimedActivity *last = NULL;
+	InstanceOfActivity instance;
+	ListCell   *lc;
+
+	foreach(lc, activities)
+	{
+		ClaimedActivity *activity = lfirst(lc);
+
+		if (last == NULL || strcmp(last->instance_id, activity->instance_id) != 0)
+			look_at_instance(task_hub, activity, &instance);
+		set_instance(activity, &instance);
+		if (last != NULL && is_same_activity(last, activity))
+		{
+			activity->registration = last->registration;
+			activity->match = last->match;
+		}
+		else
+			activity->match = store_find_registration(task_hub, activity->name, activity->version, &activity->registration);
+		last = activity;
+	}
+}
+
 List *
 store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *names, int how_many)
 {
@@ -360,13 +473,13 @@ store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *na
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(&scope, i);
-		ClaimedActivity *activity = claimed_from_row(&row);
 		MemoryContext old = MemoryContextSwitchTo(scope.caller);
 
-		activities = lappend(activities, activity);
+		activities = lappend(activities, queued_from_row(&row));
 		MemoryContextSwitchTo(old);
 	}
 	store_close(&scope);
+	complete_all(task_hub, activities);
 	return activities;
 }
 
@@ -484,65 +597,81 @@ store_finish_activity(const char *task_hub, const ClaimedActivity *activity,
 	wake_hub_at_commit(task_hub, 1);
 }
 
-static void
-add_finished(RowBuffer *rows, const FinishedActivity *finished)
+static HistoryEvent *
+answer_of(const FinishedActivity *finished)
 {
-	const ClaimedActivity *activity = finished->activity;
+	HistoryEvent *answer = history_event_make(finished->failure ? EVENT_TASK_FAILED : EVENT_TASK_COMPLETED, finished->finished_at);
 
-	row_buffer_add(rows);
-	row_buffer_set(rows, F_TID, PointerGetDatum(&activity->tid));
-	row_buffer_set_text(rows, F_INSTANCE_ID, activity->instance_id);
-	row_buffer_set(rows, F_EXECUTION_ID, UUIDPGetDatum(&activity->execution_id));
-	row_buffer_set(rows, F_TASK_ID, Int32GetDatum(activity->task_id));
-	row_buffer_set(rows, F_FINISHED_AT, TimestampTzGetDatum(finished->finished_at));
-	row_buffer_set(rows, F_EVENT_TYPE, Int16GetDatum((int16) (finished->failure ? EVENT_TASK_FAILED : EVENT_TASK_COMPLETED)));
-	row_buffer_set_text(rows, F_NAME, activity->name);
-	row_buffer_set_jsonb(rows, F_PAYLOAD, finished->result);
-	row_buffer_set_jsonb(rows, F_FAILURE, finished->failure);
+	answer->visible_at = finished->finished_at;
+	answer->has_execution_id = true;
+	answer->execution_id = finished->activity->execution_id;
+	answer->task_id = finished->activity->task_id;
+	answer->name = finished->activity->name;
+	answer->payload = finished->result;
+	answer->failure = finished->failure;
+	return answer;
 }
 
-/* Is it in the result of finish_activities? */
+/* Does the execution that asked for it still run? */
 static bool
-was_answered(const StoreScope *scope, uint64 rows, const ClaimedActivity *activity)
+is_awaited(const char *task_hub, const ClaimedActivity *activity)
 {
-	for (uint64 i = 0; i < rows; i++)
-	{
-		Row			row = store_row(scope, i);
-		pg_uuid_t	execution_id;
+	DirectLook	look;
+	bool		awaited = direct_look_at_instance(&look, task_hub, activity->instance_id, GetTransactionSnapshot()) &&
+	memcmp(DatumGetUUIDP(direct_look_value(&look, INSTANCE_EXECUTION_ID)), &activity->execution_id, UUID_LEN) == 0 &&
+	direct_look_value(&look, INSTANCE_COMPLETED_AT) == (Datum) 0;
 
-		if (row_int32(&row, 3) == activity->task_id && strcmp(row_text(&row, 1), activity->instance_id) == 0 &&
-			row_uuid(&row, 2, &execution_id) && memcmp(&execution_id, &activity->execution_id, sizeof(pg_uuid_t)) == 0)
-			return true;
-	}
-	return false;
+	direct_look_end(&look);
+	return awaited;
 }
 
-/* Those whose instance does not wait for them any more. */
-static List *
-finish_all(const char *task_hub, List *finished)
+static bool
+is_of_same_execution(const ClaimedActivity *a, const ClaimedActivity *b)
 {
-	RowBuffer  *rows = row_buffer_make(N_FINISH_COLUMNS, finish_types);
-	Datum		values[N_FINISH_COLUMNS + 1] = {TEXT_DATUM(task_hub)};
-	List	   *unanswered = NIL;
-	StoreScope	scope;
-	uint64		answered;
+	return strcmp(a->instance_id, b->instance_id) == 0 && memcmp(&a->execution_id, &b->execution_id, UUID_LEN) == 0;
+}
+
+static void
+delete_all(const char *task_hub, List *finished)
+{
+	static const Oid types[] = {TIDOID};
+	RowBuffer  *tids = row_buffer_make(1, types);
+	Datum		values[2] = {TEXT_DATUM(task_hub)};
 	ListCell   *lc;
 
 	foreach(lc, finished)
-		add_finished(rows, lfirst(lc));
-	row_buffer_arrays(rows, values + 1);
-	store_open(&scope);
-	answered = store_execute(&finish_activities, values, NULL);
-	if (answered < (uint64) list_length(finished))
 	{
-		MemoryContext old = MemoryContextSwitchTo(scope.caller);
-
-		foreach(lc, finished)
-			if (!was_answered(&scope, answered, ((FinishedActivity *) lfirst(lc))->activity))
-				unanswered = lappend(unanswered, lfirst(lc));
-		MemoryContextSwitchTo(old);
+		row_buffer_add(tids);
+		row_buffer_set(tids, 0, PointerGetDatum(&((FinishedActivity *) lfirst(lc))->activity->tid));
 	}
-	store_close(&scope);
+	row_buffer_arrays(tids, values + 1);
+	(void) store_execute_once(&delete_finished, values);
+}
+
+/* Answers those that are awaited; returns the others. Neighbours are mostly of one instance. */
+static List *
+finish_all(const char *task_hub, List *finished)
+{
+	MessageBuffer *answers = message_buffer_make();
+	const ClaimedActivity *last = NULL;
+	bool		awaited = false;
+	List	   *unanswered = NIL;
+	ListCell   *lc;
+
+	delete_all(task_hub, finished);
+	foreach(lc, finished)
+	{
+		FinishedActivity *one = lfirst(lc);
+
+		if (last == NULL || !is_of_same_execution(last, one->activity))
+			awaited = is_awaited(task_hub, one->activity);
+		last = one->activity;
+		if (awaited)
+			message_buffer_add(answers, last->instance_id, answer_of(one));
+		else
+			unanswered = lappend(unanswered, one);
+	}
+	store_insert_messages(task_hub, answers);
 	return unanswered;
 }
 

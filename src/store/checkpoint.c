@@ -10,6 +10,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "core/failure.h"
@@ -18,12 +19,16 @@
 #include "ids.h"
 #include "points.h"
 #include "store/code_store.h"
+#include "store/direct_rows.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
 #include "store/instance_store.h"
 #include "store/rewind_store.h"
 #include "store/store.h"
 #include "wake.h"
+
+/* Inputs of activities up to so many bytes are in the queue. */
+#define SMALL_INPUT 256
 
 /*
  * What was read and is locked is found again by its ctid, which stays as long
@@ -45,10 +50,13 @@ static const Oid history_types[N_HISTORY_COLUMNS] = {
 	BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, BYTEAOID
 };
 
+static const DirectTable history_table = {"history", "history_pkey", N_HISTORY_COLUMNS + 1};
+
 static StoreInsert insert_history = {
 	"history",
 	"instance_id, generation, seq, turn, turn_at, \"timestamp\", fire_at, event_id, task_id, event_type,"
-	" opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags, retry, more"
+	" opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags, retry, more",
+	&history_table
 };
 
 /* What a queued activity of an older generation still needs stays until it has run. */
@@ -61,17 +69,20 @@ static StoreStatement delete_old_history = {
 
 enum
 {
-	A_INSTANCE_ID, A_EXECUTION_ID, A_GENERATION, A_TASK_ID, A_SEQ, A_VISIBLE_AT, A_NAME, A_VERSION, A_INPUT, A_TAGS,
-	N_ACTIVITY_COLUMNS
+	A_INSTANCE_ID, A_EXECUTION_ID, A_GENERATION, A_TASK_ID, A_SEQ, A_ATTEMPT, A_VISIBLE_AT, A_PARKED, A_NAME, A_VERSION,
+	A_INPUT, A_TAGS, N_ACTIVITY_COLUMNS
 };
 
 static const Oid activity_types[N_ACTIVITY_COLUMNS] = {
-	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID
+	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID
 };
+
+static const DirectTable queue_table = {"activity_queue", "activity_queue_pkey", N_ACTIVITY_COLUMNS + 1};
 
 static StoreInsert insert_activities = {
 	"activity_queue",
-	"instance_id, execution_id, generation, task_id, seq, visible_at, name, version, input, tags"
+	"instance_id, execution_id, generation, task_id, seq, attempt, visible_at, parked, name, version, input, tags",
+	&queue_table
 };
 
 enum
@@ -112,6 +123,51 @@ static StoreStatement update_instance = {
 		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, UUIDOID, TEXTOID}
 };
 
+static StoreStatement find_ids = {
+	"SELECT FROM pg_catalog.unnest($2) u(instance_id)"
+	" CROSS JOIN LATERAL (SELECT FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = u.instance_id OFFSET 0) i"
+	" LIMIT 1",
+	2, {TEXTOID, TEXTARRAYOID}
+};
+
+/*
+ * A child that began in this transaction: its row is written in the state it
+ * has come to. That an id is taken is an error like any other here: ON CONFLICT
+ * would cost each row another WAL record.
+ */
+enum
+{
+	B_INSTANCE_ID, B_CREATED_AT, B_NAME, B_TAGS, B_SETTINGS, B_TRACE_PARENT, B_PARENT_INSTANCE_ID, B_PARENT_EXECUTION_ID,
+	B_PARENT_TASK_ID, B_EXECUTION_ID, B_GENERATION, B_TURN, B_LAST_SEQ, B_STATUS, B_VERSION, B_COMPLETED_AT, B_INPUT,
+	B_OUTPUT, B_FAILURE, B_CUSTOM_STATUS, B_FUNCTION, B_CODE, B_WAITING_EVENTS, N_BEGUN_COLUMNS
+};
+
+static const Oid begun_types[N_BEGUN_COLUMNS] = {
+	TEXTOID, TIMESTAMPTZOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID, UUIDOID,
+	INT4OID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID,
+	JSONBOID, JSONBOID, JSONBOID, TEXTOID, UUIDOID, TEXTOID
+};
+
+static StoreStatement insert_begun = {
+	"INSERT INTO durable_store.instances (task_hub, updated_at, instance_id, created_at, name, tags, settings, trace_parent,"
+	" parent_instance_id, parent_execution_id, parent_task_id, execution_id, generation, turn, last_seq, status, version,"
+	" completed_at, input, output, failure, custom_status, function, code, waiting_events)"
+	" SELECT $1, $2, u.instance_id, u.created_at, u.name, u.tags, u.settings, u.trace_parent, u.parent_instance_id,"
+	" u.parent_execution_id, u.parent_task_id, u.execution_id, u.generation, u.turn, u.last_seq, u.status, u.version, u.completed_at,"
+	" u.input, u.output, u.failure, u.custom_status, u.function, u.code, u.waiting_events::pg_catalog.text[]"
+	" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
+	" pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
+	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15), pg_catalog.unnest($16),"
+	" pg_catalog.unnest($17), pg_catalog.unnest($18), pg_catalog.unnest($19), pg_catalog.unnest($20), pg_catalog.unnest($21),"
+	" pg_catalog.unnest($22), pg_catalog.unnest($23), pg_catalog.unnest($24), pg_catalog.unnest($25))"
+	" u(instance_id, created_at, name, tags, settings, trace_parent, parent_instance_id, parent_execution_id, parent_task_id,"
+	" execution_id, generation, turn, last_seq, status, version, completed_at, input, output, failure, custom_status, function, code,"
+	" waiting_events)",
+	25, {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, UUIDARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TIMESTAMPTZARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID}
+};
+
 /* A recursive termination that came meanwhile stays: its children have to hear of it. */
 static StoreStatement clear_inboxes = {
 	"DELETE FROM durable_store.inbox m WHERE m.ctid = ANY (" MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1")
@@ -144,6 +200,7 @@ consume_messages(const char *task_hub, List *checkpoints)
 	static const Oid types[] = {TIDOID};
 	RowBuffer  *tids = row_buffer_make(1, types);
 	Datum		values[2] = {TEXT_DATUM(task_hub)};
+	int64		deleted;
 	ListCell   *lc;
 	ListCell   *lc2;
 
@@ -151,6 +208,8 @@ consume_messages(const char *task_hub, List *checkpoints)
 	{
 		Checkpoint *checkpoint = lfirst(lc);
 
+		if (checkpoint->fetched->begun)
+			continue;			/* they never were in the inbox */
 		foreach(lc2, checkpoint->fetched->messages)
 		{
 			row_buffer_add(tids);
@@ -159,8 +218,13 @@ consume_messages(const char *task_hub, List *checkpoints)
 	}
 	if (tids->n_rows == 0)
 		return;
-	row_buffer_arrays(tids, values + 1);
-	if (store_execute_once(&delete_messages, values) != (uint64) tids->n_rows)
+	deleted = direct_delete(&direct_inbox, tids);
+	if (deleted < 0)
+	{
+		row_buffer_arrays(tids, values + 1);
+		deleted = (int64) store_execute_once(&delete_messages, values);
+	}
+	if (deleted != tids->n_rows)
 		someone_interfered();
 }
 
@@ -201,6 +265,19 @@ set_more(RowBuffer *rows, HistoryPack *pack)
 		row_buffer_set(rows, H_MORE, PointerGetDatum(more));
 }
 
+/*
+ * Does the row in the queue have the input itself? A small one is cheaper
+ * written twice than in a row of the history of its own, where it could not be
+ * packed with the others of a fan-out.
+ */
+static bool
+carries_input(const OutboundActivity *activity)
+{
+	const Jsonb *input = activity->scheduled->payload;
+
+	return activity->keep_input || input == NULL || VARSIZE(input) <= SMALL_INPUT;
+}
+
 /* The event that the rows of queued activities refer to by its number. */
 static void
 mark_referred_to(const Checkpoint *checkpoint)
@@ -211,7 +288,7 @@ mark_referred_to(const Checkpoint *checkpoint)
 	{
 		const OutboundActivity *activity = lfirst(lc);
 
-		((HistoryEvent *) activity->scheduled)->is_referred_to = !activity->keep_input;
+		((HistoryEvent *) activity->scheduled)->is_referred_to = !carries_input(activity);
 	}
 }
 
@@ -276,10 +353,12 @@ add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivit
 	row_buffer_set(rows, A_EXECUTION_ID, UUIDPGetDatum(&activity->execution_id));
 	row_buffer_set(rows, A_GENERATION, Int64GetDatum(activity->generation));
 	row_buffer_set(rows, A_TASK_ID, Int32GetDatum(scheduled->event_id));
+	row_buffer_set(rows, A_ATTEMPT, Int32GetDatum(1));
 	row_buffer_set(rows, A_VISIBLE_AT, TimestampTzGetDatum(now));
+	row_buffer_set(rows, A_PARKED, BoolGetDatum(false));
 	row_buffer_set_text(rows, A_NAME, scheduled->name);
 	row_buffer_set_text(rows, A_VERSION, scheduled->version);
-	if (!activity->keep_input)
+	if (!carries_input(activity))
 	{
 		row_buffer_set(rows, A_SEQ, Int32GetDatum(scheduled->seq));
 		return;
@@ -483,10 +562,61 @@ start_all_children(const char *task_hub, List *checkpoints, TimestampTz now)
 		start_children(task_hub, children, now);
 }
 
-/* ------------------------------------------------------------------------
- * Instances
- * ------------------------------------------------------------------------
- */
+bool
+store_have_any(const char *task_hub, List *ids)
+{
+	static const Oid types[] = {TEXTOID};
+	RowBuffer  *rows = row_buffer_make(1, types);
+	Datum		values[2] = {TEXT_DATUM(task_hub)};
+	ListCell   *lc;
+
+	foreach(lc, ids)
+	{
+		row_buffer_add(rows);
+		row_buffer_set_text(rows, 0, lfirst(lc));
+	}
+	row_buffer_arrays(rows, values + 1);
+	return store_execute_once(&find_ids, values) > 0;
+}
+
+static RuntimeState *
+state_of_new(const NewInstance *instance, const RuntimeState *parent)
+{
+	RuntimeState *state = palloc0(sizeof(RuntimeState));
+
+	state->task_hub = parent->task_hub;
+	state->rules = parent->rules;
+	state->instance_id = instance->instance_id;
+	state->execution_id = instance->execution_id;
+	state->generation = 1;
+	state->name = instance->name;
+	state->function = instance->function;
+	state->version = instance->version;
+	state->input = instance->input;
+	state->tags = instance->tags;
+	state->settings_json = instance->settings;
+	state->settings = parent->settings;
+	state->parent_instance_id = instance->parent_instance_id;
+	state->parent_execution_id = instance->parent_execution_id;
+	state->parent_task_id = instance->parent_task_id;
+	state->trace_parent = instance->trace_parent;
+	state->code = instance->code;
+	state->status = STATUS_PENDING;
+	return state;
+}
+
+FetchedInstance *
+store_begin_child(const ResolvedChild *child, bool has_new_id, const RuntimeState *root, TimestampTz now)
+{
+	FetchedInstance *fetched = palloc0(sizeof(FetchedInstance));
+
+	fetched->begun = new_child(child, now);
+	fetched->begun->has_new_id = has_new_id;
+	fetched->state = state_of_new(fetched->begun, child->parent);
+	fetched->state->begun_by = root;
+	fetched->messages = list_make1(make_start_event(fetched->begun));
+	return fetched;
+}
 
 /* Names of events as the text of an array; NULL: none. */
 static char *
@@ -503,6 +633,61 @@ waiting_events_text(List *names)
 		elements[n++] = CStringGetTextDatum((char *) lfirst(lc));
 	return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT)));
 }
+
+static void
+add_begun_row(RowBuffer *rows, const Checkpoint *checkpoint)
+{
+	const RuntimeState *state = checkpoint->state;
+
+	row_buffer_add(rows);
+	row_buffer_set_text(rows, B_INSTANCE_ID, state->instance_id);
+	row_buffer_set(rows, B_CREATED_AT, TimestampTzGetDatum(checkpoint->fetched->begun->created_at));
+	row_buffer_set_text(rows, B_NAME, state->name);
+	row_buffer_set_jsonb(rows, B_TAGS, state->tags);
+	row_buffer_set_jsonb(rows, B_SETTINGS, state->settings_json);
+	row_buffer_set_text(rows, B_TRACE_PARENT, state->trace_parent);
+	row_buffer_set_text(rows, B_PARENT_INSTANCE_ID, state->parent_instance_id);
+	row_buffer_set(rows, B_PARENT_EXECUTION_ID, UUIDPGetDatum(&state->parent_execution_id));
+	row_buffer_set(rows, B_PARENT_TASK_ID, Int32GetDatum(state->parent_task_id));
+	row_buffer_set(rows, B_EXECUTION_ID, UUIDPGetDatum(&state->execution_id));
+	row_buffer_set(rows, B_GENERATION, Int64GetDatum(state->generation));
+	row_buffer_set(rows, B_TURN, Int32GetDatum(state->turn));
+	row_buffer_set(rows, B_LAST_SEQ, Int32GetDatum(state->last_seq));
+	row_buffer_set_text(rows, B_STATUS, runtime_status_name(state->status));
+	row_buffer_set_text(rows, B_VERSION, state->version);
+	if (runtime_status_is_finished(state->status))
+		row_buffer_set(rows, B_COMPLETED_AT, TimestampTzGetDatum(state->completed_at));
+	row_buffer_set_jsonb(rows, B_INPUT, state->input);
+	row_buffer_set_jsonb(rows, B_OUTPUT, state->output);
+	row_buffer_set_jsonb(rows, B_FAILURE, state->failure);
+	row_buffer_set_jsonb(rows, B_CUSTOM_STATUS, state->custom_status);
+	row_buffer_set_text(rows, B_FUNCTION, state->function);
+	if (state->code && !state->takes_latest)
+		row_buffer_set(rows, B_CODE, UUIDPGetDatum(&state->code->fingerprint));
+	row_buffer_set_text(rows, B_WAITING_EVENTS, waiting_events_text(state->waiting_events));
+}
+
+/* Before anything is sent to them. */
+static void
+insert_begun_rows(const char *task_hub, List *checkpoints, TimestampTz now)
+{
+	RowBuffer  *rows = row_buffer_make(N_BEGUN_COLUMNS, begun_types);
+	Datum		values[N_BEGUN_COLUMNS + 2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now)};
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+		if (((Checkpoint *) lfirst(lc))->fetched->begun)
+			add_begun_row(rows, lfirst(lc));
+	if (rows->n_rows == 0)
+		return;
+	row_buffer_arrays(rows, values + 2);
+	(void) store_execute_once(&insert_begun, values);
+}
+
+/* ------------------------------------------------------------------------
+ * Instances
+ * ------------------------------------------------------------------------
+ */
 
 static void
 add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
@@ -545,7 +730,7 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 	ListCell   *lc;
 
 	foreach(lc, checkpoints)
-		if (((Checkpoint *) lfirst(lc))->ran)
+		if (((Checkpoint *) lfirst(lc))->ran && !((Checkpoint *) lfirst(lc))->fetched->begun)
 			add_instance_row(rows, lfirst(lc));
 	if (rows->n_rows == 0)
 		return;
@@ -568,7 +753,33 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 		someone_interfered();
 }
 
-/* Finished instances receive nothing any more; who waits for them is told. */
+/* Nobody can wait for one that has begun in this transaction with an id that is new. */
+static bool
+is_unknown(const FetchedInstance *fetched)
+{
+	return fetched->begun != NULL && fetched->begun->has_new_id;
+}
+
+/* Has anything come to an instance? */
+static bool
+has_messages(const char *task_hub, Datum instance_id)
+{
+	ScanKeyData keys[2];
+	DirectLook	look;
+	bool		found;
+
+	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
+	direct_text_key(&keys[1], 2, instance_id);
+	found = direct_look_begin(&look, "inbox", "inbox_pkey", GetTransactionSnapshot(), 2, keys);
+	direct_look_end(&look);
+	return found;
+}
+
+/*
+ * Finished instances receive nothing any more; who waits for them is told. One
+ * that has begun in this transaction had no messages; what its inbox has now is
+ * for one that has replaced it since.
+ */
 static void
 close_finished(const char *task_hub, List *checkpoints)
 {
@@ -582,9 +793,9 @@ close_finished(const char *task_hub, List *checkpoints)
 		Checkpoint *checkpoint = lfirst(lc);
 		RuntimeState *state = checkpoint->state;
 
-		if (!checkpoint->ran)
+		if (!checkpoint->ran || is_unknown(checkpoint->fetched))
 			continue;
-		if (runtime_status_is_finished(state->status))
+		if (runtime_status_is_finished(state->status) && checkpoint->fetched->begun == NULL)
 		{
 			row_buffer_add(ids);
 			row_buffer_set_text(ids, 0, state->instance_id);
@@ -594,7 +805,7 @@ close_finished(const char *task_hub, List *checkpoints)
 		if (runtime_status_is_finished(state->status) || checkpoint->fetched->turn == 0)
 			wake_waiters_at_commit(task_hub, state->instance_id);
 	}
-	if (ids->n_rows == 0)
+	if (ids->n_rows == 0 || (ids->n_rows == 1 && !has_messages(task_hub, ids->values[0][0])))
 		return;
 	row_buffer_arrays(ids, values + 1);
 	(void) store_execute_once(&clear_inboxes, values);
@@ -639,6 +850,7 @@ store_checkpoint(const char *task_hub, List *checkpoints, TimestampTz now)
 	DURABLE_POINT("checkpoint.history");
 	queue_activities(task_hub, checkpoints, now);
 	DURABLE_POINT("checkpoint.activities");
+	insert_begun_rows(task_hub, checkpoints, now);
 	start_all_children(task_hub, checkpoints, now);
 	DURABLE_POINT("checkpoint.children");
 	forget_timers(task_hub, checkpoints);	/* before a new generation sets timers of the same numbers */

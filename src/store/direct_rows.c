@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -15,6 +16,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -45,7 +47,7 @@ is_plain(Relation table, int n_columns)
 	return table->rd_rel->relkind == RELKIND_RELATION && !table->rd_rel->relispartition &&
 		RelationGetDescr(table)->natts == n_columns &&
 		table->trigdesc == NULL && table->rd_rules == NULL && !table->rd_rel->relrowsecurity &&
-		(constraints == NULL || (constraints->num_check == 0 && !constraints->has_generated_stored));
+		(constraints == NULL || !constraints->has_generated_stored);
 }
 
 /* NULL if it is left to statements. */
@@ -100,6 +102,17 @@ direct_insert_set_row(DirectInsert *insert, const char *task_hub, const RowBuffe
 			direct_insert_set(insert, columns[i], row->values[i][0]);
 }
 
+/* A row of all columns of the table in their order, in the place of the one before. */
+static void
+set_whole_row(DirectInsert *insert, Datum task_hub, const RowBuffer *rows, int row)
+{
+	ExecStoreAllNullTuple(insert->slot);
+	direct_insert_set(insert, 1, task_hub);
+	for (int i = 0; i < rows->n_columns; i++)
+		if (!rows->nulls[i][row])
+			direct_insert_set(insert, i + 2, rows->values[i][row]);
+}
+
 /* As INSERT ... ON CONFLICT DO NOTHING does it. */
 static bool
 insert_unless_taken(DirectInsert *insert)
@@ -118,25 +131,25 @@ insert_unless_taken(DirectInsert *insert)
 	return !taken;
 }
 
-static void
-insert_new(DirectInsert *insert)
+static bool
+put_row(DirectInsert *insert)
 {
+	if (RelationGetDescr(insert->table)->constr != NULL)
+		ExecConstraints(insert->target, insert->slot, insert->estate);
+	if (insert->key_may_exist)
+		return insert_unless_taken(insert);
 	table_tuple_insert(insert->table, insert->slot, GetCurrentCommandId(true), 0, NULL);
 	(void) durable_insert_index_tuples(insert->target, insert->slot, insert->estate, false, NULL);
+	return true;
 }
 
 bool
 direct_insert_run(DirectInsert *insert)
 {
-	if (insert->key_may_exist)
-	{
-		if (!insert_unless_taken(insert))
-			return false;
-	}
-	else
-		insert_new(insert);
+	bool		inserted = put_row(insert);
+
 	CommandCounterIncrement();
-	return true;
+	return inserted;
 }
 
 void
@@ -150,7 +163,116 @@ direct_insert_end(DirectInsert *insert)
 	table_close(insert->table, NoLock);
 }
 
-/* Locks the row, as it is at a snapshot; false if it was changed or deleted since. */
+int
+direct_delete(const DirectTable *table, const RowBuffer *places)
+{
+	Relation	relation = open_table(table, RowExclusiveLock);
+	int			deleted = 0;
+
+	if (relation == NULL)
+		return -1;
+	for (int i = 0; i < places->n_rows; i++)
+	{
+		TM_FailureData failure;
+
+		CHECK_FOR_INTERRUPTS();
+		if (table_tuple_delete(relation, (ItemPointer) DatumGetPointer(places->values[0][i]), GetCurrentCommandId(true),
+							   GetActiveSnapshot(), InvalidSnapshot, true, &failure, false) == TM_Ok)
+			deleted++;
+	}
+	CommandCounterIncrement();
+	table_close(relation, NoLock);
+	return deleted;
+}
+
+void
+direct_text_key(ScanKey key, AttrNumber column, Datum value)
+{
+	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, value);
+}
+
+static void
+instance_keys(ScanKey keys, const char *task_hub, const char *instance_id)
+{
+	direct_text_key(&keys[0], INSTANCE_TASK_HUB, TEXT_DATUM(task_hub));
+	direct_text_key(&keys[1], INSTANCE_ID, TEXT_DATUM(instance_id));
+}
+
+bool
+direct_look_begin(DirectLook *look, const char *table, const char *index, Snapshot snapshot, int n_keys, ScanKey keys)
+{
+	Oid			schema = get_namespace_oid("durable_store", false);
+
+	look->table = table_open(get_relname_relid(table, schema), AccessShareLock);
+	look->snapshot = RegisterSnapshot(snapshot);
+	look->scan = systable_beginscan(look->table, get_relname_relid(index, schema), true, look->snapshot, n_keys, keys);
+	return direct_look_next(look);
+}
+
+bool
+direct_look_next(DirectLook *look)
+{
+	look->row = systable_getnext(look->scan);
+	return HeapTupleIsValid(look->row);
+}
+
+Datum
+direct_look_attribute(const DirectLook *look, AttrNumber column, bool *isnull)
+{
+	return heap_getattr(look->row, column, RelationGetDescr(look->table), isnull);
+}
+
+Datum
+direct_look_value(const DirectLook *look, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = direct_look_attribute(look, column, &isnull);
+
+	return isnull ? (Datum) 0 : value;
+}
+
+void
+direct_look_end(DirectLook *look)
+{
+	systable_endscan(look->scan);
+	UnregisterSnapshot(look->snapshot);
+	table_close(look->table, AccessShareLock);
+}
+
+bool
+direct_look_at_instance(DirectLook *look, const char *task_hub, const char *instance_id, Snapshot snapshot)
+{
+	ScanKeyData keys[2];
+
+	instance_keys(keys, task_hub, instance_id);
+	return direct_look_begin(look, direct_instances.name, direct_instances.key, snapshot, 2, keys);
+}
+
+bool
+direct_insert_rows(const DirectTable *table, const char *task_hub, const RowBuffer *rows)
+{
+	DirectInsert *insert = direct_insert_begin(table, false);
+	Datum		hub = TEXT_DATUM(task_hub);
+
+	if (insert == NULL)
+		return false;
+	for (int i = 0; i < rows->n_rows; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ResetPerTupleExprContext(insert->estate);
+		set_whole_row(insert, hub, rows, i);
+		(void) put_row(insert);
+	}
+	CommandCounterIncrement();
+	direct_insert_end(insert);
+	return true;
+}
+
+/*
+ * Locks the row, as it is at a snapshot; false if it was changed or deleted
+ * since. Of one that is being changed the new version is locked, too: it is the
+ * one that is there when that has committed.
+ */
 static bool
 lock_found(DirectLock *lock, HeapTuple tuple, Snapshot snapshot)
 {
@@ -158,7 +280,7 @@ lock_found(DirectLock *lock, HeapTuple tuple, Snapshot snapshot)
 	TM_FailureData failure;
 
 	return table_tuple_lock(lock->table, &tid, snapshot, lock->slot, GetCurrentCommandId(true), LockTupleKeyShare,
-							LockWaitBlock, 0, &failure) == TM_Ok;
+							LockWaitBlock, TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure) == TM_Ok;
 }
 
 static bool
@@ -178,17 +300,16 @@ bool
 direct_share_instance(DirectLock *lock, const char *task_hub, const char *instance_id)
 {
 	ScanKeyData keys[2];
-	Oid			index = get_relname_relid(direct_instances.key, get_namespace_oid("durable_store", false));
+	Oid			index;
 
-	lock->table = OidIsValid(index) ? open_table(&direct_instances, RowShareLock) : NULL;
+	lock->table = open_table(&direct_instances, RowShareLock);
 	if (lock->table == NULL)
 		return false;
+	/* while we have the table, REINDEX CONCURRENTLY does not drop the index it has exchanged */
+	index = get_relname_relid(direct_instances.key, get_namespace_oid("durable_store", false));
 	lock->slot = table_slot_create(lock->table, NULL);
-	ScanKeyEntryInitialize(&keys[0], 0, INSTANCE_TASK_HUB, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
-						   F_TEXTEQ, TEXT_DATUM(task_hub));
-	ScanKeyEntryInitialize(&keys[1], 0, INSTANCE_ID, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
-						   F_TEXTEQ, TEXT_DATUM(instance_id));
-	if (find_and_lock(lock, index, keys, 2))
+	instance_keys(keys, task_hub, instance_id);
+	if (OidIsValid(index) && find_and_lock(lock, index, keys, 2))
 		return true;
 	direct_lock_end(lock);
 	return false;

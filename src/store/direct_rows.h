@@ -1,10 +1,10 @@
 /*
  * direct_rows.h
- *		Single rows of our tables, written and locked without a statement, for
+ *		Single rows of our tables, read, written, locked and deleted without a statement, for
  *		what clients do most often: to set up a statement costs more than its row.
  *
- * Whatever is out of the ordinary is left to the caller's statement: a table
- * that somebody gave triggers, rules, checks, row security or further columns, a
+ * What is to be written and is out of the ordinary is left to the caller's statement: a table
+ * that somebody gave triggers, rules, row security or further columns, a
  * key that is taken, a row that is being changed. Nothing has happened then.
  */
 #ifndef DURABLE_DIRECT_ROWS_H
@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 #include "access/attnum.h"
+#include "access/skey.h"
 #include "utils/relcache.h"
 
 #include "store/store.h"
@@ -53,8 +54,43 @@ extern void direct_insert_set_row(DirectInsert *insert, const char *task_hub, co
 /* False if the key is taken, or somebody is about to take it. Later commands of this transaction see the row. */
 extern bool direct_insert_run(DirectInsert *insert);
 
+/* Inserts rows of new keys that have all columns of the table, in their order, but for task_hub. False: left to a statement. */
+extern bool direct_insert_rows(const DirectTable *table, const char *task_hub, const RowBuffer *rows);
+
 /* To be called for each that was begun; NULL is none. */
 extern void direct_insert_end(DirectInsert *insert);
+
+/* Deletes rows by their places, if all are as they were read; returns how many, -1: left to a statement. */
+extern int	direct_delete(const DirectTable *table, const RowBuffer *places);
+
+/* The key of a scan: a column of type text COLLATE "C" is this. */
+extern void direct_text_key(ScanKey key, AttrNumber column, Datum value);
+
+/* A look at a table of ours by the first columns of an index. */
+typedef struct DirectLook
+{
+	Relation	table;
+	Snapshot	snapshot;
+	struct SysScanDescData *scan;
+	HeapTuple	row;			/* the first that was found; NULL: none */
+} DirectLook;
+
+/* Looks with a snapshot; true if there is a row. To be ended in any case. */
+extern bool direct_look_begin(DirectLook *look, const char *table, const char *index, Snapshot snapshot,
+							  int n_keys, ScanKey keys);
+
+/* Goes on to the next row. */
+extern bool direct_look_next(DirectLook *look);
+
+extern Datum direct_look_attribute(const DirectLook *look, AttrNumber column, bool *isnull);
+
+/* 0 for null. */
+extern Datum direct_look_value(const DirectLook *look, AttrNumber column);
+
+extern void direct_look_end(DirectLook *look);
+
+/* The row of an instance, as a snapshot has it. */
+extern bool direct_look_at_instance(DirectLook *look, const char *task_hub, const char *instance_id, Snapshot snapshot);
 
 /* A row that is locked FOR KEY SHARE. */
 typedef struct DirectLock

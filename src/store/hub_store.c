@@ -4,23 +4,17 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xlog.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
 #include "settings.h"
+#include "store/direct_rows.h"
 #include "store/hub_store.h"
 #include "store/low_water.h"
 #include "store/purge_store.h"
@@ -66,13 +60,6 @@ static StoreStatement note_obstacle = {
 };
 
 #define VERSIONING_COLUMNS "h.version, h.match_strategy, h.failure_strategy, h.default_version"
-
-static StoreStatement hub_rules = {
-	"SELECT " VERSIONING_COLUMNS ", EXISTS (SELECT FROM durable_store.activities a WHERE a.task_hub = $1 AND a.retry IS NOT NULL), "
-	LIMIT_COLUMNS
-	" FROM durable_store.hubs h WHERE h.task_hub = $1",
-	1, {TEXTOID}
-};
 
 /* A worker must not wait for a client that has not committed its change. */
 static StoreStatement pin_versioning = {
@@ -136,10 +123,6 @@ static StoreStatement next_due_after = {
 	" (SELECT a.visible_at FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND NOT a.parked AND a.visible_at > $2"
 	" ORDER BY a.visible_at LIMIT 1))",
 	2, {TEXTOID, TIMESTAMPTZOID}
-};
-
-static StoreStatement next_due = {
-	"SELECT least(" NEXT_TURN("$1", "$2") ", " NEXT_ACTIVITY("$1", "$3") ")", 3, {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 /* Messages whose instance was purged while they were on their way. */
@@ -214,79 +197,56 @@ enum
 	H_MAX_STARTS_PER_SECOND
 };
 
-/* A look at a table of ours by the first column of an index. */
-typedef struct Look
-{
-	Relation	table;
-	Snapshot	snapshot;
-	SysScanDesc scan;
-} Look;
+/* The columns "visible_at" of the queues. */
+#define INBOX_VISIBLE_AT 4
+#define QUEUE_VISIBLE_AT 8
 
-static HeapTuple
-look_begin(Look *look, const char *table, const char *index, ScanKey key)
-{
-	Oid			schema = get_namespace_oid("durable_store", false);
+/* The column "retry" of activities. */
+#define ACTIVITY_RETRY 9
 
-	look->table = table_open(get_relname_relid(table, schema), AccessShareLock);
-	look->snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	look->scan = systable_beginscan(look->table, get_relname_relid(index, schema), true, look->snapshot, 1, key);
-	return systable_getnext(look->scan);
+static char *
+text_or_null(const DirectLook *look, AttrNumber column)
+{
+	Datum		value = direct_look_value(look, column);
+
+	return value ? TextDatumGetCString(value) : NULL;
+}
+
+/* 0 is no limit, as null is. */
+static void
+limits_from_look(const DirectLook *look, HubLimits *limits)
+{
+	limits->max_workers = DatumGetInt32(direct_look_value(look, H_MAX_WORKERS));
+	limits->max_pending_instances = DatumGetInt64(direct_look_value(look, H_MAX_PENDING_INSTANCES));
+	limits->max_payload_size = DatumGetInt32(direct_look_value(look, H_MAX_PAYLOAD_SIZE));
+	limits->max_history_events = DatumGetInt32(direct_look_value(look, H_MAX_HISTORY_EVENTS));
+	limits->max_starts_per_second = DatumGetInt32(direct_look_value(look, H_MAX_STARTS_PER_SECOND));
 }
 
 static void
-look_end(Look *look)
+hub_from_look(const DirectLook *look, Hub *hub)
 {
-	systable_endscan(look->scan);
-	UnregisterSnapshot(look->snapshot);
-	table_close(look->table, AccessShareLock);
-}
-
-static void
-key_of_hub(ScanKey key, const char *name)
-{
-	ScanKeyEntryInitialize(key, 0, H_TASK_HUB, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, TEXT_DATUM(name));
-}
-
-/* 0 for null. */
-static Datum
-value_of(HeapTuple tuple, TupleDesc desc, int column)
-{
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, column, desc, &isnull);
-
-	return isnull ? (Datum) 0 : value;
-}
-
-static void
-hub_from_tuple(HeapTuple tuple, TupleDesc desc, Hub *hub)
-{
-	Datum		version = value_of(tuple, desc, H_DEFAULT_VERSION);
-
-	strlcpy(hub->name, TextDatumGetCString(value_of(tuple, desc, H_TASK_HUB)), NAMEDATALEN);
-	hub->owner = DatumGetObjectId(value_of(tuple, desc, H_OWNER));
-	hub->paused = DatumGetBool(value_of(tuple, desc, H_PAUSED));
-	hub->place.system_identifier = (uint64) DatumGetInt64(value_of(tuple, desc, H_SYSTEM_IDENTIFIER));
-	hub->place.database_oid = DatumGetObjectId(value_of(tuple, desc, H_DATABASE_OID));
-	hub->place.identity = TextDatumGetCString(value_of(tuple, desc, H_IDENTITY));
+	strlcpy(hub->name, TextDatumGetCString(direct_look_value(look, H_TASK_HUB)), NAMEDATALEN);
+	hub->owner = DatumGetObjectId(direct_look_value(look, H_OWNER));
+	hub->paused = DatumGetBool(direct_look_value(look, H_PAUSED));
+	hub->place.system_identifier = (uint64) DatumGetInt64(direct_look_value(look, H_SYSTEM_IDENTIFIER));
+	hub->place.database_oid = DatumGetObjectId(direct_look_value(look, H_DATABASE_OID));
+	hub->place.identity = TextDatumGetCString(direct_look_value(look, H_IDENTITY));
 	hub->is_ours = place_is_here(&hub->place);
-	hub->default_version = version ? TextDatumGetCString(version) : NULL;
-	hub->limits.max_workers = DatumGetInt32(value_of(tuple, desc, H_MAX_WORKERS));
-	hub->limits.max_pending_instances = DatumGetInt64(value_of(tuple, desc, H_MAX_PENDING_INSTANCES));
-	hub->limits.max_payload_size = DatumGetInt32(value_of(tuple, desc, H_MAX_PAYLOAD_SIZE));
-	hub->limits.max_history_events = DatumGetInt32(value_of(tuple, desc, H_MAX_HISTORY_EVENTS));
-	hub->limits.max_starts_per_second = DatumGetInt32(value_of(tuple, desc, H_MAX_STARTS_PER_SECOND));
+	hub->default_version = text_or_null(look, H_DEFAULT_VERSION);
+	limits_from_look(look, &hub->limits);
 }
 
 static bool
 find_one(const char *index, ScanKey key, Hub *hub)
 {
-	Look		look;
-	HeapTuple	tuple = look_begin(&look, "hubs", index, key);
+	DirectLook	look;
+	bool		found = direct_look_begin(&look, "hubs", index, GetTransactionSnapshot(), 1, key);
 
-	if (HeapTupleIsValid(tuple))
-		hub_from_tuple(tuple, RelationGetDescr(look.table), hub);
-	look_end(&look);
-	return HeapTupleIsValid(tuple);
+	if (found)
+		hub_from_look(&look, hub);
+	direct_look_end(&look);
+	return found;
 }
 
 bool
@@ -294,7 +254,7 @@ store_find_hub(const char *name, Hub *hub)
 {
 	ScanKeyData key;
 
-	key_of_hub(&key, name);
+	direct_text_key(&key, H_TASK_HUB, TEXT_DATUM(name));
 	return find_one("hubs_pkey", &key, hub);
 }
 
@@ -312,12 +272,12 @@ bool
 store_has_orchestrators(const char *task_hub)
 {
 	ScanKeyData key;
-	Look		look;
+	DirectLook	look;
 	bool		found;
 
-	key_of_hub(&key, task_hub);
-	found = HeapTupleIsValid(look_begin(&look, "orchestrators", "orchestrators_pkey", &key));
-	look_end(&look);
+	direct_text_key(&key, 1, TEXT_DATUM(task_hub));
+	found = direct_look_begin(&look, "orchestrators", "orchestrators_pkey", GetTransactionSnapshot(), 1, &key);
+	direct_look_end(&look);
 	return found;
 }
 
@@ -357,23 +317,46 @@ read_versioning(const Row *row, HubVersioning *versioning)
 	versioning->default_version = row_text(row, 4);
 }
 
+static void
+versioning_from_look(const DirectLook *look, HubVersioning *versioning)
+{
+	versioning->version = text_or_null(look, H_VERSION);
+	(void) version_match_from_name(TextDatumGetCString(direct_look_value(look, H_MATCH_STRATEGY)), &versioning->match);
+	versioning->fails = strcmp(TextDatumGetCString(direct_look_value(look, H_FAILURE_STRATEGY)), "fail") == 0;
+	versioning->default_version = text_or_null(look, H_DEFAULT_VERSION);
+}
+
+/* Is a retry policy registered for some activity? */
+static bool
+has_default_retries(const char *task_hub)
+{
+	ScanKeyData key;
+	DirectLook	look;
+	bool		found;
+
+	direct_text_key(&key, 1, TEXT_DATUM(task_hub));
+	found = direct_look_begin(&look, "activities", "activities_pkey", GetTransactionSnapshot(), 1, &key);
+	while (found && direct_look_value(&look, ACTIVITY_RETRY) == 0)
+		found = direct_look_next(&look);
+	direct_look_end(&look);
+	return found;
+}
+
 const HubRules *
 store_hub_rules(const char *task_hub)
 {
-	Datum		values[1] = {TEXT_DATUM(task_hub)};
 	HubRules   *rules = palloc0(sizeof(HubRules));
-	StoreScope	scope;
+	ScanKeyData key;
+	DirectLook	look;
 
-	store_open(&scope);
-	if (store_execute(&hub_rules, values, NULL) > 0)
+	direct_text_key(&key, H_TASK_HUB, TEXT_DATUM(task_hub));
+	if (direct_look_begin(&look, "hubs", "hubs_pkey", GetTransactionSnapshot(), 1, &key))
 	{
-		Row			row = store_row(&scope, 0);
-
-		read_versioning(&row, &rules->versioning);
-		rules->has_default_retries = row_bool(&row, 5);
-		read_limits(&row, 6, &rules->limits);
+		versioning_from_look(&look, &rules->versioning);
+		limits_from_look(&look, &rules->limits);
+		rules->has_default_retries = has_default_retries(task_hub);
 	}
-	store_close(&scope);
+	direct_look_end(&look);
 	return rules;
 }
 
@@ -555,21 +538,54 @@ query_time(StoreStatement *statement, Datum *values)
 	return time;
 }
 
+/*
+ * The time of the first row that an index finds of a hub, not before "from";
+ * DT_NOEND: none. Workers ask before they look for work and before they sleep.
+ */
+static TimestampTz
+first_of_queue(const char *table, const char *index, const char *task_hub, AttrNumber column, TimestampTz from)
+{
+	ScanKeyData keys[2];
+	DirectLook	look;
+	TimestampTz first = DT_NOEND;
+
+	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
+	ScanKeyInit(&keys[1], column, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE, TimestampTzGetDatum(from));
+	if (direct_look_begin(&look, table, index, GetTransactionSnapshot(), from == DT_NOBEGIN ? 1 : 2, keys))
+		first = DatumGetTimestampTz(direct_look_value(&look, column));
+	direct_look_end(&look);
+	return first;
+}
+
+TimestampTz
+store_next_turn(const char *task_hub)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	TimestampTz due = first_of_queue("inbox", "inbox_visible", task_hub, INBOX_VISIBLE_AT, low_water(task_hub, QUEUE_INBOX));
+
+	low_water_looked(task_hub, QUEUE_INBOX, began);
+	return due;
+}
+
+TimestampTz
+store_next_activity(const char *task_hub)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	TimestampTz due = first_of_queue("activity_queue", "activity_queue_visible", task_hub, QUEUE_VISIBLE_AT,
+									 low_water(task_hub, QUEUE_ACTIVITIES));
+
+	low_water_looked(task_hub, QUEUE_ACTIVITIES, began);
+	return Min(due, first_of_queue("activity_queue", "activity_queue_parked", task_hub, QUEUE_VISIBLE_AT, DT_NOBEGIN));
+}
+
 TimestampTz
 store_next_due(const char *task_hub, TimestampTz after)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(after)};
-	TimestampTz began = GetCurrentTimestamp();
-	TimestampTz due;
+	Datum		values[2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(after)};
 
 	if (!TIMESTAMP_IS_NOBEGIN(after))
 		return query_time(&next_due_after, values);
-	values[1] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
-	values[2] = TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES));
-	due = query_time(&next_due, values);
-	low_water_looked(task_hub, QUEUE_INBOX, began);
-	low_water_looked(task_hub, QUEUE_ACTIVITIES, began);
-	return Min(due, low_water_next_full_look(task_hub));
+	return Min(Min(store_next_turn(task_hub), store_next_activity(task_hub)), low_water_next_full_look(task_hub));
 }
 
 /* Purges what finished longer ago than durable.retention. */

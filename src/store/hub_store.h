@@ -111,6 +111,13 @@ extern List *store_hub_loads(void);
 extern TimestampTz store_next_due(const char *task_hub, TimestampTz after);
 
 /*
+ * The same of messages, and of activities (of which a parked one counts, too);
+ * cheap, and without what committed late and lies before the low-water mark.
+ */
+extern TimestampTz store_next_turn(const char *task_hub);
+extern TimestampTz store_next_activity(const char *task_hub);
+
+/*
  * Housekeeping of one hub by the coordinator: purges what is older than
  * durable.retention, drops messages whose instance is gone. Returns rows removed.
  */

@@ -31,7 +31,7 @@ static const Oid column_types[N_COLUMNS] = {
 
 /* The columns of the table: task_hub, instance_id, message_id and those that follow. */
 static const AttrNumber table_columns[N_COLUMNS] = {2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
-static const DirectTable inbox_table = {"inbox", "inbox_pkey", 13};
+const DirectTable direct_inbox = {"inbox", "inbox_pkey", 13};
 #define MESSAGE_ID 3
 
 struct MessageBuffer
@@ -160,19 +160,63 @@ store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 	wake_hub_when_due_at_commit(task_hub, buffer->rows->n_rows, first_visible(buffer->rows));
 }
 
+/* The columns of the table but task_hub. */
+enum
+{
+	T_INSTANCE_ID, T_MESSAGE_ID, T_FIRST_OTHER, N_TABLE_COLUMNS = N_COLUMNS + 1
+};
+
+static const Oid table_types[N_TABLE_COLUMNS] = {
+	TEXTOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT2OID, BOOLOID,
+	TEXTOID, JSONBOID, JSONBOID
+};
+
+static StoreInsert insert_as_is = {
+	"inbox",
+	"instance_id, message_id, visible_at, \"timestamp\", fire_at, execution_id, task_id, event_type, recurse, name, payload, failure",
+	&direct_inbox
+};
+
+static int64
+next_message_id(void)
+{
+	Oid			numbers = get_relname_relid("message_id", get_namespace_oid("durable_store", false));
+
+	return nextval_internal(numbers, false);
+}
+
+/* A row of the table: that of the buffer, with a number. */
+static void
+add_numbered(RowBuffer *numbered, const RowBuffer *rows, int n)
+{
+	row_buffer_add(numbered);
+	for (int column = 0; column < rows->n_columns; column++)
+		if (!rows->nulls[column][n])
+			row_buffer_set(numbered, column == C_INSTANCE_ID ? T_INSTANCE_ID : T_FIRST_OTHER - 1 + column, rows->values[column][n]);
+	row_buffer_set(numbered, T_MESSAGE_ID, Int64GetDatum(next_message_id()));
+}
+
+void
+store_insert_messages(const char *task_hub, const MessageBuffer *buffer)
+{
+	RowBuffer  *numbered = row_buffer_make(N_TABLE_COLUMNS, table_types);
+
+	for (int i = 0; i < buffer->rows->n_rows; i++)
+		add_numbered(numbered, buffer->rows, i);
+	store_insert(&insert_as_is, task_hub, numbered);
+}
+
 DirectInsert *
 message_insert_begin(void)
 {
-	return direct_insert_begin(&inbox_table, false);
+	return direct_insert_begin(&direct_inbox, false);
 }
 
 void
 message_insert_run(DirectInsert *insert, const char *task_hub, const MessageBuffer *message)
 {
-	Oid			numbers = get_relname_relid("message_id", get_namespace_oid("durable_store", false));
-
 	direct_insert_set_row(insert, task_hub, message->rows, table_columns);
-	direct_insert_set(insert, MESSAGE_ID, Int64GetDatum(nextval_internal(numbers, false)));
+	direct_insert_set(insert, MESSAGE_ID, Int64GetDatum(next_message_id()));
 	(void) direct_insert_run(insert);
 }
 

@@ -22,6 +22,11 @@ struct DirectInsert;
 extern struct DirectInsert *message_insert_begin(void);
 extern void message_insert_run(struct DirectInsert *insert, const char *task_hub, const MessageBuffer *message);
 
+/* Inserts messages as they are, to instances that are there. The wake-up is the caller's. */
+extern void store_insert_messages(const char *task_hub, const MessageBuffer *buffer);
+
+extern const struct DirectTable direct_inbox;
+
 /*
  * Puts messages into the inboxes of instances that exist and have not
  * finished; the others are dropped. Nothing is delivered to an instance before

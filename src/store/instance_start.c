@@ -118,7 +118,7 @@ static StoreStatement delete_inbox = {
 	2, {TEXTOID, TEXTOID}
 };
 
-/* One that is running is left: it holds its row, and its answer will find no execution. Should it have to run again, it is lost. */
+/* One that is running is left: it holds its row, and its answer will find no execution. Should it have to run again, it is lost if its input was in the history. */
 static StoreStatement delete_activities = {
 	"DELETE FROM durable_store.activity_queue q USING (SELECT a.execution_id, a.task_id"
 	" FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.instance_id = $2 FOR UPDATE SKIP LOCKED) d"
@@ -159,20 +159,23 @@ fill_row(RowBuffer *buffer, const NewInstance *instance)
 	row_buffer_set(buffer, C_PARENT_TASK_ID, Int32GetDatum(instance->parent_task_id));
 }
 
-/* The ExecutionStarted that makes a pending instance run. */
-static void
-send_start(MessageBuffer *messages, const NewInstance *instance)
+HistoryEvent *
+make_start_event(const NewInstance *instance)
 {
-	HistoryEvent *started;
+	HistoryEvent *started = history_event_make(EVENT_EXECUTION_STARTED, instance->created_at);
 
-	if (instance->failure)
-		return;
-	started = history_event_make(EVENT_EXECUTION_STARTED, instance->created_at);
 	started->name = instance->name;
 	started->has_execution_id = true;
 	started->execution_id = instance->execution_id;
 	started->visible_at = TIMESTAMP_IS_NOBEGIN(instance->start_at) ? instance->created_at : instance->start_at;
-	message_buffer_add(messages, instance->instance_id, started);
+	return started;
+}
+
+static void
+send_start(MessageBuffer *messages, const NewInstance *instance)
+{
+	if (instance->failure == NULL)
+		message_buffer_add(messages, instance->instance_id, make_start_event(instance));
 }
 
 /* Marks the instances whose execution id came back from the insert. */

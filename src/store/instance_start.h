@@ -26,7 +26,7 @@ typedef struct NewInstance
 	const char *parent_instance_id; /* NULL: none */
 	pg_uuid_t	parent_execution_id;
 	int			parent_task_id;
-	bool		has_new_id;		/* the id was made for it: nobody else can have it */
+	bool		has_new_id;		/* the id was made for it: nobody else can have it, or know it yet */
 	bool		created;		/* set by store_insert_instances() */
 } NewInstance;
 
@@ -46,6 +46,9 @@ typedef struct ExistingInstance
  * a transaction that is about to take it.
  */
 extern void store_insert_instances(const char *task_hub, List *instances);
+
+/* The ExecutionStarted that makes a pending instance run. */
+extern HistoryEvent *make_start_event(const NewInstance *instance);
 
 /* How many instances of a hub have not finished, counted up to "enough". */
 extern int64 store_count_unfinished(const char *task_hub, int64 enough);

@@ -35,11 +35,18 @@
  * The instances of the first $3 visible messages, the one that waits longest
  * first; none if the hub is not to be run by this session's user.
  */
+#define FIND_READY(condition) \
+	"SELECT b.instance_id FROM durable_store.inbox b" \
+	" WHERE b.task_hub = $1 AND b.visible_at BETWEEN $5 AND $2 AND (" RUNNABLE_HUB("$1", "$4") ")" condition \
+	" ORDER BY b.visible_at LIMIT $3"
+
 static StoreStatement find_ready = {
-	"SELECT b.instance_id FROM durable_store.inbox b"
-	" WHERE b.task_hub = $1 AND b.visible_at BETWEEN $5 AND $2 AND (" RUNNABLE_HUB("$1", "$4") ")"
-	" ORDER BY b.visible_at LIMIT $3",
-	5, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID, TIMESTAMPTZOID}
+	FIND_READY(""), 5, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID, TIMESTAMPTZOID}
+};
+
+/* The same but for a few, which others have in hand: the answers of a fan-out are thousands of one instance. */
+static StoreStatement find_ready_but_some = {
+	FIND_READY(" AND b.instance_id <> ALL ($6)"), 6, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID, TIMESTAMPTZOID, TEXTARRAYOID}
 };
 
 /* What max_starts_per_second limits: ExecutionStarted and TimerFired. */
@@ -232,9 +239,10 @@ fetched_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
 
 /*
  * Before this time no message was ready but starts, at the last look of this
- * process (of a worker, which has one hub). Who made it may have committed
- * late: so it is forgotten after a while.
+ * process, which was at this hub. Who made it may have committed late: so it
+ * is forgotten after a while.
  */
+static char others_of[NAMEDATALEN];
 static TimestampTz others_ready_from = DT_NOBEGIN;
 static TimestampTz others_looked_for = DT_NOBEGIN;
 #define LATE_COMMIT (5 * USECS_PER_SEC)
@@ -253,27 +261,41 @@ note_other_messages(const StoreScope *scope, uint64 rows, TimestampTz now)
 	others_ready_from = now - LATE_COMMIT;
 }
 
-/* Executes find_ready; returns the number of rows. */
+/* If the last look found so few the next may well find none; after one that did somebody has said that there is something. */
+#define FEW_FOUND 4
+
+static uint64 last_found = 0;
+
+/* So many may be left out. */
+#define MAX_LEFT_OUT 8
+
+/* Executes find_ready, unless nothing is there; leaves out those (NULL: none) if they are few. Returns the number of rows. */
 static uint64
-find_any(const char *task_hub, Datum *values)
+find_any(const char *task_hub, Datum *values, RowBuffer *but, TimestampTz now)
 {
 	TimestampTz began = GetCurrentTimestamp();
+	bool		leaves_out = but != NULL && but->n_rows <= MAX_LEFT_OUT;
 	uint64		rows;
 
+	if (but == NULL && last_found > 0 && last_found < FEW_FOUND && store_next_turn(task_hub) > now)
+		return last_found = 0;
 	values[4] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
-	rows = store_execute(&find_ready, values, NULL);
+	if (leaves_out)
+		row_buffer_arrays(but, values + 5);
+	last_found = rows = store_execute(leaves_out ? &find_ready_but_some : &find_ready, values, NULL);
 	low_water_looked(task_hub, QUEUE_INBOX, began);
 	return rows;
 }
 
 /* Executes find_ready_limited; returns the number of rows. */
 static uint64
-find_limited(const StoreScope *scope, Datum *values, TimestampTz now)
+find_limited(const StoreScope *scope, const char *task_hub, Datum *values, TimestampTz now)
 {
 	uint64		rows;
 
-	if (now - LATE_COMMIT > others_looked_for)
+	if (now - LATE_COMMIT > others_looked_for || strcmp(task_hub, others_of) != 0)
 	{
+		strlcpy(others_of, task_hub, NAMEDATALEN);
 		others_ready_from = DT_NOBEGIN;
 		others_looked_for = now;
 	}
@@ -283,10 +305,10 @@ find_limited(const StoreScope *scope, Datum *values, TimestampTz now)
 	return rows;
 }
 
-/* The distinct instances among the first visible messages, in order; *looked_at: how many messages were read. */
+/* The distinct instances among the first visible messages, in order, perhaps but some; *looked_at: how many messages were read. */
 static RowBuffer *
 find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int64 look_at,
-					 int max_starts, uint64 *looked_at)
+					 int max_starts, RowBuffer *but, uint64 *looked_at)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		values[6] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), Int64GetDatum(look_at),
@@ -294,7 +316,7 @@ find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 	RowBuffer  *ids;
 	StringSet  *seen;
 
-	*looked_at = max_starts < 0 ? find_any(task_hub, values) : find_limited(scope, values, now);
+	*looked_at = max_starts < 0 ? find_any(task_hub, values, but, now) : find_limited(scope, task_hub, values, now);
 	ids = row_buffer_make(1, types);
 	seen = string_set_make();
 	for (uint64 i = 0; i < *looked_at; i++)
@@ -336,11 +358,12 @@ lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 					 int max_starts)
 {
 	int64		look_at = (int64) max_instances * 2 + LOOK_PAST;
+	RowBuffer  *held = NULL;
 
 	for (;; look_at *= 8)
 	{
 		uint64		looked_at;
-		RowBuffer  *ids = find_ready_instances(scope, task_hub, now, look_at, max_starts, &looked_at);
+		RowBuffer  *ids = find_ready_instances(scope, task_hub, now, look_at, max_starts, held, &looked_at);
 		uint64		rows;
 
 		if (looked_at == 0)
@@ -350,6 +373,7 @@ lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 			return fetched_from_result(scope, task_hub, rows);
 		if (looked_at < (uint64) look_at)
 			return NIL;			/* that was all of them */
+		held = ids;
 	}
 }
 

@@ -17,6 +17,7 @@ typedef struct FetchedInstance
 	List	   *messages;		/* of HistoryEvent *, in order of arrival */
 	ItemPointerData tid;		/* of the locked row */
 	int			turn;			/* the last one before */
+	struct NewInstance *begun;	/* it begins in this transaction, and has no row nor messages in tables; NULL: it was fetched */
 } FetchedInstance;
 
 /*
@@ -59,7 +60,8 @@ typedef struct Checkpoint
 	FetchedInstance *fetched;
 	RuntimeState *state;		/* after the turn; another generation after continue-as-new */
 	Outbox		outbox;
-	List	   *children;		/* of ResolvedChild * */
+	List	   *children;		/* of ResolvedChild *: to be started */
+	List	   *begun;			/* of Checkpoint *: children that have had their turns already, and theirs */
 	Rewind	   *rewind;			/* NULL: it was not rewound */
 	bool		ran;			/* false: its messages are only dropped */
 	bool		charged;		/* it was in hand when a process died */
@@ -67,9 +69,21 @@ typedef struct Checkpoint
 } Checkpoint;
 
 /*
+ * Lets a child begin in the transaction of its parent's turn, as if it had been
+ * started and fetched; "root" is the instance that was fetched. It is written,
+ * in the state it has come to, with its parent's checkpoint. "has_new_id": its id
+ * was not chosen.
+ */
+extern FetchedInstance *store_begin_child(const ResolvedChild *child, bool has_new_id, const RuntimeState *root, TimestampTz now);
+
+/* Is there an instance with one of these ids (char *)? It may come until the checkpoint. */
+extern bool store_have_any(const char *task_hub, List *ids);
+
+/*
  * Writes the turns of a batch: all or nothing, in the current transaction.
  * Raises a serialization failure if the messages are not those that were
- * read. Arranges for the wake-ups and notifications at commit.
+ * read, and a unique violation if the id of a child that has begun is taken.
+ * Arranges for the wake-ups and notifications at commit.
  */
 extern void store_checkpoint(const char *task_hub, List *checkpoints, TimestampTz now);
 

@@ -14,6 +14,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "store/direct_rows.h"
 #include "store/store.h"
 
 /* So many rows are inserted faster one by one than from arrays: setting up the unnests costs more. */
@@ -301,7 +302,7 @@ row_buffer_make(int n_columns, const Oid *types)
 
 	buffer->n_columns = n_columns;
 	buffer->types = types;
-	buffer->max_rows = 64;
+	buffer->max_rows = 8;
 	buffer->values = palloc(sizeof(Datum *) * n_columns);
 	buffer->nulls = palloc(sizeof(bool *) * n_columns);
 	for (int i = 0; i < n_columns; i++)
@@ -443,7 +444,7 @@ store_insert(StoreInsert *insert, const char *task_hub, RowBuffer *rows)
 {
 	StoreScope	scope;
 
-	if (rows->n_rows == 0)
+	if (rows->n_rows == 0 || (insert->direct != NULL && direct_insert_rows(insert->direct, task_hub, rows)))
 		return;
 	if (insert->one.sql == NULL)
 		compose_insert(insert, rows);

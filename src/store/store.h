@@ -120,6 +120,7 @@ typedef struct StoreInsert
 {
 	const char *table;
 	const char *columns;
+	const struct DirectTable *direct;	/* not NULL: these are all columns in the table's order, and the keys are new */
 	StoreStatement one;			/* a single row, the commonest case, is cheaper as VALUES */
 	StoreStatement many;
 } StoreInsert;

@@ -579,19 +579,38 @@ log_refusal(bool max_workers_reached)
 			 errhint("You might need to increase max_worker_processes.")));
 }
 
-/* The only worker of the hub could not be started: try to get somebody else to leave. */
+/*
+ * The only worker of the hub could not be started: one that has nothing to do
+ * shall serve it, else try to get somebody else to leave. One that is idle
+ * and has not come after two tries will not: its own hub has work it cannot have.
+ */
 static void
-note_refusal(HubState *hub, bool max_workers_reached)
+note_refusal(HubState *hub, const SlotInfo *like, bool max_workers_reached)
 {
+	bool		somebody_comes;
+
 	if (hub->starving_since == 0)
 		hub->starving_since = clock_now();
 	if (refusal_is_news(hub->starving_since))
 		log_refusal(max_workers_reached);
 	hub->refusals++;
-	if (make_room_for_worker(MyDatabaseId, hub->name, hub->starving_since, max_workers_reached))
+	somebody_comes = coordinator_offer_hub(like, hub->starving_since) && hub->refusals <= 2;
+	if (somebody_comes)
+		last_look_was_vain = false;
+	if (somebody_comes ||
+		make_room_for_worker(MyDatabaseId, hub->name, hub->starving_since, max_workers_reached))
 		hub->refusals = Min(hub->refusals, 3);
 	hub->retry_at = ms_from_now(process_backoff(hub->refusals, REFUSAL_BACKOFF_FIRST_MS,
 												REFUSAL_BACKOFF_LAST_MS));
+}
+
+static void
+starves_no_more(HubState *hub)
+{
+	if (hub->starving_since != 0)
+		coordinator_withdraw_offer(hub->name);
+	hub->starving_since = 0;
+	hub->refusals = 0;
 }
 
 static void
@@ -599,8 +618,7 @@ note_start(HubState *hub)
 {
 	hub->has_full_worker = hub->has_free_worker = true;
 	hub->has_newcomer = true;
-	hub->starving_since = 0;
-	hub->refusals = 0;
+	starves_no_more(hub);
 	last_look_was_vain = false;
 }
 
@@ -638,7 +656,7 @@ start_worker(HubState *hub)
 	else if (result == START_NOT_NOW)
 		hub->retry_at = ms_from_now(WATCH_MS);
 	else if (needs_worker(hub))
-		note_refusal(hub, result == START_MAX_WORKERS);
+		note_refusal(hub, &like, result == START_MAX_WORKERS);
 	else
 		make_room_for_helper(MyDatabaseId, hub->name);
 }
@@ -741,6 +759,27 @@ write_notes(void)
 			write_note(lfirst(lc));
 }
 
+static int
+compare_starving(const ListCell *a, const ListCell *b)
+{
+	TimestampTz since_a = ((const HubState *) lfirst(a))->starving_since;
+	TimestampTz since_b = ((const HubState *) lfirst(b))->starving_since;
+
+	since_a = since_a == 0 ? DT_NOEND : since_a;
+	since_b = since_b == 0 ? DT_NOEND : since_b;
+	return since_a < since_b ? -1 : since_a > since_b;
+}
+
+/* Those that starve for longest come first. */
+static List *
+hubs_in_turn(void)
+{
+	List	   *in_turn = list_copy(hubs);
+
+	list_sort(in_turn, compare_starving);
+	return in_turn;
+}
+
 /* Answers what the look has found. */
 static void
 staff_hubs(void)
@@ -749,7 +788,7 @@ staff_hubs(void)
 	ListCell   *lc;
 
 	last_look_was_vain = true;
-	foreach(lc, hubs)
+	foreach(lc, hubs_in_turn())
 	{
 		HubState   *hub = lfirst(lc);
 
@@ -766,7 +805,7 @@ staff_hubs(void)
 		else
 			help_workers(hub);
 		if (!needs_worker(hub))
-			hub->starving_since = 0;
+			starves_no_more(hub);
 		starving = starving || hub->starving_since != 0;
 	}
 	coordinator_set_starving(starving);
@@ -843,6 +882,7 @@ next_look(void)
 {
 	TimestampTz next = Min(next_due(), TimestampTzPlusMilliseconds(last_look, setting_poll_interval));
 
+	next = Min(next, coordinator_look_by());
 	if (watching)
 		next = Min(next, TimestampTzPlusMilliseconds(Max(last_look, watching_since), WATCH_MS));
 	if (look_wanted)

@@ -13,6 +13,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/ps_status.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
@@ -73,6 +74,31 @@ process_enter_loop(void)
 	MemoryContextSwitchTo(MessageContext);
 	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_USERSET, PGC_S_OVERRIDE);
 	return MessageContext;
+}
+
+/* What comes before the hub in the name of this process, "/" included; the hub may be cut at its end. */
+static int
+length_before_hub(const char *name, const char *hub)
+{
+	int			length = strlen(name);
+
+	for (int i = 0; i < length; i++)
+	{
+		if (name[i] == '/' && strncmp(name + i + 1, hub, length - i - 1) == 0)
+			return i + 1;
+	}
+	return length;
+}
+
+void
+process_rename(const char *old_hub, const char *hub)
+{
+	char	   *name = MyBgworkerEntry->bgw_name;
+	int			before = length_before_hub(name, old_hub);
+
+	snprintf(name + before, BGW_MAXLEN - before, "%s", hub);
+	init_ps_display(name);
+	SetConfigOption("application_name", name, PGC_USERSET, PGC_S_OVERRIDE);
 }
 
 /* Serves interrupts, and reloads the configuration where nothing runs. */

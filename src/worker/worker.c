@@ -44,20 +44,30 @@ typedef struct DueQuestion
 	TimestampTz due;			/* the answer */
 } DueQuestion;
 
+/* What the slot says of the hub that this process serves from now on. */
+static void
+take_hub(WorkerState *worker)
+{
+	const SlotInfo *slot = slot_mine();
+
+	strlcpy(worker->hub, slot->hub, NAMEDATALEN);
+	worker->index = slot->index;
+	worker->idle_since = clock_now();
+	worker->vain_looks = 0;
+}
+
 /* Connects as the owner of the hub; a FATAL here is the coordinator's to explain. */
 static void
 worker_connect(WorkerState *worker)
 {
 	const SlotInfo *slot = slot_mine();
 
-	strlcpy(worker->hub, slot->hub, NAMEDATALEN);
-	worker->index = slot->index;
 	BackgroundWorkerInitializeConnectionByOid(slot->dboid, slot->owner, DURABLE_WORKER_CONNECT_FLAGS);
 	session_init_worker();
 	session_serve_hub();
 	session_watch_owner();
 	worker->loop_context = process_enter_loop();
-	worker->idle_since = clock_now();
+	take_hub(worker);
 }
 
 static bool
@@ -113,11 +123,11 @@ due_step(void *argument)
 	question->due = dispatch_next_due(question->hub, question->after);
 }
 
-/* When something is due, after a time; now, if a deadlock kept us from asking. */
+/* When something is due in a hub, after a time; now, if a deadlock kept us from asking. */
 static TimestampTz
-next_due(const WorkerState *worker, TimestampTz after)
+next_due(const char *hub, TimestampTz after)
 {
-	DueQuestion question = {worker->hub, after, clock_now()};
+	DueQuestion question = {hub, after, clock_now()};
 
 	(void) process_step(due_step, &question);
 	return question.due;
@@ -144,25 +154,60 @@ next_look(WorkerState *worker, TimestampTz due)
 																PATIENCE_FIRST_MS, PATIENCE_LAST_MS));
 	if (worker_next_start() > now)
 		patience = Min(patience, worker_next_start());
-	return Min(patience, next_due(worker, now));
+	return Min(patience, next_due(worker->hub, now));
+}
+
+/*
+ * Nothing is due in the hub: if another one has no worker, this process serves
+ * that, or makes room for it. It may go on in another hub of the same owner as
+ * it is: that is the user it is connected as, and what code leaves in the
+ * session is discarded after each work item. What is made for the old hub
+ * before the slot changes hands is found by the last look, what comes later is
+ * told to the coordinator.
+ */
+static bool
+serves_another_hub(WorkerState *worker, TimestampTz due)
+{
+	char		left[NAMEDATALEN];
+
+	switch (slot_take_offer())
+	{
+		case OFFER_NONE:
+			return false;
+		case OFFER_FOR_ANOTHER:
+			slot_leave(LEFT_IDLE, due);
+		case OFFER_TAKEN:
+			break;
+	}
+	strlcpy(left, worker->hub, NAMEDATALEN);
+	take_hub(worker);
+	process_rename(left, worker->hub);
+	DURABLE_POINT("worker.changed_hub");
+	slot_tell_due(next_due(left, DT_NOBEGIN));
+	return true;
 }
 
 /* Sleeps until something is due or woken; ends the process when that is too far away. */
 static void
 sleep_until_due(WorkerState *worker)
 {
-	TimestampTz due = next_due(worker, DT_NOBEGIN);
+	TimestampTz due = next_due(worker->hub, DT_NOBEGIN);
 	TimestampTz leave_at = TimestampTzPlusMilliseconds(worker->idle_since,
 													   setting_worker_idle_timeout);
 	TimestampTz until;
 
+	DURABLE_POINT("worker.nothing_due");
 	if (session_owner_has_changed())
 		slot_leave(LEFT_GONE, DT_NOEND);	/* "due" is not known then */
+	if (due > clock_now() && serves_another_hub(worker, due))
+		return;
 	if (clock_now() >= leave_at)
 		slot_leave(LEFT_IDLE, due);
 	until = Min(next_look(worker, due), leave_at);
 	process_report_idle();
 	slot_sleep(SLOT_IDLE, until);
+	if (due > clock_now() && slot_is_offered_a_hub())
+		until = DT_NOBEGIN;		/* it was not idle yet when that was offered */
 	DURABLE_POINT("worker.idle");
 	(void) clock_wait_until(until);
 	slot_set_state(SLOT_BUSY);

@@ -27,6 +27,9 @@ extern void process_begin(void);
 /* After connecting: the memory the main loop works in, and how the process is seen. */
 extern MemoryContext process_enter_loop(void);
 
+/* How the process is seen when it serves another hub. The server's log goes on to name it as it began. */
+extern void process_rename(const char *old_hub, const char *hub);
+
 /* Interrupts, and settings that have changed. For background processes, between transactions. */
 extern void process_serve_requests(void);
 

@@ -299,7 +299,7 @@ SELECT count(*) FROM (SELECT durable.start_instance('disturb', jsonb_build_objec
 	instance_id => format('disturb %s/%s', n, o)) FROM programs, generate_series(1, :orders) o OFFSET 0) s \gset disturbed_
 -- In many transactions, for one cannot clean up behind itself. When nothing is left to do the rest does nothing.
 \o /dev/null
-SELECT 'SELECT durable.run_until_idle(advance_time => true, timeout => ''300 ms'')' FROM generate_series(1, :cases / 10)
+SELECT 'SELECT durable.run_until_idle(advance_time => true, timeout => ''300 ms'')' FROM generate_series(1, :cases / 2)
 \gexec
 \o
 RESET SESSION AUTHORIZATION;

@@ -116,10 +116,12 @@ END
 sub reload
 {
 	my ($self) = @_;
-	my $before = $self->safe_psql('postgres', 'SELECT pg_conf_load_time()');
+
+	$self->wait_until('postgres', 'true');		# it may just be starting again
+	my (undef, $before) = $self->psql('postgres', 'SELECT pg_conf_load_time()');
 
 	$self->SUPER::reload;
-	$self->wait_until('postgres', "pg_conf_load_time() > '$before'");
+	$self->wait_until('postgres', $before ? "pg_conf_load_time() > '$before'" : 'true');
 }
 
 # Changes settings and reloads: configure('durable.enabled' => 'off', ...).
@@ -281,6 +283,19 @@ sub session
 
 	return $self->background_psql($database, on_error_stop => 0, timeout => 900,
 		extra_params => [ defined $role ? ('-U', $role) : () ]);
+}
+
+# How many notifications a session hears; they are sent after the commit, so as many as are expected are waited for.
+sub notifications
+{
+	my ($self, $session, $channel, $expected) = @_;
+	my $heard = 0;
+
+	for (my $until = time + $ENV{PG_TEST_TIMEOUT_DEFAULT}; $heard < $expected && time < $until;)
+	{
+		$heard += () = $session->query('SELECT 1') =~ /notification "$channel"/g;
+	}
+	return $heard + (() = $session->query('SELECT 1') =~ /notification "$channel"/g);
 }
 
 # Closes a gate; returns the session that holds it.

@@ -367,6 +367,16 @@ SELECT is((SELECT count(DISTINCT r) FROM (VALUES (:first), (:second), (:third), 
 RESET durable.double_replay;
 
 -- ---------------------------------------------------------------------------
+-- What the planner calls
+
+CREATE FUNCTION folded_call(x text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN durable.call_activity('act', to_jsonb(x)); END $$;
+CREATE FUNCTION calls_when_planned(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN folded_call('no such'); END $$;
+SELECT start('calls_when_planned', '1', 'planned') \g /dev/null
+:run
+SELECT is(outcome('planned'), 'failed UD008 durable.call_activity() was called while a statement was planned', 'a call in a function that is folded is refused: its result would be kept in the plan');
+SELECT matches(failure('planned', 'hint'), 'VOLATILE', 'and the hint says what to do');
+
+-- ---------------------------------------------------------------------------
 -- Languages
 
 SELECT throws_ok($$SET durable.orchestrator_languages = 'a,,b'$$, '22023', NULL, 'a list of languages is a list');

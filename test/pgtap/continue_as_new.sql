@@ -256,7 +256,7 @@ SELECT is((SELECT status || ' ' || generation FROM durable.instances WHERE insta
 SELECT start('endless', '0');
 SELECT start('counter', '1', 'beside endless');
 -- It is never idle, so there is a timeout: enough for the other one.
-SELECT cmp_ok(durable.run_until_idle('200 ms'), '>', 2::bigint, 'an endless row of generations is done in many work items');
+SELECT cmp_ok(durable.run_until_idle('1 s'), '>', 2::bigint, 'an endless row of generations is done in many work items');
 SELECT is(outcome('beside endless'), 'completed "done"', 'and others have their turns');
 SELECT is(status('endless'), 'running', 'it runs on');
 SELECT durable.terminate('endless', 'stop it') \g /dev/null

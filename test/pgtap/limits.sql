@@ -10,8 +10,8 @@ SELECT throws_ok('SET durable.' || setting, '42501', NULL, 'not for an ordinary 
 -- Time
 
 RESET SESSION AUTHORIZATION;
-SET durable.orchestrator_timeout = '100ms';
-SET durable.activity_timeout = '100ms';
+SET durable.orchestrator_timeout = '500ms';
+SET durable.activity_timeout = '300ms';
 SET SESSION AUTHORIZATION app;
 CREATE FUNCTION endless(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN LOOP PERFORM 1; END LOOP; END $$;
 -- Endless but for the patience of this test.
@@ -51,19 +51,19 @@ SELECT start('at_once', '"beside"');
 SELECT start('call', '{"name": "slow"}', 'slow');
 :run_all
 SELECT is(failure('endless', 'sqlstate'), '57014', 'an endless loop in an orchestrator fails it');
-SELECT alike(failure('endless', 'errorMessage'), '%endless%100 ms%', 'its message names function and limit');
+SELECT alike(failure('endless', 'errorMessage'), '%endless%500 ms%', 'its message names function and limit');
 SELECT is(failure('endless_after_wait', 'sqlstate'), '57014', 'also one after a wait');
 SELECT is(effects('before the loop'), 'before the loop', 'what it did before stays');
 SELECT is(outcome('at_once'), 'completed "beside"', 'the instance beside them completes');
 SELECT is(outcome('catches_slow'), 'completed "UD001"', 'a slow activity is cancelled, which the orchestrator sees as UD001');
 SELECT is(failure('slow', 'sqlstate'), '57014', 'or fails with 57014');
-SELECT alike(failure('slow', 'errorMessage'), '%slow%100 ms%', 'its message names activity and limit');
+SELECT alike(failure('slow', 'errorMessage'), '%slow%300 ms%', 'its message names activity and limit');
 SELECT is(events('retries_slow', 'TaskFailed'), 2::bigint, 'and can be retried');
 SELECT is(effects('slow'), '', 'and its effects are undone');
 SELECT start('endless_catching');
 SELECT clock_timestamp() AS before \gset
 :run
-SELECT cmp_ok(clock_timestamp() - :'before', '<', interval '2 s', 'an orchestrator that catches the cancel is stopped too');
+SELECT cmp_ok(clock_timestamp() - :'before', '<', interval '8 s', 'an orchestrator that catches the cancel is stopped too');
 SELECT is(failure('endless_catching', 'sqlstate'), '57014', 'and fails');
 RESET SESSION AUTHORIZATION;
 SET durable.orchestrator_timeout = 0;

@@ -229,10 +229,10 @@ SET durable.orchestrator_timeout = '100ms';
 SET SESSION AUTHORIZATION app;
 SELECT define('endless', $$ LOOP PERFORM 1; END LOOP; $$);
 SELECT alike(verdict('n', 'endless(jsonb)'), '%fails with SQLSTATE 57014: orchestrator null ran for more than 100 ms without waiting', 'code that does not end is ended');
-SELECT is(verdict('everything'), 'fits', 'and the next check is as usual');
 RESET SESSION AUTHORIZATION;
 RESET durable.orchestrator_timeout;
 SET SESSION AUTHORIZATION app;
+SELECT is(verdict('everything'), 'fits', 'and the next check is as usual');
 
 SELECT throws_ok($$ SELECT durable.check_replay('nobody') $$, 'UD004', NULL, 'no such instance');
 SELECT throws_ok($$ SELECT durable.check_replay(NULL) $$, '22004', NULL, 'no instance');

@@ -126,6 +126,11 @@ EXCEPTION WHEN SQLSTATE 'UD012' THEN
 END $$;
 SQL
 
+# Two workers may have it in hand before the death of the first one is charged.
+$server->runs('postgres', 'killer', 'earlier', 'a hub runs');
+$server->safe_psql('postgres', q{SELECT durable.set_hub_limits('killer', max_workers => 1)});
+$server->wait_until('postgres', q{(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'durable worker' AND usename = 'killer') <= 1});
+
 my $offset = -s $server->logfile;
 $server->start_instance('postgres', 'killer', 'call', 'quits', '{"activity": "quit"}');
 $server->start_instance('postgres', 'killer', 'call_and_catch', 'quits, caught', '{"activity": "quit"}');

@@ -60,8 +60,8 @@ $server->start_instance('postgres', 'app', 'walk_through_gate', 'disabled', '{"g
 $server->wait_until('postgres', DurableServer::at_gate(1, 1));
 $server->configure('durable.enabled' => 'off');
 $server->comes_true('postgres', DurableServer::count_is('coordinator', 0), 'durable.enabled = off: the coordinator leaves');
-is($server->safe_psql('postgres', "SELECT state, item IS NULL FROM durable.workers WHERE kind = 'worker' AND state = 'busy'"),
-	'busy|f', 'scenario 161: a worker ends what it has in hand');
+is($server->safe_psql('postgres', "SELECT state FROM durable.workers WHERE kind = 'worker' AND item IS NOT NULL"),
+	'busy', 'scenario 161: a worker ends what it has in hand');
 $server->start_instance('postgres', 'app2', 'walk', 'later', '{"steps": 1}');
 $gate->query_safe('SELECT pg_advisory_unlock(1)');
 $server->comes_true('postgres', DurableServer::count_is('worker', 0), 'scenario 161: then it leaves');

@@ -252,7 +252,7 @@ BEGIN
 	RETURN to_jsonb(before = durable.call_activity('looks_around')) || before;
 END $$;
 SQL
-$server->sql('postgres', 'app3', q{SELECT durable.set_hub_limits('app3', max_workers => 1)});		# a second one would find nothing
+$server->safe_psql('postgres', q{SELECT durable.set_hub_limits('app3', max_workers => 1)});		# a second one would find nothing
 foreach my $kind ('hold', 'temporary', 'hold', 'temporary')
 {
 	$server->sql('postgres', 'app3', qq{SELECT durable.start_instance('leaves', '"$kind"', instance_id => 'leaves $kind')});

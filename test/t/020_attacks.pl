@@ -425,9 +425,7 @@ ALTER ROLE app SET lock_timeout = '12345 ms';
 ALTER ROLE app SET jit = on;
 ALTER ROLE app SET app.of_the_role = 'yes';
 SQL
-my $worker = $server->safe_psql('postgres', q{SELECT pid FROM durable.workers WHERE kind = 'worker' AND task_hub = 'app'});
-$server->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
-$server->wait_until('postgres', "NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $worker)");
+$server->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 60000) FROM durable.workers WHERE kind = 'worker' AND task_hub = 'app'});
 $server->safe_psql('postgres', <<'SQL');
 SET SESSION AUTHORIZATION app;
 SELECT durable.start_instance('app.walk', '{"steps": 3}', instance_id => 'role settings');
@@ -524,7 +522,7 @@ is($server->safe_psql('postgres', q{SELECT count(*) FROM durable.workers w WHERE
 $server->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM durable.workers WHERE kind = 'worker' AND item ~ 'secrets'});
 $server->wait_until('postgres', q{EXISTS (SELECT FROM durable.activities WHERE instance_id = 'secrets' AND task_id = 2)});
 $server->wait_until('postgres', DurableServer::at_gate(7, 1));
-$worker = $server->safe_psql('postgres', q{SELECT pid FROM durable.workers WHERE kind = 'worker' AND item ~ 'secrets'});
+my $worker = $server->safe_psql('postgres', q{SELECT pid FROM durable.workers WHERE kind = 'worker' AND item ~ 'secrets'});
 $server->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
 $server->wait_until('postgres', "NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $worker)");
 $server->wait_until('postgres', DurableServer::at_gate(7, 1));

@@ -98,6 +98,12 @@ cmp_ok($server->safe_psql('postgres', q{SELECT count(*) FROM durable.workers WHE
 my $slow = $rate / 4;
 $server->configure('durable.worker_idle_timeout' => '0');
 $server->safe_psql('postgres', "SELECT durable.set_hub_limits('app', max_workers => 2, max_starts_per_second => $slow)");
+foreach my $look (1, 2)		# the workers are told by the coordinator, after it has looked
+{
+	my $seen = $server->safe_psql('postgres', q{SELECT query_start FROM pg_stat_activity WHERE backend_type = 'durable coordinator'});
+
+	$server->wait_until('postgres', "query_start > '$seen' FROM pg_stat_activity WHERE backend_type = 'durable coordinator'");
+}
 ($begin, $done) = (time, count_done());
 $server->comes_true('postgres', "(SELECT count(*) FROM durable.instances WHERE status = 'completed' AND name = 'quick') >= $done + 2 * $slow", 'workers that come and go start them');
 cmp_ok(count_done() - $done, '<=', $slow * (time - $begin) + 2 * $burst, 'not more than the rate allows');

@@ -125,7 +125,7 @@ SQL
 	{
 		$_->{run}->pump_nb foreach @clients;
 		$done = $server->safe_psql('postgres', <<"SQL");
-SELECT count(*) FILTER (WHERE instance_id LIKE '$tag client%' AND status = 'completed' AND parent_instance_id IS NULL) > 4
+SELECT count(*) FILTER (WHERE instance_id LIKE '$tag client%' AND status = 'completed' AND parent_instance_id IS NULL) > 6
 	AND EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted) FROM durable.instances
 SQL
 		last if $done eq 't';
@@ -177,7 +177,7 @@ $primary->set_standby_mode;
 $primary->start;
 $standby->start_instance('postgres', 'app', 'wait_for_go', 'on the new primary');
 $standby->wait_until('postgres', q{(SELECT waiting_for ? 'events' FROM durable.instances WHERE instance_id = 'on the new primary')});
-$standby->wait_for_catchup($primary);
+$standby->wait_for_catchup($primary, 'replay', $standby->lsn('insert'));		# workers commit asynchronously
 is($primary->sql('postgres', 'app', q{SELECT status FROM durable.instances WHERE instance_id = 'on the new primary'}), 'running', 'the old primary follows the new one');
 is($primary->safe_psql('postgres', $processes), '0', 'and runs nothing');
 $standby->sql('postgres', 'app', q{SELECT durable.raise_event('on the new primary', 'go')});
@@ -190,7 +190,7 @@ $standby->ends('postgres', 'app', 'on the new primary', 'the new primary does');
 my ($new, $follower) = ($standby, $primary);
 $new->start_instance('postgres', 'app', 'wait_for_go', 'begun');
 $new->wait_until('postgres', q{(SELECT waiting_for ? 'events' FROM durable.instances WHERE instance_id = 'begun')});
-$new->wait_for_catchup($follower);
+$new->wait_for_catchup($follower, 'replay', $new->lsn('insert'));
 $follower->stop;
 $new->sql('postgres', 'app', q{SELECT durable.raise_event('begun', 'go', '"first"')});
 $new->ends('postgres', 'app', 'begun', 'it completes where the follower does not see it');

@@ -55,7 +55,7 @@ like($stderr, qr/ERROR: .*the loaded library durable is of version 1\.0, but thi
 my $gate = $server->close_gate('postgres', 1);
 $server->start_instance('postgres', 'app', 'walk_through_gate', 'in hand', '{"gate": 1}');
 $server->start_instance('postgres', 'app', 'wait_for_go', 'waits');
-$server->start_instance('postgres', 'app', 'wait_for_timer', 'sleeps', '{"delay": "1 s"}');
+$server->start_instance('postgres', 'app', 'wait_for_timer', 'sleeps', '{"delay": "1 h"}');
 $server->wait_until('postgres', DurableServer::at_gate(1, 1));
 $server->wait_until('postgres', q{count(*) = 2 FROM durable.instances WHERE waiting_for ->> 'events' LIKE '%go%' OR jsonb_array_length(waiting_for -> 'timers') = 1});
 my $worker = $server->safe_psql('postgres', q{SELECT pid FROM durable.workers WHERE item LIKE '%in hand%'});
@@ -65,6 +65,7 @@ $server->wait_until('template1', q{EXISTS (SELECT FROM pg_stat_activity WHERE qu
 pass('an update waits for the activity that runs');
 $gate->query_safe('SELECT pg_advisory_unlock(1)');
 like($updater->query_until(qr/updated/, ''), qr/updated/, 'and is done after it');
+$server->safe_psql('postgres', 'UPDATE durable_store.inbox SET visible_at = clock_timestamp() WHERE event_type = 11');		# the hour is over
 $server->sql('postgres', 'app', q{SELECT durable.raise_event('waits', 'go')});
 $server->ends('postgres', 'app', $_, "scenario 167: with the old library still loaded it goes on: $_") foreach 'in hand', 'waits', 'sleeps';
 $server->effects_are_exact('postgres', 'app', 3, q{instance_id = 'in hand'}, 'each activity has its effect once');
@@ -114,7 +115,7 @@ unserved('2.0-test', 'an old library on a schema of the next major version', 'In
 # --- pg_upgrade ---------------------------------------------------------------------------------------
 
 $server->start_instance('postgres', 'app', 'wait_for_go', 'event');
-$server->start_instance('postgres', 'app', 'wait_for_timer', 'timer', '{"delay": "1 s"}');
+$server->start_instance('postgres', 'app', 'wait_for_timer', 'timer', '{"delay": "1 h"}');
 $server->runs('postgres', 'app', 'finished', 'an instance that is completed before the upgrade');
 $server->configure('durable.enabled' => 'off');
 $server->wait_until('postgres', DurableServer::count_is('worker', 0));
@@ -134,6 +135,7 @@ is($new->sql('postgres', 'app', q{SELECT DISTINCT state FROM durable.queues}), '
 is($new->safe_psql('postgres', $version), '1.1-test', 'the version of the extension has not changed');
 is($new->sql('postgres', 'app', q{SELECT string_agg(status::text, ' ' ORDER BY instance_id) FROM durable.instances WHERE instance_id IN ('event', 'timer', 'ready', 'finished')}),
 	'running completed pending running', 'nothing runs yet');
+$new->safe_psql('postgres', 'UPDATE durable_store.inbox SET visible_at = clock_timestamp() WHERE event_type = 11');
 $new->sql('postgres', 'app', q{SELECT durable.adopt_hub('app')});
 $new->ends('postgres', 'app', $_, "adopt_hub() is the last step: it goes on: $_") foreach 'event', 'timer', 'ready';
 is($new->sql('postgres', 'app', q{SELECT output FROM durable.instances WHERE instance_id = 'event'}), '"sent before"', 'with what was on its way');

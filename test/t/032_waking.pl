@@ -28,22 +28,34 @@ $server->install('postgres', @ways, 'app');
 # Each in a hub of its own: a client replaces the instance, in a transaction that
 # does not end; meanwhile the event comes that the instance waits for.
 my %holder;
-foreach my $way (@ways)
+
+sub begin_to_hold
 {
+	my ($way) = @_;
+
 	$server->start_instance('postgres', $way, 'wait_for_go', 'held');
 	$server->wait_until('postgres', "(SELECT waiting_for ? 'events' FROM durable.instances WHERE task_hub = '$way' AND instance_id = 'held')");
 	$holder{$way} = $server->session('postgres', $way);
-	next if $way eq 'driven';
+	return if $way eq 'driven';
 	$holder{$way}->query_safe(q{BEGIN});
 	$holder{$way}->query_safe(q{SELECT durable.start_instance('walk', '{"steps": 1}', instance_id => 'held', replace_statuses => '{running,terminated}')});
 	$holder{$way}->query_safe("PREPARE TRANSACTION '$way'") if $way =~ /prepared/;
 }
 
+sub raise_go
+{
+	my ($way) = @_;
+
+	$server->sql('postgres', $way, q{SELECT durable.raise_event('held', 'go', '"heard"')});
+}
+
+begin_to_hold($_) foreach @ways;
+
 # This one has the turn itself: the client has done the workers' job, while they were not there.
 $server->sql('postgres', 'driven', q{SELECT durable.pause_hub('driven')});
 $server->sql('postgres', 'driven', q{SELECT durable.raise_event('held', 'go', '"heard"')});
 $holder{driven}->query_safe($_) foreach 'BEGIN', q{SELECT durable.resume_hub('driven')}, 'SELECT durable.run_until_idle()';
-$server->sql('postgres', $_, q{SELECT durable.raise_event('held', 'go', '"heard"')}) foreach grep { $_ ne 'driven' } @ways;
+raise_go($_) foreach grep { $_ ne 'driven' } @ways;
 
 # The worker of the hub has found it held so often that it now sleeps for 5 s.
 sub sleeps_long
@@ -53,24 +65,39 @@ sub sleeps_long
 	return "(SELECT bool_and(state = 'idle' AND clock_timestamp() - since > '2.7 s') FROM durable.workers WHERE task_hub = '$hub')";
 }
 
-my $pid = $holder{terminated}->query_safe('SELECT pg_backend_pid()');
 my %release = (
 	rollback => sub { $holder{rollback}->query_safe('ROLLBACK') },
-	terminated => sub { $server->safe_psql('postgres', "SELECT pg_terminate_backend($pid)") },
+	terminated => sub { my $pid = $holder{terminated}->query_safe('SELECT pg_backend_pid()'); $server->safe_psql('postgres', "SELECT pg_terminate_backend($pid)") },
 	error => sub { $holder{error}->query('SELECT 1 / 0') },
 	rollback_prepared => sub { $server->sql('postgres', 'rollback_prepared', q{ROLLBACK PREPARED 'rollback_prepared'}) },
 	commit_prepared => sub { $server->sql('postgres', 'commit_prepared', q{COMMIT PREPARED 'commit_prepared'}) });
 
-foreach my $way (grep { $_ ne 'driven' } @ways)
+# Lets go while the worker sleeps; true if the instance has ended before the worker would have looked by itself.
+sub is_woken
 {
+	my ($way) = @_;
+
 	$server->wait_until('postgres', sleeps_long($way));
-	my $released = $server->safe_psql('postgres', 'SELECT clock_timestamp()');
+	my $looks_at = $server->safe_psql('postgres', "SELECT min(since) + '5 s' FROM durable.workers WHERE task_hub = '$way'");
 	$release{$way}->();
 	$server->ends('postgres', $way, 'held', "$way: the instance goes on");
 	is($server->sql('postgres', $way, "SELECT output::text FROM durable.instances WHERE instance_id = 'held'"),
 		$way eq 'commit_prepared' ? '{"steps": 1}' : '"heard"', "$way: as what it is now");
-	my $waited = $server->sql('postgres', $way, "SELECT extract(epoch FROM completed_at - '$released') FROM durable.instances WHERE instance_id = 'held'");
-	cmp_ok($waited, '<', 2, "$way: at once") or diag("it waited $waited s");
+	return $server->sql('postgres', $way, "SELECT completed_at < '$looks_at' FROM durable.instances WHERE instance_id = 'held'") eq 't';
+}
+
+foreach my $way (grep { $_ ne 'driven' } @ways)
+{
+	my $is_woken = is_woken($way);
+
+	for (my $try = 1; !$is_woken && $try < 5; $try++)		# a busy machine takes as long as the worker sleeps
+	{
+		$holder{$way}->quit unless $way eq 'terminated';
+		begin_to_hold($way);
+		raise_go($way);
+		$is_woken = is_woken($way);
+	}
+	ok($is_woken, "$way: at once");
 }
 
 # A client's transaction that has run the turn, and undoes it: nobody has to resume the hub first.

@@ -35,6 +35,8 @@ SQL
 
 sub entries_read
 {
+	# who is idle has told his statistics
+	$server->wait_until('postgres', q{NOT EXISTS (SELECT FROM durable.workers WHERE kind = 'worker' AND state <> 'idle')});
 	return $server->safe_psql('postgres', q{SELECT sum(idx_tup_read) FROM pg_stat_all_indexes WHERE indexrelname IN ('inbox_visible', 'activity_queue_visible')});
 }
 
