@@ -193,6 +193,15 @@ save_state(SpeculativeTurns *turns, RuntimeState *state)
 	state->new_events = list_copy(state->new_events);
 }
 
+/* They took longer than they use to, and others wait for their locks: all is undone. */
+static void
+give_up_late(const RuntimeState *state)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("activities of instance \"%s\" took too long to share a transaction", state->instance_id)));
+}
+
 static List *
 run_activities(SpeculativeTurns *turns, const RuntimeState *state)
 {
@@ -203,6 +212,8 @@ run_activities(SpeculativeTurns *turns, const RuntimeState *state)
 	{
 		const OutboundActivity *activity = lfirst(lc);
 
+		if (!sharing_may_go_on())
+			give_up_late(state);
 		answers = lappend(answers, inline_activity_run_within(turns->scope, state, activity->scheduled));
 	}
 	turns->n_activities += list_length(answers);
