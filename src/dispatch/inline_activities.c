@@ -230,7 +230,7 @@ suits_await(InlineScope *scope, const RuntimeState *state, const Action *action)
 }
 
 bool
-inline_suits_await(InlineScope *scope, const RuntimeState *state, const List *actions)
+inline_suits_await(InlineScope *scope, const RuntimeState *state, const List *actions, double *usual_ms)
 {
 	double		sum = 0;
 	bool		all_known = true;
@@ -245,6 +245,7 @@ inline_suits_await(InlineScope *scope, const RuntimeState *state, const List *ac
 		sum += known->usual_ms;
 		all_known = all_known && known->usual_ms > 0;
 	}
+	*usual_ms = sum;
 	return actions != NIL && (list_length(actions) <= MAX_ACTIVITIES_OF_TURN || (all_known && sum <= MAX_TIME_WITHIN));
 }
 

@@ -46,9 +46,10 @@ extern List *inline_activities_run(InlineScope *scope, const RuntimeState *state
 
 /*
  * May all that a turn asks for (of Action *) run in the await, and is it little
- * enough not to be shared with other workers?
+ * enough not to be shared with other workers? Then *usual_ms is what it takes,
+ * as far as it is known.
  */
-extern bool inline_suits_await(InlineScope *scope, const RuntimeState *state, const List *actions);
+extern bool inline_suits_await(InlineScope *scope, const RuntimeState *state, const List *actions, double *usual_ms);
 
 /* Runs one there; returns its answer. Throws whatever keeps it from having one. */
 extern HistoryEvent *inline_activity_run_within(InlineScope *scope, const RuntimeState *state,

@@ -303,7 +303,7 @@ execute_on(Checkpoint *checkpoint, RuntimeState *state, int patience_ms, InlineS
 	}
 	if (turns.speculation.has_effects)
 		speculative_turns_keep(&turns, state);
-	else if (result != NULL && (result->completion == COMPLETED || result->completion == COMPLETED_CONTINUE_AS_NEW))
+	if (result != NULL && (result->completion == COMPLETED || result->completion == COMPLETED_CONTINUE_AS_NEW))
 		speculative_turns_learn(state);
 	checkpoint->n_turns += turns.n_turns;
 	return result;

@@ -32,6 +32,12 @@
 #define PRICE_FACTOR 4
 #define MAX_PRICE 4096
 
+/* A failure that may be due to a busy machine makes it cost so much. */
+#define PRICE_OF_DELAY 8
+
+/* Activities that usually take less than that do not fill the time by themselves. */
+#define USUAL_MS_IN_TIME 10.0
+
 typedef struct Place
 {
 	uint64		key;
@@ -101,12 +107,15 @@ note_success(uint64 key)
 }
 
 static void
-note_failure(uint64 key)
+note_failure(uint64 key, bool was_held_up)
 {
 	Place	   *place = remember_place(key);
 
 	place->credit = 0;
-	place->price = Min(place->price * PRICE_FACTOR, MAX_PRICE);
+	if (was_held_up)
+		place->price = Max(place->price, PRICE_OF_DELAY);
+	else
+		place->price = Min(place->price * PRICE_FACTOR, MAX_PRICE);
 }
 
 /* Do replays from the beginning of this event on wait for activities alone? */
@@ -160,6 +169,24 @@ speculative_turns_learn(const RuntimeState *state)
  * ------------------------------------------------------------------------
  */
 
+static bool
+has_time(SpeculativeTurns *turns)
+{
+	turns->had_no_time = !sharing_may_go_on();
+	return !turns->had_no_time;
+}
+
+static bool
+suits_await(SpeculativeTurns *turns, const RuntimeState *state, const List *actions)
+{
+	double		usual_ms;
+
+	if (!inline_suits_await(turns->scope, state, actions, &usual_ms))
+		return false;
+	turns->usual_ms += usual_ms;
+	return true;
+}
+
 /* What leaves must be these activities and nothing else, and the turn must not be split. */
 static bool
 suits(SpeculativeTurns *turns, const RuntimeState *state, const TurnResult *turn)
@@ -172,8 +199,7 @@ suits(SpeculativeTurns *turns, const RuntimeState *state, const TurnResult *turn
 		return false;
 	if (setting_max_messages_per_turn > 0 && list_length(turn->actions) >= setting_max_messages_per_turn)
 		return false;
-	return n_events <= turns->max_history_events && sharing_may_go_on() &&
-		inline_suits_await(turns->scope, state, turn->actions);
+	return n_events <= turns->max_history_events && has_time(turns) && suits_await(turns, state, turn->actions);
 }
 
 /* Where it begins counts: later it is too late to choose. */
@@ -212,7 +238,7 @@ run_activities(SpeculativeTurns *turns, const RuntimeState *state)
 	{
 		const OutboundActivity *activity = lfirst(lc);
 
-		if (!sharing_may_go_on())
+		if (!has_time(turns))
 			give_up_late(state);
 		answers = lappend(answers, inline_activity_run_within(turns->scope, state, activity->scheduled));
 	}
@@ -277,13 +303,20 @@ speculative_turns_init(SpeculativeTurns *turns, InlineScope *scope, Outbox *outb
 	turns->max_history_events = max_history_events;
 }
 
+/* On a busy machine what is little takes long: that says nothing of the code, most times. */
+static bool
+was_held_up(const SpeculativeTurns *turns)
+{
+	return (turns->had_no_time || turns->speculation.timed_out) && turns->usual_ms < USUAL_MS_IN_TIME;
+}
+
 void
 speculative_turns_undo(SpeculativeTurns *turns, RuntimeState *state)
 {
 	ListCell   *lc;
 
 	foreach(lc, turns->first_ids)
-		note_failure(place_of(state, lfirst_int(lc)));
+		note_failure(place_of(state, lfirst_int(lc)), was_held_up(turns));
 	activity_clean_up();
 	if (turns->speculation.has_effects)
 		*state = turns->before;

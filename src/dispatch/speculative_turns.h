@@ -21,6 +21,8 @@ typedef struct SpeculativeTurns
 	Outbox	   *outbox;
 	int			max_history_events;
 	List	   *first_ids;		/* of int: the first activity of each turn, which are the places it passed */
+	double		usual_ms;		/* what its activities take, as far as it is known */
+	bool		had_no_time;	/* they took longer than a transaction may be shared */
 	int			n_turns;		/* that it added */
 	int			n_activities;
 	RuntimeState before;
@@ -35,7 +37,7 @@ extern void speculative_turns_undo(SpeculativeTurns *turns, RuntimeState *state)
 /* It was used, and the code returned. */
 extern void speculative_turns_keep(SpeculativeTurns *turns, const RuntimeState *state);
 
-/* An execution has returned that was taken turn by turn: from where on would it have served? */
+/* An execution has returned: from where on does it wait for activities alone? Also from where it was not tried. */
 extern void speculative_turns_learn(const RuntimeState *state);
 
 #endif							/* DURABLE_SPECULATIVE_TURNS_H */

@@ -505,6 +505,7 @@ speculation_has_failed(OrchestrationContext *context, SandboxOutcome outcome, Er
 	if (outcome == SANDBOX_OK || speculation == NULL || !(speculation->has_effects || speculation->is_running))
 		return false;
 	speculation->has_failed = true;
+	speculation->timed_out = outcome == SANDBOX_TIMED_OUT;
 	if (outcome == SANDBOX_ERROR && error->sqlerrcode == ERRCODE_QUERY_CANCELED && error_is_circumstantial(error))
 		speculation->cancel = error;
 	return true;

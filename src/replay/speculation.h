@@ -29,6 +29,7 @@ typedef struct Speculation
 	bool		has_effects;	/* run() has run something */
 	bool		is_running;		/* run() is at it */
 	bool		has_failed;		/* all was undone but the state, which is that of the last turn */
+	bool		timed_out;		/* has_failed: of time */
 	ErrorData  *cancel;			/* has_failed: for whoever made it to throw; NULL: none */
 } Speculation;
 
