@@ -112,7 +112,14 @@ sub all_come
 {
 	my ($self, $point, @subjects) = @_;
 
-	for my $i (1 .. 200 * $ENV{PG_TEST_TIMEOUT_DEFAULT})
+	return $self->all_come_within($ENV{PG_TEST_TIMEOUT_DEFAULT}, $point, @subjects);
+}
+
+sub all_come_within
+{
+	my ($self, $seconds, $point, @subjects) = @_;
+
+	for my $i (1 .. 200 * $seconds)
 	{
 		return 1 unless grep { -e $self->points . "/$point\@$_" } @subjects;
 		usleep(5_000);

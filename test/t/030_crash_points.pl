@@ -104,7 +104,23 @@ sub all_is_well
 	is($server->safe_psql('postgres', violations($prefix)), '', $what);
 }
 
-# Instances of all scenarios run until a process of each subject has come to the point, and ends there in that way.
+# Turns within the await are not tried again soon where one had no time, as it happens on a
+# busy machine: more instances are started until all have come. Returns their prefixes.
+sub start_more
+{
+	my ($point, $prefix, @subjects) = @_;
+	my @more;
+
+	while (@more < 50 && !$server->all_come_within(2, $point, @subjects))
+	{
+		push @more, "$prefix, more " . @more;
+		start($more[-1], 2);
+	}
+	return @more;
+}
+
+# Instances of all scenarios run until a process of each subject has come to the point, and ends
+# there in that way. Returns what else was started.
 sub fell
 {
 	my ($point, $way, @subjects) = @_;
@@ -117,18 +133,20 @@ sub fell
 	replace_process($subjects[0]) if $point =~ /^(?:coordinator|launcher)\.(?:begin|connected)$/;
 	replace_process('coordinator') if $point eq 'launcher.buried';
 	$server->reload if $point eq 'launcher.before_start';
+	my @more = $point eq 'turn.within' ? start_more($point, $prefix, @subjects) : ();
 	unless ($server->all_come($point, @subjects))
 	{
 		fail("$point is reached by " . join(', ', without($never{$point} // [], $server->not_taken($point))));
 		$server->show_state('postgres');
 		$server->release;
-		return;
+		return @more;
 	}
 	my %pid = $server->taken($point);
 
 	$hits{$point}{"$way$mode"} = { map { $_ => 1 } keys %pid };
 	$way eq 'kill' ? $server->kill_waiting($point) : $server->terminate_waiting($point, $held{$point});
 	is_deeply([ sort keys %pid ], [ sort @subjects ], "$point: all who come there are felled ($way$mode)");
+	return @more;
 }
 
 # For docs/reliability.md.
@@ -148,8 +166,9 @@ sub test_point
 
 	foreach my $way ('terminate', 'kill')
 	{
-		fell($point, $way, @subjects);
-		all_is_well("$point $way", 2, "$point: all is well after $way$mode");
+		my @more = fell($point, $way, @subjects);
+
+		all_is_well($_, 2, "$point: all is well after $way$mode") foreach "$point $way", @more;
 	}
 	count_figures();
 	$server->safe_psql('postgres', purge_scenarios());
