@@ -361,7 +361,7 @@ BEGIN
 END $$;
 SQL
 $offset = -s $server->logfile;
-call('crashes', $note, 'crash', $note);
+eval { call('crashes', $note, 'crash', $note) };		# the server may be gone before this session hears that it has started
 $server->comes_true('postgres', q{(SELECT completed_at IS NOT NULL FROM durable.instances WHERE instance_id = 'crashes')}, 'an activity that crashes the server is given up');
 is(output('crashes'), '["x", "UD012", "x"]', 'it is the one that fails');
 # once more if it was cancelled because it held up those it shared with, and its shell came to kill all the same
@@ -393,7 +393,7 @@ sub at_once
 	my ($id, $expected, $what, $name) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$server->start_instance('postgres', 'app', 'at_once', $id, $name ? qq({"width": 30, "name": "$name"}) : '{"width": 30}');
+	eval { $server->start_instance('postgres', 'app', 'at_once', $id, $name ? qq({"width": 30, "name": "$name"}) : '{"width": 30}') };
 	$server->wait_until('postgres', qq{(SELECT completed_at IS NOT NULL FROM durable.instances WHERE instance_id = '$id')});
 	is(output($id), $expected, $what) || $server->show_state('postgres');
 	$server->wait_until('postgres', qq{NOT EXISTS (SELECT FROM durable.activities WHERE instance_id = '$id')});
