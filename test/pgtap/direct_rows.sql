@@ -17,7 +17,7 @@ $$
 	SELECT durable.raise_event(prefix, 'go', '{"b": [2]}');
 $$;
 
--- Rows without what differs from start to start: ids and the times of now.
+-- Rows without what differs from start to start: ids and the times of now, which the packed events of a row hold, too.
 RESET SESSION AUTHORIZATION;
 CREATE FUNCTION app.rows_of(relation regclass, prefix text) RETURNS SETOF text LANGUAGE plpgsql AS
 $$
@@ -25,7 +25,7 @@ BEGIN
 	RETURN QUERY EXECUTE format(
 		'SELECT replace((to_jsonb(r) - ''{execution_id,message_id,created_at,updated_at,completed_at,timestamp,turn_at,more,extra}''::text[]
 			|| jsonb_build_object(''visible_at'', to_jsonb(r) -> ''visible_at'' = ''"2100-01-01T00:00:00+00:00"''))::text, %L, '''')
-			|| coalesce(length(to_jsonb(r) ->> ''more''), 0)
+			|| coalesce(to_jsonb(r) ->> ''more'' <> '''', false)
 		FROM %s r WHERE instance_id LIKE %L ORDER BY 1', prefix, relation, prefix || '%');
 END $$;
 SET timezone = 'UTC';
