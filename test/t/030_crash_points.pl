@@ -233,7 +233,12 @@ foreach my $subject (sort keys %of_others)
 
 $server->configure('durable.inline_activities' => 'always');
 $mode = ', inline';
-test_point_of_workers($_) foreach grep { /$wanted/ } @of_inline;
+test_point_of_workers($_) foreach grep { /$wanted/ && $_ ne 'turn.next' } @of_inline;
+
+# Code that was seen to return is not replayed for its next turn, unless each turn runs twice.
+$server->configure('durable.double_replay' => 'on');
+test_point_of_workers($_) foreach grep { /$wanted/ } 'turn.next';
+$server->configure('durable.double_replay' => 'off');
 
 # A turn within the await comes where the same worker has seen the code return.
 sub let_hubs_have
