@@ -25,13 +25,21 @@ sub start_and_stop_at_gate
 	$server->wait_until('postgres', DurableServer::at_gate(1, 1));
 }
 
+# The worker that waits at the gate; it may just be on its way back, when the activity was to share a transaction and could not.
+sub worker_at_gate
+{
+	my $pid = '';
+
+	$pid = $server->safe_psql('postgres', "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted LIMIT 1") while $pid eq '';
+	return $pid;
+}
+
 # The launcher, the coordinator, or the worker that waits at the gate.
 sub find_process
 {
 	my ($kind) = @_;
 
-	return $server->safe_psql('postgres', "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted")
-	  if $kind eq 'worker';
+	return worker_at_gate() if $kind eq 'worker';
 	return $server->pid_of($kind, $kind eq 'coordinator' ? 'postgres' : undef);
 }
 

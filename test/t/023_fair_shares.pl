@@ -176,6 +176,7 @@ sub is_prompt
 # Each of the rows is one as the engine makes it; only they are made in one statement.
 $server->safe_psql('postgres', q{SELECT durable.pause_hub('ann'), durable.pause_hub('bob')});
 $server->start_instance('postgres', 'ann', 'turn_only', 'many');
+$server->start_instance('postgres', 'bob', 'turn_only', 'continued');		# what older generations asked for still runs
 $server->safe_psql('postgres', <<'SQL');
 INSERT INTO durable_store.instances (task_hub, instance_id, execution_id, created_at, updated_at, name, function, settings)
 SELECT i.task_hub, 'many ' || n, md5(n::text)::uuid, i.created_at, i.updated_at, i.name, i.function, i.settings
@@ -184,7 +185,8 @@ INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, "timestamp",
 SELECT m.task_hub, 'many ' || n, m.visible_at, m."timestamp", md5(n::text)::uuid, m.event_type, m.name
 FROM durable_store.inbox m, generate_series(1, 300000) n WHERE m.task_hub = 'ann' AND m.instance_id = 'many';
 INSERT INTO durable_store.activity_queue (task_hub, instance_id, execution_id, generation, task_id, visible_at, name, input)
-SELECT 'bob', 'gone', '00000000000000000000000000000000', 1, n, now(), 'bob.quick', '{"step": 1}' FROM generate_series(1, 100000) n
+SELECT 'bob', 'continued', '00000000000000000000000000000000', 1, n, now(), 'bob.quick', '{"step": 1}' FROM generate_series(1, 200000) n;
+UPDATE durable_store.instances SET generation = 2 WHERE task_hub = 'bob' AND instance_id = 'continued'
 SQL
 
 # Each of the two alone has all slots but the last.
