@@ -78,9 +78,10 @@ run_indexed(StoreStatement *statement, Datum *values, const char *nulls, Snapsho
 	bool		bitmapscan = enable_bitmapscan;
 	bool		indexscan = enable_indexscan;
 	bool		nestloop = enable_nestloop;
+	bool		sort = enable_sort;
 	uint64		rows;
 
-	enable_seqscan = enable_hashjoin = enable_mergejoin = enable_bitmapscan = false;
+	enable_seqscan = enable_hashjoin = enable_mergejoin = enable_bitmapscan = enable_sort = false;
 	enable_indexscan = enable_nestloop = true;
 	PG_TRY();
 	{
@@ -94,6 +95,7 @@ run_indexed(StoreStatement *statement, Datum *values, const char *nulls, Snapsho
 		enable_bitmapscan = bitmapscan;
 		enable_indexscan = indexscan;
 		enable_nestloop = nestloop;
+		enable_sort = sort;
 	}
 	PG_END_TRY();
 	return rows;
