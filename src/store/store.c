@@ -6,6 +6,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "jit/jit.h"
 #include "optimizer/cost.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -66,7 +67,8 @@ run(StoreStatement *statement, Datum *values, const char *nulls, Snapshot snapsh
 /*
  * Every statement of ours finds its rows by the leading columns of an index.
  * Plans are kept while tables grow from nothing to millions of rows, so the
- * planner may not choose what is only good for small ones. The variables are
+ * planner may not choose what is only good for small ones. What it must choose
+ * all the same looks dear to it, and is not to be compiled. The variables are
  * set directly: as settings they would cost more than the statement.
  */
 static uint64
@@ -79,9 +81,10 @@ run_indexed(StoreStatement *statement, Datum *values, const char *nulls, Snapsho
 	bool		indexscan = enable_indexscan;
 	bool		nestloop = enable_nestloop;
 	bool		sort = enable_sort;
+	bool		jit = jit_enabled;
 	uint64		rows;
 
-	enable_seqscan = enable_hashjoin = enable_mergejoin = enable_bitmapscan = enable_sort = false;
+	enable_seqscan = enable_hashjoin = enable_mergejoin = enable_bitmapscan = enable_sort = jit_enabled = false;
 	enable_indexscan = enable_nestloop = true;
 	PG_TRY();
 	{
@@ -96,6 +99,7 @@ run_indexed(StoreStatement *statement, Datum *values, const char *nulls, Snapsho
 		enable_indexscan = indexscan;
 		enable_nestloop = nestloop;
 		enable_sort = sort;
+		jit_enabled = jit;
 	}
 	PG_END_TRY();
 	return rows;
