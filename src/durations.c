@@ -131,19 +131,20 @@ replaceable_duration(Duration *set, uint64 hub)
 	return n_of_hub >= FAIR_PART ? oldest_of_hub : oldest;
 }
 
-bool
-duration_is_short(const char *task_hub, const char *name)
+/* A copy of what is known of an activity; false: nothing. */
+static bool
+look_up(const char *task_hub, const char *name, Duration *copy)
 {
 	uint64		hub = hub_key(task_hub);
 	uint64		key = duration_key(task_hub, name);
 	Duration   *duration;
-	bool		is_short;
 
 	LWLockAcquire(lock, LW_SHARED);
 	duration = find_duration(key, hub, name);
-	is_short = duration != NULL && duration->mean < SHORT_ACTIVITY_MS;
+	if (duration != NULL)
+		*copy = *duration;
 	LWLockRelease(lock);
-	return is_short;
+	return duration != NULL;
 }
 
 static bool
@@ -160,33 +161,27 @@ is_short(const Duration *duration)
 }
 
 bool
+duration_is_short(const char *task_hub, const char *name)
+{
+	Duration	duration;
+
+	return look_up(task_hub, name, &duration) && is_short(&duration);
+}
+
+bool
 duration_is_brief(const char *task_hub, const char *name)
 {
-	uint64		hub = hub_key(task_hub);
-	uint64		key = duration_key(task_hub, name);
-	Duration   *duration;
-	bool		brief;
+	Duration	duration;
 
-	LWLockAcquire(lock, LW_SHARED);
-	duration = find_duration(key, hub, name);
-	brief = duration != NULL && is_brief(duration);
-	LWLockRelease(lock);
-	return brief;
+	return look_up(task_hub, name, &duration) && is_brief(&duration);
 }
 
 double
 duration_usual(const char *task_hub, const char *name)
 {
-	uint64		hub = hub_key(task_hub);
-	uint64		key = duration_key(task_hub, name);
-	Duration   *duration;
-	double		usual;
+	Duration	duration;
 
-	LWLockAcquire(lock, LW_SHARED);
-	duration = find_duration(key, hub, name);
-	usual = duration ? duration->usual : 0;
-	LWLockRelease(lock);
-	return usual;
+	return look_up(task_hub, name, &duration) ? duration.usual : 0;
 }
 
 /* The names of a hub's activities that are so. */

@@ -357,28 +357,10 @@ store_claim_activity(const char *task_hub, TimestampTz now, List *full)
 	return claimed;
 }
 
-/* C strings as an array of text. */
-static Datum
-text_array(List *strings)
-{
-	static const Oid types[] = {TEXTOID};
-	RowBuffer  *rows = row_buffer_make(1, types);
-	Datum		array;
-	ListCell   *lc;
-
-	foreach(lc, strings)
-	{
-		row_buffer_add(rows);
-		row_buffer_set_text(rows, 0, lfirst(lc));
-	}
-	row_buffer_arrays(rows, &array);
-	return array;
-}
-
 ClaimedActivity *
 store_claim_activity_of(const char *task_hub, TimestampTz now, List *names)
 {
-	Datum		values[5] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId()), text_array(names),
+	Datum		values[5] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId()), store_text_array(names),
 	TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES))};
 
 	return run_claim(&claim_activity_of_some, values);
@@ -464,7 +446,7 @@ store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *na
 	StoreScope	scope;
 	uint64		rows;
 
-	values[3] = names == NIL ? (Datum) 0 : text_array(names);
+	values[3] = names == NIL ? (Datum) 0 : store_text_array(names);
 	values[4] = Int64GetDatum(how_many);
 	values[5] = TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES));
 	store_open(&scope);

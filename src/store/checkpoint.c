@@ -10,7 +10,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "core/failure.h"
@@ -565,17 +564,8 @@ start_all_children(const char *task_hub, List *checkpoints, TimestampTz now)
 bool
 store_have_any(const char *task_hub, List *ids)
 {
-	static const Oid types[] = {TEXTOID};
-	RowBuffer  *rows = row_buffer_make(1, types);
-	Datum		values[2] = {TEXT_DATUM(task_hub)};
-	ListCell   *lc;
+	Datum		values[2] = {TEXT_DATUM(task_hub), store_text_array(ids)};
 
-	foreach(lc, ids)
-	{
-		row_buffer_add(rows);
-		row_buffer_set_text(rows, 0, lfirst(lc));
-	}
-	row_buffer_arrays(rows, values + 1);
 	return store_execute_once(&find_ids, values) > 0;
 }
 
@@ -765,14 +755,10 @@ static bool
 has_messages(const char *task_hub, Datum instance_id)
 {
 	ScanKeyData keys[2];
-	DirectLook	look;
-	bool		found;
 
 	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
 	direct_text_key(&keys[1], 2, instance_id);
-	found = direct_look_begin(&look, "inbox", "inbox_pkey", GetTransactionSnapshot(), 2, keys);
-	direct_look_end(&look);
-	return found;
+	return direct_has_row("inbox", "inbox_pkey", 2, keys);
 }
 
 /*

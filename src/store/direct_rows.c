@@ -240,6 +240,16 @@ direct_look_end(DirectLook *look)
 }
 
 bool
+direct_has_row(const char *table, const char *index, int n_keys, ScanKey keys)
+{
+	DirectLook	look;
+	bool		found = direct_look_begin(&look, table, index, GetTransactionSnapshot(), n_keys, keys);
+
+	direct_look_end(&look);
+	return found;
+}
+
+bool
 direct_look_at_instance(DirectLook *look, const char *task_hub, const char *instance_id, Snapshot snapshot)
 {
 	ScanKeyData keys[2];

@@ -89,6 +89,9 @@ extern Datum direct_look_value(const DirectLook *look, AttrNumber column);
 
 extern void direct_look_end(DirectLook *look);
 
+/* Is there a row of these keys, as this transaction sees the table now? */
+extern bool direct_has_row(const char *table, const char *index, int n_keys, ScanKey keys);
+
 /* The row of an instance, as a snapshot has it. */
 extern bool direct_look_at_instance(DirectLook *look, const char *task_hub, const char *instance_id, Snapshot snapshot);
 

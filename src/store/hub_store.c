@@ -272,13 +272,9 @@ bool
 store_has_orchestrators(const char *task_hub)
 {
 	ScanKeyData key;
-	DirectLook	look;
-	bool		found;
 
 	direct_text_key(&key, 1, TEXT_DATUM(task_hub));
-	found = direct_look_begin(&look, "orchestrators", "orchestrators_pkey", GetTransactionSnapshot(), 1, &key);
-	direct_look_end(&look);
-	return found;
+	return direct_has_row("orchestrators", "orchestrators_pkey", 1, &key);
 }
 
 bool

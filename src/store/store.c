@@ -461,3 +461,20 @@ store_insert(StoreInsert *insert, const char *task_hub, RowBuffer *rows)
 		store_execute_rows(&insert->one, &insert->many, task_hub, rows);
 	store_close(&scope);
 }
+
+Datum
+store_text_array(List *strings)
+{
+	static const Oid types[] = {TEXTOID};
+	RowBuffer  *rows = row_buffer_make(1, types);
+	Datum		array;
+	ListCell   *lc;
+
+	foreach(lc, strings)
+	{
+		row_buffer_add(rows);
+		row_buffer_set_text(rows, 0, lfirst(lc));
+	}
+	row_buffer_arrays(rows, &array);
+	return array;
+}

@@ -127,6 +127,9 @@ typedef struct StoreInsert
 
 extern void store_insert(StoreInsert *insert, const char *task_hub, RowBuffer *rows);
 
+/* C strings (a List of char *) as an array of text. */
+extern Datum store_text_array(List *strings);
+
 /*
  * SQL: the rows of the inbox of one instance, or of those of an array, by
  * ctid. Asking for them in the order of the primary key makes the planner use
