@@ -35,6 +35,7 @@
 #include "replay/function_lookup.h"
 #include "replay/orchestration_executor.h"
 #include "replay/sandbox.h"
+#include "rests.h"
 #include "session.h"
 #include "settings.h"
 #include "shmem.h"
@@ -670,6 +671,14 @@ typedef struct Batch
 	int64		n_queued;		/* activities */
 } Batch;
 
+/* What takes its next turn later, for the sake of its activities. */
+static void
+let_rest(const Checkpoint *checkpoint, TimestampTz began)
+{
+	if (checkpoint->ran && !runtime_status_is_finished(checkpoint->state->status))
+		rest_begin(checkpoint->state->task_hub, checkpoint->state->instance_id, GetCurrentTimestamp() - began);
+}
+
 /* Runs turns until all are done or the batch has taken long enough. */
 static List *
 run_turns(Batch *batch, List *instances)
@@ -682,8 +691,9 @@ run_turns(Batch *batch, List *instances)
 	{
 		FetchedInstance *fetched;
 		Checkpoint *checkpoint;
+		TimestampTz began = GetCurrentTimestamp();
 
-		if (checkpoints != NIL && GetCurrentTimestamp() > until)
+		if (checkpoints != NIL && began > until)
 			break;				/* the others are free again after this commit */
 		if ((checkpoints != NIL || batch->slow_ids != NIL) && worker_is_asked_to_leave())
 			break;
@@ -709,6 +719,7 @@ run_turns(Batch *batch, List *instances)
 		{
 			checkpoints = lappend(list_concat(checkpoints, checkpoint->begun), checkpoint);
 			batch->n_done += checkpoint->n_turns;
+			let_rest(checkpoint, began);
 		}
 	}
 	batch->n_done += batch->scope.n_run;

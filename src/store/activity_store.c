@@ -345,6 +345,16 @@ run_claim(StoreStatement *claim, Datum *values)
 	return activity;
 }
 
+bool
+store_has_activities(const char *task_hub, const char *instance_id)
+{
+	ScanKeyData keys[2];
+
+	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
+	direct_text_key(&keys[1], 2, TEXT_DATUM(instance_id));
+	return direct_has_row("activity_queue", "activity_queue_pkey", 2, keys);
+}
+
 ClaimedActivity *
 store_claim_activity(const char *task_hub, TimestampTz now, List *full)
 {

@@ -54,6 +54,9 @@ extern ClaimedActivity *store_claim_activity(const char *task_hub, TimestampTz n
 /* The same for activities of these names (char *) only, of which not those far behind in a long queue are found. */
 extern ClaimedActivity *store_claim_activity_of(const char *task_hub, TimestampTz now, List *names);
 
+/* Has an instance activities in the queue, in whosever hands? */
+extern bool store_has_activities(const char *task_hub, const char *instance_id);
+
 /*
  * Up to so many that may share a transaction, of these names (char *; NIL: of
  * any). A list of ClaimedActivity, the one that waits longest first.

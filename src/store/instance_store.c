@@ -13,6 +13,8 @@
 
 #include "core/history_pack.h"
 #include "core/json.h"
+#include "rests.h"
+#include "store/activity_store.h"
 #include "store/hub_store.h"
 #include "store/instance_store.h"
 #include "store/low_water.h"
@@ -332,11 +334,32 @@ find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 	return ids;
 }
 
+/* Those whose turn may not wait. */
+static RowBuffer *
+without_resting(const char *task_hub, const RowBuffer *ids)
+{
+	static const Oid types[] = {TEXTOID};
+	RowBuffer  *others = row_buffer_make(1, types);
+
+	for (int i = 0; i < ids->n_rows; i++)
+	{
+		const char *id = TextDatumGetCString(ids->values[0][i]);
+
+		if (rest_lasts(task_hub, id) && store_has_activities(task_hub, id))
+			continue;
+		row_buffer_add(others);
+		row_buffer_set(others, 0, ids->values[0][i]);
+	}
+	return others;
+}
+
 static uint64
 lock_found(const char *task_hub, RowBuffer *ids, int max_instances)
 {
 	Datum		values[3] = {TEXT_DATUM(task_hub), (Datum) 0, Int64GetDatum(max_instances)};
 
+	if (ids->n_rows == 0)
+		return 0;
 	if (ids->n_rows == 1)
 	{
 		values[1] = ids->values[0][0];
@@ -351,7 +374,7 @@ lock_found(const char *task_hub, RowBuffer *ids, int max_instances)
 
 /*
  * Locks instances, looking at ever more messages while all that were found
- * belong to instances that others hold, or that are gone.
+ * belong to instances that others hold, that rest, or that are gone.
  */
 static List *
 lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int max_instances,
@@ -368,7 +391,7 @@ lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 
 		if (looked_at == 0)
 			return NIL;
-		rows = lock_found(task_hub, ids, max_instances);
+		rows = lock_found(task_hub, without_resting(task_hub, ids), max_instances);
 		if (rows > 0)
 			return fetched_from_result(scope, task_hub, rows);
 		if (looked_at < (uint64) look_at)
