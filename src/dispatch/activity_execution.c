@@ -146,6 +146,20 @@ shared_timeout_of(const ClaimedActivity *activity)
 	return timeout > 0 ? Min(timeout, SHARED_ACTIVITY_MS) : SHARED_ACTIVITY_MS;
 }
 
+/* What else its row of the queue held is lost: to its instance this is the one that failed. */
+static Jsonb *
+damage_failure(const ClaimedActivity *activity)
+{
+	Failure		failure = {0};
+
+	failure.sqlstate = "XX001";
+	failure.error_type = "Damaged";
+	failure.message = psprintf("the activities that were queued with activity %s cannot be read", activity->name);
+	failure.hint = "Terminate the instance, or restore the table durable_store.activity_queue.";
+	failure.non_retriable = true;
+	return failure_make(&failure);
+}
+
 static Jsonb *
 timeout_failure(const ClaimedActivity *activity)
 {
@@ -281,6 +295,11 @@ activity_execute(const char *task_hub, const ClaimedActivity *activity, bool sha
 	ActivityRun run = {0};
 	ErrorData  *error;
 
+	if (activity->is_damaged)
+	{
+		outcome->failure = damage_failure(activity);
+		return;
+	}
 	run.shared = shared;
 	fill_call(task_hub, activity, &run.call);
 	if (activity->registration.external)

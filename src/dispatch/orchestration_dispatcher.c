@@ -650,6 +650,8 @@ run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure, InlineScope 
 	checkpoint->n_turns++;
 	if (scope != NULL && may_run_on(checkpoint))
 		run_on(scope, checkpoint);
+	if (scope != NULL)
+		inline_group_activities(scope, &checkpoint->outbox);
 	checkpoint->children = resolve_children(checkpoint->state, checkpoint->outbox.children);
 	return checkpoint;
 }

@@ -99,7 +99,7 @@ static StoreStatement lock_instance = {
 
 #define MESSAGE_COLUMNS \
 	"m.message_id, m.visible_at, m.\"timestamp\", m.fire_at, m.execution_id, m.task_id, m.event_type," \
-	" m.recurse, m.name, m.payload, m.failure, m.ctid"
+	" m.recurse, m.name, m.payload, m.failure, m.ctid, m.more"
 
 /*
  * Of an instance that has its turn all messages are read but timers that are
@@ -421,6 +421,33 @@ message_from_row(const Row *row)
 	return message;
 }
 
+/* The message of a row, and the answers that are packed with it, which have no place of their own. */
+static void
+add_messages_of_row(const Row *row, FetchedInstance *fetched)
+{
+	HistoryEvent *first = message_from_row(row);
+	bytea	   *more = row_bytea(row, 14);
+	List	   *packed = NIL;
+	ListCell   *lc;
+
+	fetched->messages = lappend(fetched->messages, first);
+	if (more != NULL && !history_unpack(more, &packed))
+		fetched->state->damaged = true;
+	foreach(lc, packed)
+	{
+		HistoryEvent *message = lfirst(lc);
+
+		message->message_id = first->message_id;
+		message->visible_at = first->visible_at;
+		message->has_execution_id = first->has_execution_id;
+		message->execution_id = first->execution_id;
+		message->turn = 0;
+		message->turn_at = 0;
+		ItemPointerSetInvalid(&message->tid);
+		fetched->messages = lappend(fetched->messages, message);
+	}
+}
+
 static HistoryEvent *
 event_from_row(const Row *row)
 {
@@ -483,7 +510,7 @@ load_messages(const StoreScope *scope, const char *task_hub, List *instances, Da
 		FetchedInstance *fetched = list_nth(instances, (int) row_int64(&row, 1) - 1);
 		MemoryContext old = MemoryContextSwitchTo(scope->caller);
 
-		fetched->messages = lappend(fetched->messages, message_from_row(&row));
+		add_messages_of_row(&row, fetched);
 		MemoryContextSwitchTo(old);
 	}
 }
@@ -661,7 +688,7 @@ add_visible_messages(RowBuffer *tids, const FetchedInstance *instance, Timestamp
 	{
 		HistoryEvent *message = lfirst(lc);
 
-		if (message->visible_at > now)
+		if (message->visible_at > now || !ItemPointerIsValid(&message->tid))
 			continue;
 		row_buffer_add(tids);
 		row_buffer_set(tids, 0, PointerGetDatum(&message->tid));
