@@ -146,20 +146,6 @@ shared_timeout_of(const ClaimedActivity *activity)
 	return timeout > 0 ? Min(timeout, SHARED_ACTIVITY_MS) : SHARED_ACTIVITY_MS;
 }
 
-/* What else its row of the queue held is lost: to its instance this is the one that failed. */
-static Jsonb *
-damage_failure(const ClaimedActivity *activity)
-{
-	Failure		failure = {0};
-
-	failure.sqlstate = "XX001";
-	failure.error_type = "Damaged";
-	failure.message = psprintf("the activities that were queued with activity %s cannot be read", activity->name);
-	failure.hint = "Terminate the instance, or restore the table durable_store.activity_queue.";
-	failure.non_retriable = true;
-	return failure_make(&failure);
-}
-
 static Jsonb *
 timeout_failure(const ClaimedActivity *activity)
 {
@@ -297,7 +283,7 @@ activity_execute(const char *task_hub, const ClaimedActivity *activity, bool sha
 
 	if (activity->is_damaged)
 	{
-		outcome->failure = damage_failure(activity);
+		outcome->failure = failure_of_damage(task_hub, activity->instance_id, "Its queued activities cannot be read.");
 		return;
 	}
 	run.shared = shared;

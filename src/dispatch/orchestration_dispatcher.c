@@ -90,20 +90,6 @@ poisoned_failure(int deaths)
 }
 
 static Jsonb *
-damage_failure(const RuntimeState *state, const char *damage)
-{
-	Failure		failure = {0};
-
-	failure.sqlstate = "UD013";
-	failure.error_type = "DamagedInstance";
-	failure.message = psprintf("what is stored of instance \"%s\" in task hub \"%s\" is damaged", state->instance_id, state->task_hub);
-	failure.detail = damage;
-	failure.hint = "Somebody changed the tables of durable by hand, or restored some of them. Start it anew, or restore all of them.";
-	failure.non_retriable = true;
-	return failure_make(&failure);
-}
-
-static Jsonb *
 history_limit_failure(const RuntimeState *state)
 {
 	Failure		failure = {0};
@@ -632,7 +618,7 @@ run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure, InlineScope 
 	if (damage != NULL)
 	{
 		history_mend_numbers(state);
-		failure = damage_failure(state, damage);
+		failure = failure_of_damage(state->task_hub, state->instance_id, damage);
 	}
 	else if (accepted == NIL)
 		return checkpoint;

@@ -96,12 +96,16 @@ static StoreStatement claim_activity_of_some = {
 static StoreStatement claim_shareable = {
 	"SELECT " QUEUE_COLUMNS
 	FROM_QUEUE("a.ctid = ANY (ARRAY(SELECT f.ctid FROM (SELECT b.ctid, b.name, b.attempt FROM durable_store.activity_queue b"
-					 "  WHERE b.task_hub = $1 AND b.visible_at BETWEEN $6 AND $2 AND NOT b.parked ORDER BY b.visible_at LIMIT 200) f"
+					 "  WHERE b.task_hub = $1 AND b.visible_at BETWEEN $6 AND $2 AND NOT b.parked ORDER BY b.visible_at LIMIT $7) f"
 					 "  WHERE f.attempt = 1 AND ($4 IS NULL OR f.name = ANY ($4))"
 					 "  AND f.name <> ALL (ARRAY(SELECT r.name FROM durable_store.activities r WHERE r.task_hub = $1"
 					 "   AND (r.external OR r.max_concurrency IS NOT NULL))))) AND a.visible_at + interval '0' <= $2 AND " OF_HUB("a", "$1"), "", "$5"),
-	6, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID}
+	7, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID, INT8OID}
 };
+
+/* So many rows it looks at: mostly those that several workers take, sometimes what others do not share with. */
+#define LOOK_AT(n_rows) (8 * (n_rows))
+#define LOOK_AT_MOST 200
 
 /* Each name and version that is parked, from one index entry to the next, with what is registered for it. */
 #define FIRST_PARKED(condition) \
@@ -499,21 +503,16 @@ complete_all(const char *task_hub, List *activities)
 	}
 }
 
-List *
-store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *names, int n_rows)
+static List *
+claim_among(int look_at, Datum *values, const char *nulls)
 {
-	Datum		values[6] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
-	TimestampTz began = GetCurrentTimestamp();
 	List	   *activities = NIL;
 	StoreScope	scope;
 	uint64		rows;
 
-	values[3] = names == NIL ? (Datum) 0 : store_text_array(names);
-	values[4] = Int64GetDatum(n_rows);
-	values[5] = TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES));
+	values[6] = Int64GetDatum(look_at);
 	store_open(&scope);
-	rows = store_execute(&claim_shareable, values, names == NIL ? "   n  " : NULL);
-	low_water_looked(task_hub, QUEUE_ACTIVITIES, began);
+	rows = store_execute(&claim_shareable, values, nulls);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(&scope, i);
@@ -523,6 +522,24 @@ store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *na
 		MemoryContextSwitchTo(old);
 	}
 	store_close(&scope);
+	return activities;
+}
+
+List *
+store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *names, int n_rows)
+{
+	Datum		values[7] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
+	const char *nulls = names == NIL ? "   n   " : NULL;
+	TimestampTz began = GetCurrentTimestamp();
+	List	   *activities;
+
+	values[3] = names == NIL ? (Datum) 0 : store_text_array(names);
+	values[4] = Int64GetDatum(n_rows);
+	values[5] = TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES));
+	activities = claim_among(Min(LOOK_AT(n_rows), LOOK_AT_MOST), values, nulls);
+	if (activities == NIL && LOOK_AT(n_rows) < LOOK_AT_MOST)
+		activities = claim_among(LOOK_AT_MOST, values, nulls);
+	low_water_looked(task_hub, QUEUE_ACTIVITIES, began);
 	complete_all(task_hub, activities);
 	return activities;
 }

@@ -26,6 +26,9 @@
 #include "store/store.h"
 #include "wake.h"
 
+/* Activities of a turn are ordered in the queue by a microsecond each, but no more of them: looks at it begin a little while ago. */
+#define LONGEST_ORDER 10000
+
 /* Inputs of activities up to so many bytes are in the queue. */
 #define SMALL_INPUT 256
 
@@ -347,7 +350,7 @@ write_history(const char *task_hub, List *checkpoints)
 }
 
 static void
-add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivity *activity, TimestampTz now)
+add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivity *activity, TimestampTz visible_at)
 {
 	const HistoryEvent *scheduled = activity->scheduled;
 
@@ -357,7 +360,7 @@ add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivit
 	row_buffer_set(rows, A_GENERATION, Int64GetDatum(activity->generation));
 	row_buffer_set(rows, A_TASK_ID, Int32GetDatum(scheduled->event_id));
 	row_buffer_set(rows, A_ATTEMPT, Int32GetDatum(1));
-	row_buffer_set(rows, A_VISIBLE_AT, TimestampTzGetDatum(now));
+	row_buffer_set(rows, A_VISIBLE_AT, TimestampTzGetDatum(visible_at));
 	row_buffer_set(rows, A_PARKED, BoolGetDatum(false));
 	row_buffer_set_text(rows, A_NAME, scheduled->name);
 	row_buffer_set_text(rows, A_VERSION, scheduled->version);
@@ -382,10 +385,11 @@ goes_with(const OutboundActivity *first, const OutboundActivity *activity)
 		strcmp(version ? version : "", other_version ? other_version : "") == 0;
 }
 
-/* The rows of one instance: an activity, and with it as many of its kind that follow as may be. */
+/* The rows of one instance: an activity, and with it as many of its kind that follow as may be. They begin in the order they were asked for. */
 static void
 add_activity_rows(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now)
 {
+	int			n_left = list_length(checkpoint->outbox.activities);
 	const OutboundActivity *first = NULL;
 	HistoryPack *pack = NULL;
 	int			n = 0;
@@ -394,6 +398,7 @@ add_activity_rows(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now
 	foreach(lc, checkpoint->outbox.activities)
 	{
 		const OutboundActivity *activity = lfirst(lc);
+		TimestampTz visible_at = now - Min(--n_left, LONGEST_ORDER);
 
 		if (pack != NULL && n < first->together && goes_with(first, activity) && history_pack_add(pack, activity->scheduled))
 		{
@@ -401,7 +406,7 @@ add_activity_rows(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now
 			continue;
 		}
 		set_more(rows, A_MORE, pack);
-		add_activity_row(rows, checkpoint->state->instance_id, activity, now);
+		add_activity_row(rows, checkpoint->state->instance_id, activity, visible_at);
 		first = activity;
 		pack = first->together > 1 ? history_pack_make() : NULL;
 		n = 1;
