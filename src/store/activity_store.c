@@ -183,9 +183,10 @@ static StoreStatement unpack_rest = {
 	UNPACK("ARRAY[$2]", "m.task_id <> ALL ($3)"), 3, {TEXTOID, TIDOID, INT4ARRAYOID}
 };
 
+/* Not a row of several, whose others would go with it: somebody else had that when it was to be unpacked. */
 static StoreStatement reclaim_activity = {
 	"SELECT FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = $2"
-	" AND q.execution_id = $3 AND q.task_id = $4 FOR UPDATE SKIP LOCKED",
+	" AND q.execution_id = $3 AND q.task_id = $4 AND q.more IS NULL FOR UPDATE SKIP LOCKED",
 	4, {TEXTOID, TEXTOID, UUIDOID, INT4OID}
 };
 
