@@ -389,7 +389,6 @@ goes_with(const OutboundActivity *first, const OutboundActivity *activity)
 static void
 add_activity_rows(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now)
 {
-	int			n_left = list_length(checkpoint->outbox.activities);
 	const OutboundActivity *first = NULL;
 	HistoryPack *pack = NULL;
 	int			n = 0;
@@ -398,7 +397,7 @@ add_activity_rows(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now
 	foreach(lc, checkpoint->outbox.activities)
 	{
 		const OutboundActivity *activity = lfirst(lc);
-		TimestampTz visible_at = now - Min(--n_left, LONGEST_ORDER);
+		int			n_behind = list_length(checkpoint->outbox.activities) - 1 - foreach_current_index(lc);
 
 		if (pack != NULL && n < first->together && goes_with(first, activity) && history_pack_add(pack, activity->scheduled))
 		{
@@ -406,7 +405,7 @@ add_activity_rows(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now
 			continue;
 		}
 		set_more(rows, A_MORE, pack);
-		add_activity_row(rows, checkpoint->state->instance_id, activity, visible_at);
+		add_activity_row(rows, checkpoint->state->instance_id, activity, now - Min(n_behind, LONGEST_ORDER));
 		first = activity;
 		pack = first->together > 1 ? history_pack_make() : NULL;
 		n = 1;
