@@ -170,10 +170,21 @@ static StoreStatement insert_begun = {
 		TIMESTAMPTZARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID}
 };
 
-/* A recursive termination that came meanwhile stays: its children have to hear of it. */
+/*
+ * What came meanwhile and nobody will read. A recursive termination stays: the
+ * children have to hear of it. So do results that came to one that has failed:
+ * a rewind makes them visible, and what was done is not done again.
+ */
 static StoreStatement clear_inboxes = {
-	"DELETE FROM durable_store.inbox m WHERE m.ctid = ANY (" MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1")
-	" AND NOT m.recurse",
+	"WITH gone AS (DELETE FROM durable_store.inbox m WHERE m.ctid = ANY (" MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1")
+	"  AND NOT m.recurse RETURNING m.*)"
+	" INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", execution_id, task_id, event_type, name, payload)"
+	" SELECT $1, g.instance_id, 'infinity', e.\"timestamp\", g.execution_id, e.task_id, 5, e.name, e.payload FROM gone g"
+	" CROSS JOIN LATERAL (SELECT i.status, i.execution_id FROM durable_store.instances i"
+	"  WHERE i.task_hub = $1 AND i.instance_id = g.instance_id OFFSET 0) i"
+	" CROSS JOIN LATERAL (SELECT g.event_type, g.\"timestamp\", g.task_id, g.name, g.payload UNION ALL"
+	"  SELECT a.event_type, a.\"timestamp\", a.task_id, a.name, a.payload FROM durable_store.unpack_events(g.more) a) e"
+	" WHERE e.event_type = 5 AND i.status = 'failed' AND i.execution_id = g.execution_id",
 	2, {TEXTOID, TEXTARRAYOID}
 };
 
