@@ -21,9 +21,9 @@ CREATE TRIGGER hold_back BEFORE INSERT ON durable_store.activity_queue FOR EACH 
 	WHEN (NEW.name <> 'breaks' AND NEW.visible_at < now() + interval '5 years' AND app.is_held(NEW.instance_id)) EXECUTE FUNCTION app.hold_back();
 CREATE TRIGGER hold_back BEFORE INSERT ON durable_store.inbox FOR EACH ROW
 	WHEN (NEW.event_type IN (5, 6) AND app.is_unheard(NEW.instance_id)) EXECUTE FUNCTION app.hold_back();
-CREATE FUNCTION app.free(id text) RETURNS text LANGUAGE sql SECURITY DEFINER AS $$
+CREATE FUNCTION app.free(id text) RETURNS text LANGUAGE sql SECURITY DEFINER SET enable_seqscan = off AS $$
 	DELETE FROM app.held h WHERE h.id = $1;
-	UPDATE durable_store.activity_queue SET visible_at = visible_at - interval '10 years' WHERE instance_id = $1;
+	UPDATE durable_store.activity_queue SET visible_at = visible_at - interval '10 years' WHERE task_hub = 'app' AND instance_id = $1;
 	SELECT '# free: ' || $1;
 $$;
 CREATE FUNCTION app.hear(id text) RETURNS text LANGUAGE sql SECURITY DEFINER AS $$
@@ -49,6 +49,21 @@ CREATE FUNCTION app.spoil(id text) RETURNS text LANGUAGE sql SECURITY DEFINER AS
 	UPDATE durable_store.activity_queue SET more = substr(more, 1, length(more) - 1) WHERE instance_id = $1 AND task_id = 25;
 	SELECT '# spoilt: ' || $1;
 $$;
+-- Many that sleep, in this hub, and what has been read of the large tables so far.
+CREATE FUNCTION app.fill() RETURNS text LANGUAGE sql SECURITY DEFINER AS $$
+	INSERT INTO durable_store.instances (task_hub, instance_id, execution_id, created_at, updated_at, last_seq, status, name, function)
+	SELECT 'app', 'i' || n, gen_random_uuid(), '2026-01-01', '2026-01-01', 2, 'running', 'fan', 'app.fan(jsonb)' FROM generate_series(1, 50000) n;
+	INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, "timestamp", fire_at, event_type)
+	SELECT 'app', 'i' || n, '2100-01-01', '2026-01-01', '2100-01-01', 11 FROM generate_series(1, 50000) n;
+	INSERT INTO durable_store.activity_queue (task_hub, instance_id, execution_id, generation, task_id, visible_at, name)
+	SELECT task_hub, instance_id, execution_id, 1, 1, '2100-01-01', 'act' FROM durable_store.instances WHERE instance_id ~ '^i[0-9]+$';
+	SELECT '# filled';
+$$;
+CREATE PROCEDURE app.analyze_tables() LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN ANALYZE durable_store.instances, durable_store.inbox, durable_store.activity_queue; END $$;
+CREATE VIEW app.reads AS
+SELECT (SELECT sum(seq_scan) FROM pg_stat_all_tables WHERE schemaname = 'durable_store' AND relname IN ('instances', 'history', 'inbox', 'activity_queue')) AS seq_scans,
+	(SELECT sum(idx_tup_read) FROM pg_stat_all_indexes WHERE schemaname = 'durable_store' AND relname IN ('instances', 'history', 'inbox', 'activity_queue')) AS entries;
+GRANT SELECT ON app.reads TO app;
 GRANT ALL ON app.held, app.unheard TO app;
 
 \c - app
@@ -422,4 +437,50 @@ SELECT is(outcome('beside it'), 'completed ' || upto(60)::text, 'the one beside 
 
 SELECT is((SELECT count(*) FROM durable.activities), 0::bigint, 'no activity is left in the queue');
 SELECT is_empty($$ SELECT instance_id, event_type, visible_at, count(*) FROM durable.messages WHERE visible_at < 'infinity' GROUP BY 1, 2, 3 $$, 'nor a message but those that wait for a rewind');
+-- ---------------------------------------------------------------------------
+-- Statements find their rows by the indexes that are meant for them, whenever their plans were made (engine_plans.sql)
+-- ---------------------------------------------------------------------------
+
+SELECT fill();
+SELECT pg_stat_force_next_flush() \g /dev/null
+SELECT seq_scans AS seq, entries FROM reads \gset
+SELECT start_held('filled split', calls('notifies', 60)), start_held('filled unpacked', calls('act', 60)), start_held('filled rewound', '1', 'fragile');
+:run
+SELECT go('filled rewound');
+:run
+INSERT INTO mended VALUES ('filled rewound');
+SELECT durable.rewind('filled rewound');
+:run
+SELECT free(id) FROM unnest(ARRAY['filled split', 'filled rewound']) id;
+:run
+SELECT free('filled unpacked');
+SET durable.inline_activities = off;
+:run
+SET durable.inline_activities = always;
+SELECT pg_stat_force_next_flush() \g /dev/null
+SELECT is((SELECT string_agg(status, ' ') FROM unnest(ARRAY['split', 'unpacked', 'rewound']) w, LATERAL status('filled ' || w)), 'completed completed completed', 'filled: the work is done');
+SELECT is((SELECT seq_scans - :seq FROM reads), 0::numeric, 'filled: no table is read as a whole');
+SELECT cmp_ok((SELECT entries - :entries FROM reads), '<', 50000::numeric, 'filled: nor is an index of the hub');
+
+-- Statistics make the plans anew.
+CALL analyze_tables();
+SELECT pg_stat_force_next_flush() \g /dev/null
+SELECT seq_scans AS seq, entries FROM reads \gset
+SELECT start_held('analyzed split', calls('notifies', 60)), start_held('analyzed unpacked', calls('act', 60)), start_held('analyzed rewound', '1', 'fragile');
+:run
+SELECT go('analyzed rewound');
+:run
+INSERT INTO mended VALUES ('analyzed rewound');
+SELECT durable.rewind('analyzed rewound');
+:run
+SELECT free(id) FROM unnest(ARRAY['analyzed split', 'analyzed rewound']) id;
+:run
+SELECT free('analyzed unpacked');
+SET durable.inline_activities = off;
+:run
+SET durable.inline_activities = always;
+SELECT pg_stat_force_next_flush() \g /dev/null
+SELECT is((SELECT string_agg(status, ' ') FROM unnest(ARRAY['split', 'unpacked', 'rewound']) w, LATERAL status('analyzed ' || w)), 'completed completed completed', 'analyzed: the work is done');
+SELECT is((SELECT seq_scans - :seq FROM reads), 0::numeric, 'analyzed: no table is read as a whole');
+SELECT cmp_ok((SELECT entries - :entries FROM reads), '<', 50000::numeric, 'analyzed: nor is an index of the hub');
 SELECT * FROM finish();
