@@ -185,6 +185,95 @@ direct_delete(const DirectTable *table, const RowBuffer *places)
 	return deleted;
 }
 
+struct DirectUpdate
+{
+	Relation	table;
+	EState	   *estate;
+	ResultRelInfo *target;
+	TupleTableSlot *old;		/* the row that was taken; holds what is not set anew */
+	TupleTableSlot *new;
+};
+
+DirectUpdate *
+direct_update_begin(const DirectTable *table)
+{
+	Relation	relation = open_table(table, RowExclusiveLock);
+	DirectUpdate *update;
+
+	if (relation == NULL)
+		return NULL;
+	update = palloc(sizeof(DirectUpdate));
+	update->table = relation;
+	update->estate = CreateExecutorState();
+	update->target = makeNode(ResultRelInfo);
+	InitResultRelInfo(update->target, relation, 0, NULL, 0);
+	ExecOpenIndices(update->target, false);
+	update->old = table_slot_create(relation, NULL);
+	update->new = table_slot_create(relation, NULL);
+	return update;
+}
+
+static bool
+is_of_hub(TupleTableSlot *slot, const char *task_hub)
+{
+	bool		isnull;
+	text	   *hub = DatumGetTextPP(slot_getattr(slot, 1, &isnull));
+
+	return VARSIZE_ANY_EXHDR(hub) == strlen(task_hub) && memcmp(VARDATA_ANY(hub), task_hub, strlen(task_hub)) == 0;
+}
+
+bool
+direct_update_take(DirectUpdate *update, const char *task_hub, ItemPointer place)
+{
+	int			natts = RelationGetDescr(update->table)->natts;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!table_tuple_fetch_row_version(update->table, place, SnapshotSelf, update->old) ||
+		!is_of_hub(update->old, task_hub))
+		return false;
+	slot_getallattrs(update->old);
+	ExecClearTuple(update->new);
+	memcpy(update->new->tts_values, update->old->tts_values, natts * sizeof(Datum));
+	memcpy(update->new->tts_isnull, update->old->tts_isnull, natts * sizeof(bool));
+	ExecStoreVirtualTuple(update->new);
+	return true;
+}
+
+void
+direct_update_set(DirectUpdate *update, AttrNumber column, Datum value, bool isnull)
+{
+	update->new->tts_values[column - 1] = value;
+	update->new->tts_isnull[column - 1] = isnull;
+}
+
+bool
+direct_update_run(DirectUpdate *update)
+{
+	TM_FailureData failure;
+	LockTupleMode mode;
+	DurableStaleIndexes stale;
+
+	ResetPerTupleExprContext(update->estate);
+	if (RelationGetDescr(update->table)->constr != NULL)
+		ExecConstraints(update->target, update->new, update->estate);
+	if (table_tuple_update(update->table, &update->old->tts_tid, update->new, GetCurrentCommandId(true), GetActiveSnapshot(),
+						   InvalidSnapshot, true, &failure, &mode, &stale) != TM_Ok)
+		return false;
+	(void) durable_update_index_tuples(update->target, update->new, update->estate, stale);
+	return true;
+}
+
+void
+direct_update_end(DirectUpdate *update)
+{
+	CommandCounterIncrement();
+	ExecDropSingleTupleTableSlot(update->new);
+	ExecDropSingleTupleTableSlot(update->old);
+	ExecCloseIndices(update->target);
+	FreeExecutorState(update->estate);
+	table_close(update->table, NoLock);
+}
+
 void
 direct_text_key(ScanKey key, AttrNumber column, Datum value)
 {

@@ -60,6 +60,22 @@ extern bool direct_insert_rows(const DirectTable *table, const char *task_hub, c
 /* To be called for each that was begun; NULL is none. */
 extern void direct_insert_end(DirectInsert *insert);
 
+typedef struct DirectUpdate DirectUpdate;
+
+/* Begins to update rows that this transaction has locked; NULL if that is left to a statement. */
+extern DirectUpdate *direct_update_begin(const DirectTable *table);
+
+/* Takes the row at a place as it is, to have its columns set; false if it is not there, or of another hub. */
+extern bool direct_update_take(DirectUpdate *update, const char *task_hub, ItemPointer place);
+
+extern void direct_update_set(DirectUpdate *update, AttrNumber column, Datum value, bool isnull);
+
+/* Writes the row that was taken; false if it was changed by somebody else. */
+extern bool direct_update_run(DirectUpdate *update);
+
+/* Later commands of this transaction see the rows. */
+extern void direct_update_end(DirectUpdate *update);
+
 /* Deletes rows by their places, if all are as they were read; returns how many, -1: left to a statement. */
 extern int	direct_delete(const DirectTable *table, const RowBuffer *places);
 
