@@ -149,6 +149,14 @@ extern Oid	durable_to_regprocedure(const char *signature);
 	((stale) ? ExecInsertIndexTuples((target), (slot), (estate), true, false, NULL, NIL) : NIL)
 #endif
 
+#if PG_VERSION_NUM >= 180000
+#define durable_index_beginscan(table, index, snapshot, n_keys) \
+	index_beginscan((table), (index), (snapshot), NULL, (n_keys), 0)
+#else
+#define durable_index_beginscan(table, index, snapshot, n_keys) \
+	index_beginscan((table), (index), (snapshot), (n_keys), 0)
+#endif
+
 /* Stands before a declaration. */
 #if PG_VERSION_NUM >= 180000
 #define DURABLE_NORETURN pg_noreturn

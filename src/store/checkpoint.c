@@ -49,13 +49,11 @@ static const Oid history_types[N_HISTORY_COLUMNS] = {
 	BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, BYTEAOID
 };
 
-static const DirectTable history_table = {"history", "history_pkey", N_HISTORY_COLUMNS + 1};
-
 static StoreInsert insert_history = {
 	"history",
 	"instance_id, generation, seq, turn, turn_at, \"timestamp\", fire_at, event_id, task_id, event_type,"
 	" opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags, retry, more",
-	&history_table
+	&direct_history
 };
 
 /* What a queued activity of an older generation still needs stays until it has run. */

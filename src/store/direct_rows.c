@@ -28,6 +28,7 @@
 #include "store/direct_rows.h"
 
 const DirectTable direct_instances = {"instances", "instances_pkey", N_INSTANCE_ATTRIBUTES};
+const DirectTable direct_history = {"history", "history_pkey", N_HISTORY_ATTRIBUTES};
 
 struct DirectInsert
 {
@@ -428,4 +429,130 @@ direct_lock_end(DirectLock *lock)
 {
 	ExecDropSingleTupleTableSlot(lock->slot);
 	table_close(lock->table, NoLock);
+}
+
+/* ------------------------------------------------------------------------
+ * Rows of many keys
+ * ------------------------------------------------------------------------
+ */
+
+struct DirectScan
+{
+	Relation	table;
+	Relation	index;
+	Snapshot	snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *found;
+	TupleTableSlot *locked;
+	TupleTableSlot *row;		/* one of these */
+	int			n_keys;
+	ScanKey		keys;			/* of the row that was found */
+};
+
+/* The index of the primary key; NULL: it cannot be used. */
+static Relation
+open_key(const DirectTable *table)
+{
+	Oid			oid = get_relname_relid(table->key, get_namespace_oid("durable_store", false));
+	Relation	index;
+
+	if (!OidIsValid(oid))
+		return NULL;
+	index = index_open(oid, AccessShareLock);
+	if (index->rd_index->indisvalid)
+		return index;
+	index_close(index, AccessShareLock);
+	return NULL;
+}
+
+DirectScan *
+direct_scan_begin(const DirectTable *table, LOCKMODE mode, int n_keys)
+{
+	Relation	relation = IsolationUsesXactSnapshot() ? NULL : open_table(table, mode);
+	Relation	index = relation ? open_key(table) : NULL;
+	DirectScan *scan;
+
+	if (index == NULL)
+	{
+		if (relation != NULL)
+			table_close(relation, NoLock);
+		return NULL;
+	}
+	scan = palloc0(sizeof(DirectScan));
+	scan->table = relation;
+	scan->index = index;
+	scan->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	scan->n_keys = n_keys;
+	scan->scan = durable_index_beginscan(relation, index, scan->snapshot, n_keys);
+	scan->found = table_slot_create(relation, NULL);
+	scan->locked = table_slot_create(relation, NULL);
+	return scan;
+}
+
+bool
+direct_scan_find(DirectScan *scan, ScanKey keys)
+{
+	CHECK_FOR_INTERRUPTS();
+	scan->keys = keys;
+	index_rescan(scan->scan, keys, scan->n_keys, NULL, 0);
+	return direct_scan_next(scan);
+}
+
+bool
+direct_scan_next(DirectScan *scan)
+{
+	scan->row = scan->found;
+	return index_getnext_slot(scan->scan, ForwardScanDirection, scan->found);
+}
+
+/* Are the first columns of the row those that were looked for? */
+static bool
+has_keys(const DirectScan *scan, TupleTableSlot *slot)
+{
+	for (int i = 0; i < scan->n_keys; i++)
+	{
+		const ScanKeyData *key = &scan->keys[i];
+		bool		isnull;
+		Datum		value = slot_getattr(slot, scan->index->rd_index->indkey.values[key->sk_attno - 1], &isnull);
+
+		if (isnull || !DatumGetBool(FunctionCall2Coll((FmgrInfo *) &key->sk_func, key->sk_collation, value, key->sk_argument)))
+			return false;
+	}
+	return true;
+}
+
+bool
+direct_scan_lock(DirectScan *scan)
+{
+	ItemPointerData tid = scan->found->tts_tid;
+	TM_FailureData failure;
+	TM_Result	result = table_tuple_lock(scan->table, &tid, scan->snapshot, scan->locked, GetCurrentCommandId(true),
+										  LockTupleNoKeyExclusive, LockWaitSkip,
+										  TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+
+	if (result != TM_Ok || (failure.traversed && !has_keys(scan, scan->locked)))
+		return false;
+	scan->row = scan->locked;
+	return true;
+}
+
+Row
+direct_scan_row(const DirectScan *scan, MemoryContext context)
+{
+	Row			row = {NULL, RelationGetDescr(scan->table), context};
+	bool		copied;
+
+	row.tuple = ExecFetchSlotHeapTuple(scan->row, false, &copied);
+	return row;
+}
+
+void
+direct_scan_end(DirectScan *scan)
+{
+	ExecDropSingleTupleTableSlot(scan->locked);
+	ExecDropSingleTupleTableSlot(scan->found);
+	index_endscan(scan->scan);
+	UnregisterSnapshot(scan->snapshot);
+	index_close(scan->index, AccessShareLock);
+	table_close(scan->table, NoLock);
 }

@@ -36,7 +36,25 @@ enum
 	N_INSTANCE_ATTRIBUTES = INSTANCE_CUSTOM_STATUS
 };
 
+/* Columns of history. */
+enum
+{
+	HISTORY_TASK_HUB = 1, HISTORY_INSTANCE_ID, HISTORY_GENERATION, HISTORY_SEQ, HISTORY_TURN, HISTORY_TURN_AT, HISTORY_TIMESTAMP,
+	HISTORY_FIRE_AT, HISTORY_EVENT_ID, HISTORY_TASK_ID, HISTORY_EVENT_TYPE, HISTORY_OPENS_TURN, HISTORY_CLOSES_TURN,
+	HISTORY_NAME, HISTORY_VERSION, HISTORY_TARGET, HISTORY_PAYLOAD, HISTORY_FAILURE, HISTORY_TAGS, HISTORY_RETRY, HISTORY_MORE,
+	N_HISTORY_ATTRIBUTES = HISTORY_MORE
+};
+
+/* Columns of inbox. */
+enum
+{
+	MESSAGE_TASK_HUB = 1, MESSAGE_INSTANCE_ID, MESSAGE_ID, MESSAGE_VISIBLE_AT, MESSAGE_TIMESTAMP, MESSAGE_FIRE_AT,
+	MESSAGE_EXECUTION_ID, MESSAGE_TASK_ID, MESSAGE_EVENT_TYPE, MESSAGE_RECURSE, MESSAGE_NAME, MESSAGE_PAYLOAD, MESSAGE_FAILURE,
+	N_MESSAGE_ATTRIBUTES = MESSAGE_FAILURE
+};
+
 extern const DirectTable direct_instances;
+extern const DirectTable direct_history;
 
 typedef struct DirectInsert DirectInsert;
 
@@ -125,5 +143,27 @@ extern bool direct_share_instance(DirectLock *lock, const char *task_hub, const 
 extern Datum direct_lock_value(const DirectLock *lock, AttrNumber column);
 
 extern void direct_lock_end(DirectLock *lock);
+
+/*
+ * Rows of many keys, one after the other, in the order of the primary key, as
+ * they are when the scan begins.
+ */
+typedef struct DirectScan DirectScan;
+
+/* NULL if that is left to statements. "mode": of the table's lock. */
+extern DirectScan *direct_scan_begin(const DirectTable *table, LOCKMODE mode, int n_keys);
+
+/* The first row of these values of the first columns of the key; false: there is none. */
+extern bool direct_scan_find(DirectScan *scan, ScanKey keys);
+
+extern bool direct_scan_next(DirectScan *scan);
+
+/* FOR NO KEY UPDATE SKIP LOCKED: false if somebody has it, or it is gone; else it is the row as it is now. */
+extern bool direct_scan_lock(DirectScan *scan);
+
+/* The row that was found, or locked, until the next one is; what is read of it is copied to "context". */
+extern Row	direct_scan_row(const DirectScan *scan, MemoryContext context);
+
+extern void direct_scan_end(DirectScan *scan);
 
 #endif							/* DURABLE_DIRECT_ROWS_H */
