@@ -685,7 +685,7 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	const RuntimeState *state = checkpoint->state;
 
 	row_buffer_add(rows);
-	row_buffer_set(rows, I_TID, PointerGetDatum(&checkpoint->fetched->tid));
+	row_buffer_set(rows, I_TID, PointerGetDatum(&checkpoint->fetched->version.place));
 	row_buffer_set(rows, I_EXECUTION_ID, UUIDPGetDatum(&state->execution_id));
 	row_buffer_set(rows, I_GENERATION, Int64GetDatum(state->generation));
 	row_buffer_set(rows, I_TURN, Int32GetDatum(state->turn));
@@ -717,7 +717,8 @@ static const AttrNumber instance_columns[N_INSTANCE_COLUMNS] = {
 };
 
 static bool
-update_row_directly(DirectUpdate *update, const char *task_hub, const RowBuffer *rows, int row, TimestampTz now)
+update_row_directly(DirectUpdate *update, const char *task_hub, const RowBuffer *rows, int row, TimestampTz now,
+					RowVersion *written)
 {
 	if (!direct_update_take(update, task_hub, (ItemPointer) DatumGetPointer(rows->values[I_TID][row])))
 		return false;
@@ -729,19 +730,20 @@ update_row_directly(DirectUpdate *update, const char *task_hub, const RowBuffer 
 		direct_update_set(update, INSTANCE_INPUT, rows->values[I_INPUT][row], rows->nulls[I_INPUT][row]);
 	if (!rows->nulls[I_FUNCTION][row])
 		direct_update_set(update, INSTANCE_FUNCTION, rows->values[I_FUNCTION][row], false);
-	return direct_update_run(update);
+	written->xmin = GetCurrentTransactionId();
+	return direct_update_run(update, &written->place);
 }
 
-/* False: left to statements. */
+/* The rows are of these checkpoints. False: left to statements. */
 static bool
-update_rows_directly(const char *task_hub, const RowBuffer *rows, TimestampTz now)
+update_rows_directly(const char *task_hub, List *checkpoints, const RowBuffer *rows, TimestampTz now)
 {
 	DirectUpdate *update = direct_update_begin(&direct_instances);
 
 	if (update == NULL)
 		return false;
 	for (int i = 0; i < rows->n_rows; i++)
-		if (!update_row_directly(update, task_hub, rows, i, now))
+		if (!update_row_directly(update, task_hub, rows, i, now, &((Checkpoint *) list_nth(checkpoints, i))->written))
 			someone_interfered();
 	direct_update_end(update);
 	return true;
@@ -776,12 +778,19 @@ static void
 update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 {
 	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
+	List	   *updated = NIL;
 	ListCell   *lc;
 
 	foreach(lc, checkpoints)
-		if (((Checkpoint *) lfirst(lc))->ran && !((Checkpoint *) lfirst(lc))->fetched->begun)
-			add_instance_row(rows, lfirst(lc));
-	if (rows->n_rows > 0 && !update_rows_directly(task_hub, rows, now))
+	{
+		const Checkpoint *checkpoint = lfirst(lc);
+
+		if (!checkpoint->ran || checkpoint->fetched->begun)
+			continue;
+		add_instance_row(rows, checkpoint);
+		updated = lappend(updated, lfirst(lc));
+	}
+	if (rows->n_rows > 0 && !update_rows_directly(task_hub, updated, rows, now))
 		update_rows_by_statement(task_hub, rows, now);
 }
 

@@ -248,7 +248,7 @@ direct_update_set(DirectUpdate *update, AttrNumber column, Datum value, bool isn
 }
 
 bool
-direct_update_run(DirectUpdate *update)
+direct_update_run(DirectUpdate *update, ItemPointer place)
 {
 	TM_FailureData failure;
 	LockTupleMode mode;
@@ -261,6 +261,7 @@ direct_update_run(DirectUpdate *update)
 						   InvalidSnapshot, true, &failure, &mode, &stale) != TM_Ok)
 		return false;
 	(void) durable_update_index_tuples(update->target, update->new, update->estate, stale);
+	*place = update->new->tts_tid;
 	return true;
 }
 

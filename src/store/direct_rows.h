@@ -88,8 +88,8 @@ extern bool direct_update_take(DirectUpdate *update, const char *task_hub, ItemP
 
 extern void direct_update_set(DirectUpdate *update, AttrNumber column, Datum value, bool isnull);
 
-/* Writes the row that was taken; false if it was changed by somebody else. */
-extern bool direct_update_run(DirectUpdate *update);
+/* Writes the row that was taken, and says where it is now; false if it was changed by somebody else. */
+extern bool direct_update_run(DirectUpdate *update, ItemPointer place);
 
 /* Later commands of this transaction see the rows. */
 extern void direct_update_end(DirectUpdate *update);

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -18,6 +19,7 @@
 #include "store/hub_store.h"
 #include "store/inbox_store.h"
 #include "store/instance_store.h"
+#include "store/known_histories.h"
 #include "store/low_water.h"
 #include "store/store.h"
 #include "store/string_set.h"
@@ -135,7 +137,7 @@ static StoreStatement read_messages = {
 	"h.instance_id, h.generation, h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
 	" h.opens_turn, h.closes_turn, h.name, h.version, h.target_instance_id, " payload ", h.failure, " tags ", h.retry, h.more"
 
-/* Inputs of what was scheduled are not needed for replay: see has_payload() and has_tags(). */
+/* Inputs of what was scheduled are not needed for replay: see history_needs_payload(). */
 #define HISTORY_COLUMNS \
 	HISTORY_COLUMNS_WITH("CASE WHEN h.event_type <> ALL ('{4,7,10,14}'::pg_catalog.int2[]) THEN h.payload END", \
 						 "CASE WHEN h.event_type = ANY ('{3,7}'::pg_catalog.int2[]) THEN h.tags END")
@@ -230,7 +232,7 @@ fetched_from_row(const char *task_hub, const Row *row)
 	state->input = row_jsonb(row, INSTANCE_INPUT);
 	state->custom_status = row_jsonb(row, INSTANCE_CUSTOM_STATUS);
 	state->trace_parent = row_text(row, INSTANCE_TRACE_PARENT);
-	place_of_row(row, N_INSTANCE_ATTRIBUTES, &fetched->tid);
+	place_of_row(row, N_INSTANCE_ATTRIBUTES, &fetched->version.place);
 	state->code = code_from_row(row, INSTANCE_CODE, state->function);
 	instance_settings_read(state->settings_json, &state->settings);
 	MemoryContextSwitchTo(old);
@@ -369,7 +371,10 @@ lock_directly(const char *task_hub, const RowBuffer *ids, int max_instances, Lis
 		{
 			Row			row = direct_scan_row(scan, CurrentMemoryContext);
 
-			*instances = lappend(*instances, fetched_from_row(task_hub, &row));
+			FetchedInstance *fetched = fetched_from_row(task_hub, &row);
+
+			fetched->version.xmin = HeapTupleHeaderGetRawXmin(row.tuple->t_data);
+			*instances = lappend(*instances, fetched);
 		}
 	}
 	direct_scan_end(scan);
@@ -455,16 +460,16 @@ message_from_row(const Row *row)
 	return message;
 }
 
-/* Is the payload of an event needed for replay? Not the inputs of what was scheduled. */
-static bool
-has_payload(EventType type)
+/* Not the inputs of what was scheduled. */
+bool
+history_needs_payload(EventType type)
 {
 	return type != EVENT_TASK_SCHEDULED && type != EVENT_SUBORCHESTRATION_CREATED && type != EVENT_TIMER_CREATED &&
 		type != EVENT_EVENT_SENT;
 }
 
-static bool
-has_tags(EventType type)
+bool
+history_needs_tags(EventType type)
 {
 	return type == EVENT_EXECUTION_TERMINATED || type == EVENT_SUBORCHESTRATION_CREATED;
 }
@@ -486,10 +491,10 @@ event_from_row(const Row *row, bool whole)
 	event->name = row_text(row, HISTORY_NAME);
 	event->version = row_text(row, HISTORY_VERSION);
 	event->target_instance_id = row_text(row, HISTORY_TARGET);
-	if (whole || has_payload(event->type))
+	if (whole || history_needs_payload(event->type))
 		event->payload = row_jsonb(row, HISTORY_PAYLOAD);
 	event->failure = row_jsonb(row, HISTORY_FAILURE);
-	if (whole || has_tags(event->type))
+	if (whole || history_needs_tags(event->type))
 		event->tags = row_jsonb(row, HISTORY_TAGS);
 	event->retry = row_jsonb(row, HISTORY_RETRY);
 	MemoryContextSwitchTo(old);
@@ -676,28 +681,32 @@ load_history(const char *task_hub, List *instances)
 	direct_scan_end(scan);
 }
 
-/* Has any of them had a turn already? By its number and by its status, lest a wrong one hides a history. */
-static bool
-have_history(List *instances)
+/* Those that have had a turn, by its number and by their status, lest a wrong one hides a history, that is not known. */
+static List *
+with_unknown_history(List *instances)
 {
+	List	   *unknown = NIL;
 	ListCell   *lc;
 
 	foreach(lc, instances)
 	{
-		const RuntimeState *state = ((FetchedInstance *) lfirst(lc))->state;
+		const FetchedInstance *fetched = lfirst(lc);
 
-		if (state->last_seq != 0 || state->status != STATUS_PENDING)
-			return true;
+		if ((fetched->state->last_seq != 0 || fetched->state->status != STATUS_PENDING) && !known_history_find(fetched))
+			unknown = lappend(unknown, lfirst(lc));
 	}
-	return false;
+	return unknown;
 }
 
 static void
 load_instances(const char *task_hub, List *instances, TimestampTz now)
 {
+	List	   *unknown;
+
 	load_messages(task_hub, instances, now);
-	if (have_history(instances))
-		load_history(task_hub, instances);
+	unknown = with_unknown_history(instances);
+	if (unknown != NIL)
+		load_history(task_hub, unknown);
 }
 
 static void
