@@ -26,6 +26,9 @@
 #include "store/store.h"
 #include "wake.h"
 
+/* Activities of a turn are ordered in the queue by a microsecond each, but no more of them: looks at it begin a little while ago. */
+#define LONGEST_ORDER 10000
+
 /* Inputs of activities up to so many bytes are in the queue. */
 #define SMALL_INPUT 256
 
@@ -67,18 +70,18 @@ static StoreStatement delete_old_history = {
 enum
 {
 	A_INSTANCE_ID, A_EXECUTION_ID, A_GENERATION, A_TASK_ID, A_SEQ, A_ATTEMPT, A_VISIBLE_AT, A_PARKED, A_NAME, A_VERSION,
-	A_INPUT, A_TAGS, N_ACTIVITY_COLUMNS
+	A_INPUT, A_TAGS, A_MORE, N_ACTIVITY_COLUMNS
 };
 
 static const Oid activity_types[N_ACTIVITY_COLUMNS] = {
-	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID
+	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, BYTEAOID
 };
 
 static const DirectTable queue_table = {"activity_queue", "activity_queue_pkey", N_ACTIVITY_COLUMNS + 1};
 
 static StoreInsert insert_activities = {
 	"activity_queue",
-	"instance_id, execution_id, generation, task_id, seq, attempt, visible_at, parked, name, version, input, tags",
+	"instance_id, execution_id, generation, task_id, seq, attempt, visible_at, parked, name, version, input, tags, more",
 	&queue_table
 };
 
@@ -209,8 +212,12 @@ consume_messages(const char *task_hub, List *checkpoints)
 			continue;			/* they never were in the inbox */
 		foreach(lc2, checkpoint->fetched->messages)
 		{
+			HistoryEvent *message = lfirst(lc2);
+
+			if (!ItemPointerIsValid(&message->tid))
+				continue;		/* it came with the one before it */
 			row_buffer_add(tids);
-			row_buffer_set(tids, 0, PointerGetDatum(&((HistoryEvent *) lfirst(lc2))->tid));
+			row_buffer_set(tids, 0, PointerGetDatum(&message->tid));
 		}
 	}
 	if (tids->n_rows == 0)
@@ -254,12 +261,12 @@ add_history_row(RowBuffer *rows, const RuntimeState *state, const HistoryEvent *
 
 /* The pack belongs to the last row. */
 static void
-set_more(RowBuffer *rows, HistoryPack *pack)
+set_more(RowBuffer *rows, int column, HistoryPack *pack)
 {
 	bytea	   *more = pack ? history_pack_finish(pack) : NULL;
 
 	if (more != NULL)
-		row_buffer_set(rows, H_MORE, PointerGetDatum(more));
+		row_buffer_set(rows, column, PointerGetDatum(more));
 }
 
 /*
@@ -304,11 +311,11 @@ add_history_rows(RowBuffer *rows, const RuntimeState *state, List *events)
 			event->tags = json_with_text(event->tags, RECURSE_TAG, "");
 		if (pack != NULL && !event->is_referred_to && history_pack_add(pack, event))
 			continue;
-		set_more(rows, pack);
+		set_more(rows, H_MORE, pack);
 		add_history_row(rows, state, event);
 		pack = history_pack_make();
 	}
-	set_more(rows, pack);
+	set_more(rows, H_MORE, pack);
 }
 
 static void
@@ -341,7 +348,7 @@ write_history(const char *task_hub, List *checkpoints)
 }
 
 static void
-add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivity *activity, TimestampTz now)
+add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivity *activity, TimestampTz visible_at)
 {
 	const HistoryEvent *scheduled = activity->scheduled;
 
@@ -351,7 +358,7 @@ add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivit
 	row_buffer_set(rows, A_GENERATION, Int64GetDatum(activity->generation));
 	row_buffer_set(rows, A_TASK_ID, Int32GetDatum(scheduled->event_id));
 	row_buffer_set(rows, A_ATTEMPT, Int32GetDatum(1));
-	row_buffer_set(rows, A_VISIBLE_AT, TimestampTzGetDatum(now));
+	row_buffer_set(rows, A_VISIBLE_AT, TimestampTzGetDatum(visible_at));
 	row_buffer_set(rows, A_PARKED, BoolGetDatum(false));
 	row_buffer_set_text(rows, A_NAME, scheduled->name);
 	row_buffer_set_text(rows, A_VERSION, scheduled->version);
@@ -364,20 +371,55 @@ add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivit
 	row_buffer_set_jsonb(rows, A_TAGS, scheduled->tags);
 }
 
+/* May it have a row of the queue together with another one? */
+static bool
+goes_with(const OutboundActivity *first, const OutboundActivity *activity)
+{
+	const char *version = first->scheduled->version;
+	const char *other_version = activity->scheduled->version;
+
+	return activity->together > 1 && carries_input(first) && carries_input(activity) &&
+		first->generation == activity->generation && strcmp(first->scheduled->name, activity->scheduled->name) == 0 &&
+		strcmp(version ? version : "", other_version ? other_version : "") == 0;
+}
+
+/* The rows of one instance: an activity, and with it as many of its kind that follow as may be. They begin in the order they were asked for. */
+static void
+add_activity_rows(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now)
+{
+	int			n_left = list_length(checkpoint->outbox.activities);
+	const OutboundActivity *first = NULL;
+	HistoryPack *pack = NULL;
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, checkpoint->outbox.activities)
+	{
+		const OutboundActivity *activity = lfirst(lc);
+		TimestampTz visible_at = now - Min(--n_left, LONGEST_ORDER);
+
+		if (pack != NULL && n < first->together && goes_with(first, activity) && history_pack_add(pack, activity->scheduled))
+		{
+			n++;
+			continue;
+		}
+		set_more(rows, A_MORE, pack);
+		add_activity_row(rows, checkpoint->state->instance_id, activity, visible_at);
+		first = activity;
+		pack = first->together > 1 ? history_pack_make() : NULL;
+		n = 1;
+	}
+	set_more(rows, A_MORE, pack);
+}
+
 static void
 queue_activities(const char *task_hub, List *checkpoints, TimestampTz now)
 {
 	RowBuffer  *rows = row_buffer_make(N_ACTIVITY_COLUMNS, activity_types);
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	foreach(lc, checkpoints)
-	{
-		Checkpoint *checkpoint = lfirst(lc);
-
-		foreach(lc2, checkpoint->outbox.activities)
-			add_activity_row(rows, checkpoint->state->instance_id, lfirst(lc2), now);
-	}
+		add_activity_rows(rows, lfirst(lc), now);
 	store_insert(&insert_activities, task_hub, rows);
 	if (rows->n_rows > 0)
 		wake_hub_at_commit(task_hub, rows->n_rows);

@@ -15,6 +15,8 @@
 
 #include "core/history_pack.h"
 #include "core/json.h"
+#include "rests.h"
+#include "store/activity_store.h"
 #include "store/direct_rows.h"
 #include "store/hub_store.h"
 #include "store/inbox_store.h"
@@ -107,7 +109,7 @@ static StoreStatement lock_instance = {
 /* In the place of the task hub is the number of the instance. */
 #define MESSAGE_COLUMNS \
 	"m.instance_id, m.message_id, m.visible_at, m.\"timestamp\", m.fire_at, m.execution_id, m.task_id, m.event_type," \
-	" m.recurse, m.name, m.payload, m.failure, m.ctid"
+	" m.recurse, m.name, m.payload, m.failure, m.more, m.ctid"
 
 /*
  * Of an instance that has its turn all messages are read but timers that are
@@ -354,6 +356,25 @@ find_ready_instances(const char *task_hub, TimestampTz now, int64 look_at, int m
 	return ids;
 }
 
+/* Those whose turn may not wait. */
+static RowBuffer *
+without_resting(const char *task_hub, const RowBuffer *ids)
+{
+	static const Oid types[] = {TEXTOID};
+	RowBuffer  *others = row_buffer_make(1, types);
+
+	for (int i = 0; i < ids->n_rows; i++)
+	{
+		const char *id = TextDatumGetCString(ids->values[0][i]);
+
+		if (rest_lasts(task_hub, id) && store_has_activities(task_hub, id))
+			continue;
+		row_buffer_add(others);
+		row_buffer_set(others, 0, ids->values[0][i]);
+	}
+	return others;
+}
+
 /* What lock_instances does. False: left to statements. */
 static bool
 lock_directly(const char *task_hub, const RowBuffer *ids, int max_instances, List **instances)
@@ -413,7 +434,7 @@ lock_found(const char *task_hub, RowBuffer *ids, int max_instances)
 
 /*
  * Locks instances, looking at ever more messages while all that were found
- * belong to instances that others hold, or that are gone.
+ * belong to instances that others hold, that rest, or that are gone.
  */
 static List *
 lock_ready_instances(const char *task_hub, TimestampTz now, int max_instances, int max_starts)
@@ -429,7 +450,7 @@ lock_ready_instances(const char *task_hub, TimestampTz now, int max_instances, i
 
 		if (looked_at == 0)
 			return NIL;
-		instances = lock_found(task_hub, ids, max_instances);
+		instances = lock_found(task_hub, without_resting(task_hub, ids), max_instances);
 		if (instances != NIL)
 			return instances;
 		if (looked_at < (uint64) look_at)
@@ -458,6 +479,33 @@ message_from_row(const Row *row)
 	place_of_row(row, N_MESSAGE_ATTRIBUTES, &message->tid);
 	MemoryContextSwitchTo(old);
 	return message;
+}
+
+/* The message of a row, and the answers that are packed with it, which have no place of their own. */
+static void
+add_messages_of_row(const Row *row, FetchedInstance *fetched)
+{
+	HistoryEvent *first = message_from_row(row);
+	bytea	   *more = row_bytea(row, MESSAGE_MORE);
+	List	   *packed = NIL;
+	ListCell   *lc;
+
+	fetched->messages = lappend(fetched->messages, first);
+	if (more != NULL && !history_unpack(more, &packed))
+		fetched->state->damaged = true;
+	foreach(lc, packed)
+	{
+		HistoryEvent *message = lfirst(lc);
+
+		message->message_id = first->message_id;
+		message->visible_at = first->visible_at;
+		message->has_execution_id = first->has_execution_id;
+		message->execution_id = first->execution_id;
+		message->turn = 0;
+		message->turn_at = 0;
+		ItemPointerSetInvalid(&message->tid);
+		fetched->messages = lappend(fetched->messages, message);
+	}
 }
 
 /* Not the inputs of what was scheduled. */
@@ -544,7 +592,7 @@ load_messages_by_statement(const char *task_hub, List *instances, TimestampTz no
 		Row			row = store_row(&scope, i);
 		FetchedInstance *fetched = list_nth(instances, (int) row_int64(&row, 1) - 1);
 
-		fetched->messages = lappend(fetched->messages, message_from_row(&row));
+		add_messages_of_row(&row, fetched);
 	}
 	store_close(&scope);
 }
@@ -572,7 +620,7 @@ load_messages_of(DirectScan *scan, ScanKey keys, FetchedInstance *fetched, Times
 		Row			row = direct_scan_row(scan, CurrentMemoryContext);
 
 		if (row_time(&row, MESSAGE_VISIBLE_AT) <= now || row_int16(&row, MESSAGE_EVENT_TYPE) != EVENT_TIMER_FIRED)
-			fetched->messages = lappend(fetched->messages, message_from_row(&row));
+			add_messages_of_row(&row, fetched);
 	}
 	if (list_length(fetched->messages) > 1)
 		list_sort(fetched->messages, compare_messages);
@@ -798,7 +846,7 @@ add_visible_messages(RowBuffer *tids, const FetchedInstance *instance, Timestamp
 	{
 		HistoryEvent *message = lfirst(lc);
 
-		if (message->visible_at > now)
+		if (message->visible_at > now || !ItemPointerIsValid(&message->tid))
 			continue;
 		row_buffer_add(tids);
 		row_buffer_set(tids, 0, PointerGetDatum(&message->tid));
