@@ -729,7 +729,23 @@ load_history(const char *task_hub, List *instances)
 	direct_scan_end(scan);
 }
 
-/* Those that have had a turn, by its number and by their status, lest a wrong one hides a history, that is not known. */
+/* Has any of them had a turn already? By its number and by its status, lest a wrong one hides a history. */
+static bool
+have_history(List *instances)
+{
+	ListCell   *lc;
+
+	foreach(lc, instances)
+	{
+		const RuntimeState *state = ((FetchedInstance *) lfirst(lc))->state;
+
+		if (state->last_seq != 0 || state->status != STATUS_PENDING)
+			return true;
+	}
+	return false;
+}
+
+/* Gives those their past events that are known; the others are to be loaded. */
 static List *
 with_unknown_history(List *instances)
 {
@@ -737,12 +753,8 @@ with_unknown_history(List *instances)
 	ListCell   *lc;
 
 	foreach(lc, instances)
-	{
-		const FetchedInstance *fetched = lfirst(lc);
-
-		if ((fetched->state->last_seq != 0 || fetched->state->status != STATUS_PENDING) && !known_history_find(fetched))
+		if (!known_history_find(lfirst(lc)))
 			unknown = lappend(unknown, lfirst(lc));
-	}
 	return unknown;
 }
 
@@ -752,7 +764,7 @@ load_instances(const char *task_hub, List *instances, TimestampTz now)
 	List	   *unknown;
 
 	load_messages(task_hub, instances, now);
-	unknown = with_unknown_history(instances);
+	unknown = have_history(instances) ? with_unknown_history(instances) : NIL;
 	if (unknown != NIL)
 		load_history(task_hub, unknown);
 }

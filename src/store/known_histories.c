@@ -74,12 +74,13 @@ static KnownHistory *
 begin_history(const pg_uuid_t *execution_id)
 {
 	HASHCTL		control = {.keysize = sizeof(pg_uuid_t),.entrysize = sizeof(KnownHistory),.hcxt = TopMemoryContext};
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "durable history", ALLOCSET_SMALL_SIZES);
 	KnownHistory *history;
 
 	if (known == NULL)
 		known = hash_create("durable histories", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	history = hash_search(known, execution_id, HASH_ENTER, NULL);
-	history->context = AllocSetContextCreate(TopMemoryContext, "durable history", ALLOCSET_SMALL_SIZES);
+	history->context = context;
 	history->events = NIL;
 	history->size = 0;
 	dlist_push_head(&by_use, &history->node);
@@ -172,8 +173,9 @@ keep(const Checkpoint *checkpoint)
 		return;
 	if (history == NULL)
 		history = begin_history(&state->execution_id);
-	history->version = checkpoint->written;
+	history->version.xmin = InvalidTransactionId;	/* until it is whole, were it not to become so */
 	add_events(history, events, list_length(history->events));
+	history->version = checkpoint->written;
 	if (history->size > MAX_KNOWN_OF_ONE)
 		forget(history);
 }
