@@ -26,6 +26,9 @@
 #include "store/store.h"
 #include "wake.h"
 
+/* Activities of a turn are ordered in the queue by a microsecond each, but no more of them: looks at it begin a little while ago. */
+#define LONGEST_ORDER 10000
+
 /* Inputs of activities up to so many bytes are in the queue. */
 #define SMALL_INPUT 256
 
@@ -49,13 +52,11 @@ static const Oid history_types[N_HISTORY_COLUMNS] = {
 	BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, BYTEAOID
 };
 
-static const DirectTable history_table = {"history", "history_pkey", N_HISTORY_COLUMNS + 1};
-
 static StoreInsert insert_history = {
 	"history",
 	"instance_id, generation, seq, turn, turn_at, \"timestamp\", fire_at, event_id, task_id, event_type,"
 	" opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags, retry, more",
-	&history_table
+	&direct_history
 };
 
 /* What a queued activity of an older generation still needs stays until it has run. */
@@ -69,18 +70,18 @@ static StoreStatement delete_old_history = {
 enum
 {
 	A_INSTANCE_ID, A_EXECUTION_ID, A_GENERATION, A_TASK_ID, A_SEQ, A_ATTEMPT, A_VISIBLE_AT, A_PARKED, A_NAME, A_VERSION,
-	A_INPUT, A_TAGS, N_ACTIVITY_COLUMNS
+	A_INPUT, A_TAGS, A_MORE, N_ACTIVITY_COLUMNS
 };
 
 static const Oid activity_types[N_ACTIVITY_COLUMNS] = {
-	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID
+	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, BYTEAOID
 };
 
 static const DirectTable queue_table = {"activity_queue", "activity_queue_pkey", N_ACTIVITY_COLUMNS + 1};
 
 static StoreInsert insert_activities = {
 	"activity_queue",
-	"instance_id, execution_id, generation, task_id, seq, attempt, visible_at, parked, name, version, input, tags",
+	"instance_id, execution_id, generation, task_id, seq, attempt, visible_at, parked, name, version, input, tags, more",
 	&queue_table
 };
 
@@ -211,8 +212,12 @@ consume_messages(const char *task_hub, List *checkpoints)
 			continue;			/* they never were in the inbox */
 		foreach(lc2, checkpoint->fetched->messages)
 		{
+			HistoryEvent *message = lfirst(lc2);
+
+			if (!ItemPointerIsValid(&message->tid))
+				continue;		/* it came with the one before it */
 			row_buffer_add(tids);
-			row_buffer_set(tids, 0, PointerGetDatum(&((HistoryEvent *) lfirst(lc2))->tid));
+			row_buffer_set(tids, 0, PointerGetDatum(&message->tid));
 		}
 	}
 	if (tids->n_rows == 0)
@@ -256,12 +261,12 @@ add_history_row(RowBuffer *rows, const RuntimeState *state, const HistoryEvent *
 
 /* The pack belongs to the last row. */
 static void
-set_more(RowBuffer *rows, HistoryPack *pack)
+set_more(RowBuffer *rows, int column, HistoryPack *pack)
 {
 	bytea	   *more = pack ? history_pack_finish(pack) : NULL;
 
 	if (more != NULL)
-		row_buffer_set(rows, H_MORE, PointerGetDatum(more));
+		row_buffer_set(rows, column, PointerGetDatum(more));
 }
 
 /*
@@ -306,11 +311,11 @@ add_history_rows(RowBuffer *rows, const RuntimeState *state, List *events)
 			event->tags = json_with_text(event->tags, RECURSE_TAG, "");
 		if (pack != NULL && !event->is_referred_to && history_pack_add(pack, event))
 			continue;
-		set_more(rows, pack);
+		set_more(rows, H_MORE, pack);
 		add_history_row(rows, state, event);
 		pack = history_pack_make();
 	}
-	set_more(rows, pack);
+	set_more(rows, H_MORE, pack);
 }
 
 static void
@@ -343,7 +348,7 @@ write_history(const char *task_hub, List *checkpoints)
 }
 
 static void
-add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivity *activity, TimestampTz now)
+add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivity *activity, TimestampTz visible_at)
 {
 	const HistoryEvent *scheduled = activity->scheduled;
 
@@ -353,7 +358,7 @@ add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivit
 	row_buffer_set(rows, A_GENERATION, Int64GetDatum(activity->generation));
 	row_buffer_set(rows, A_TASK_ID, Int32GetDatum(scheduled->event_id));
 	row_buffer_set(rows, A_ATTEMPT, Int32GetDatum(1));
-	row_buffer_set(rows, A_VISIBLE_AT, TimestampTzGetDatum(now));
+	row_buffer_set(rows, A_VISIBLE_AT, TimestampTzGetDatum(visible_at));
 	row_buffer_set(rows, A_PARKED, BoolGetDatum(false));
 	row_buffer_set_text(rows, A_NAME, scheduled->name);
 	row_buffer_set_text(rows, A_VERSION, scheduled->version);
@@ -366,20 +371,55 @@ add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivit
 	row_buffer_set_jsonb(rows, A_TAGS, scheduled->tags);
 }
 
+/* May it have a row of the queue together with another one? */
+static bool
+goes_with(const OutboundActivity *first, const OutboundActivity *activity)
+{
+	const char *version = first->scheduled->version;
+	const char *other_version = activity->scheduled->version;
+
+	return activity->together > 1 && carries_input(first) && carries_input(activity) &&
+		first->generation == activity->generation && strcmp(first->scheduled->name, activity->scheduled->name) == 0 &&
+		strcmp(version ? version : "", other_version ? other_version : "") == 0;
+}
+
+/* The rows of one instance: an activity, and with it as many of its kind that follow as may be. They begin in the order they were asked for. */
+static void
+add_activity_rows(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now)
+{
+	int			n_left = list_length(checkpoint->outbox.activities);
+	const OutboundActivity *first = NULL;
+	HistoryPack *pack = NULL;
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, checkpoint->outbox.activities)
+	{
+		const OutboundActivity *activity = lfirst(lc);
+		TimestampTz visible_at = now - Min(--n_left, LONGEST_ORDER);
+
+		if (pack != NULL && n < first->together && goes_with(first, activity) && history_pack_add(pack, activity->scheduled))
+		{
+			n++;
+			continue;
+		}
+		set_more(rows, A_MORE, pack);
+		add_activity_row(rows, checkpoint->state->instance_id, activity, visible_at);
+		first = activity;
+		pack = first->together > 1 ? history_pack_make() : NULL;
+		n = 1;
+	}
+	set_more(rows, A_MORE, pack);
+}
+
 static void
 queue_activities(const char *task_hub, List *checkpoints, TimestampTz now)
 {
 	RowBuffer  *rows = row_buffer_make(N_ACTIVITY_COLUMNS, activity_types);
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	foreach(lc, checkpoints)
-	{
-		Checkpoint *checkpoint = lfirst(lc);
-
-		foreach(lc2, checkpoint->outbox.activities)
-			add_activity_row(rows, checkpoint->state->instance_id, lfirst(lc2), now);
-	}
+		add_activity_rows(rows, lfirst(lc), now);
 	store_insert(&insert_activities, task_hub, rows);
 	if (rows->n_rows > 0)
 		wake_hub_at_commit(task_hub, rows->n_rows);
@@ -608,20 +648,21 @@ store_begin_child(const ResolvedChild *child, bool has_new_id, const RuntimeStat
 	return fetched;
 }
 
-/* Names of events as the text of an array; NULL: none. */
-static char *
-waiting_events_text(List *names)
+/* Sets a column to the names of events; none are NULL. */
+static void
+set_names(RowBuffer *rows, int column, List *names)
 {
-	Datum	   *elements;
-	int			n = 0;
-	ListCell   *lc;
+	if (names != NIL)
+		row_buffer_set(rows, column, store_text_array(names));
+}
 
-	if (names == NIL)
-		return NULL;
-	elements = palloc(sizeof(Datum) * list_length(names));
-	foreach(lc, names)
-		elements[n++] = CStringGetTextDatum((char *) lfirst(lc));
-	return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT)));
+/* Arrays do not nest in unnest(): statements take the names of events as the text of an array. */
+static void
+names_to_text(RowBuffer *rows, int column)
+{
+	for (int i = 0; i < rows->n_rows; i++)
+		if (!rows->nulls[column][i])
+			rows->values[column][i] = CStringGetTextDatum(OidOutputFunctionCall(F_ARRAY_OUT, rows->values[column][i]));
 }
 
 static void
@@ -654,7 +695,7 @@ add_begun_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	row_buffer_set_text(rows, B_FUNCTION, state->function);
 	if (state->code && !state->takes_latest)
 		row_buffer_set(rows, B_CODE, UUIDPGetDatum(&state->code->fingerprint));
-	row_buffer_set_text(rows, B_WAITING_EVENTS, waiting_events_text(state->waiting_events));
+	set_names(rows, B_WAITING_EVENTS, state->waiting_events);
 }
 
 /* Before anything is sent to them. */
@@ -670,6 +711,7 @@ insert_begun_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 			add_begun_row(rows, lfirst(lc));
 	if (rows->n_rows == 0)
 		return;
+	names_to_text(rows, B_WAITING_EVENTS);
 	row_buffer_arrays(rows, values + 2);
 	(void) store_execute_once(&insert_begun, values);
 }
@@ -706,30 +748,59 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	row_buffer_set_jsonb(rows, I_OUTPUT, state->output);
 	row_buffer_set_jsonb(rows, I_FAILURE, state->failure);
 	row_buffer_set_jsonb(rows, I_CUSTOM_STATUS, state->custom_status);
-	row_buffer_set_text(rows, I_WAITING_EVENTS, waiting_events_text(state->waiting_events));
+	set_names(rows, I_WAITING_EVENTS, state->waiting_events);
+}
+
+/* The columns of the table; not those that stay as they are unless they are set. */
+static const AttrNumber instance_columns[N_INSTANCE_COLUMNS] = {
+	0, INSTANCE_EXECUTION_ID, INSTANCE_GENERATION, INSTANCE_TURN, INSTANCE_LAST_SEQ, INSTANCE_STATUS, INSTANCE_VERSION,
+	INSTANCE_COMPLETED_AT, 0, 0, INSTANCE_OUTPUT, INSTANCE_FAILURE, INSTANCE_CUSTOM_STATUS, 0, INSTANCE_CODE,
+	INSTANCE_WAITING_EVENTS
+};
+
+static bool
+update_row_directly(DirectUpdate *update, const char *task_hub, const RowBuffer *rows, int row, TimestampTz now)
+{
+	if (!direct_update_take(update, task_hub, (ItemPointer) DatumGetPointer(rows->values[I_TID][row])))
+		return false;
+	for (int i = 0; i < N_INSTANCE_COLUMNS; i++)
+		if (instance_columns[i] != 0)
+			direct_update_set(update, instance_columns[i], rows->values[i][row], rows->nulls[i][row]);
+	direct_update_set(update, INSTANCE_UPDATED_AT, TimestampTzGetDatum(now), false);
+	if (!rows->nulls[I_CONTINUED][row])
+		direct_update_set(update, INSTANCE_INPUT, rows->values[I_INPUT][row], rows->nulls[I_INPUT][row]);
+	if (!rows->nulls[I_FUNCTION][row])
+		direct_update_set(update, INSTANCE_FUNCTION, rows->values[I_FUNCTION][row], false);
+	return direct_update_run(update);
+}
+
+/* False: left to statements. */
+static bool
+update_rows_directly(const char *task_hub, const RowBuffer *rows, TimestampTz now)
+{
+	DirectUpdate *update = direct_update_begin(&direct_instances);
+
+	if (update == NULL)
+		return false;
+	for (int i = 0; i < rows->n_rows; i++)
+		if (!update_row_directly(update, task_hub, rows, i, now))
+			someone_interfered();
+	direct_update_end(update);
+	return true;
 }
 
 static void
-update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
+update_rows_by_statement(const char *task_hub, RowBuffer *rows, TimestampTz now)
 {
-	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
-	Datum		values[N_INSTANCE_COLUMNS + 2];
-	char		nulls[N_INSTANCE_COLUMNS + 2];
+	Datum		values[N_INSTANCE_COLUMNS + 2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now)};
+	char		nulls[N_INSTANCE_COLUMNS + 2] = {' ', ' '};
 	uint64		updated;
 	StoreScope	scope;
-	ListCell   *lc;
 
-	foreach(lc, checkpoints)
-		if (((Checkpoint *) lfirst(lc))->ran && !((Checkpoint *) lfirst(lc))->fetched->begun)
-			add_instance_row(rows, lfirst(lc));
-	if (rows->n_rows == 0)
-		return;
+	names_to_text(rows, I_WAITING_EVENTS);
 	store_open(&scope);
-	values[0] = TEXT_DATUM(task_hub);
-	values[1] = TimestampTzGetDatum(now);
 	if (rows->n_rows == 1)
 	{
-		nulls[0] = nulls[1] = ' ';
 		row_buffer_row(rows, 0, values + 2, nulls + 2);
 		updated = store_execute(&update_instance, values, nulls);
 	}
@@ -741,6 +812,19 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 	store_close(&scope);
 	if (updated != (uint64) rows->n_rows)
 		someone_interfered();
+}
+
+static void
+update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
+{
+	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+		if (((Checkpoint *) lfirst(lc))->ran && !((Checkpoint *) lfirst(lc))->fetched->begun)
+			add_instance_row(rows, lfirst(lc));
+	if (rows->n_rows > 0 && !update_rows_directly(task_hub, rows, now))
+		update_rows_by_statement(task_hub, rows, now);
 }
 
 /* Nobody can wait for one that has begun in this transaction with an id that is new. */

@@ -14,6 +14,12 @@ extern MessageBuffer *message_buffer_make(void);
 extern void message_buffer_add(MessageBuffer *buffer, const char *instance_id, const HistoryEvent *event);
 
 /*
+ * The same for an answer and those that follow it, packed (NULL: none). All
+ * of a buffer are added this way, for store_insert_messages() alone.
+ */
+extern void message_buffer_add_packed(MessageBuffer *buffer, const char *instance_id, const HistoryEvent *event, bytea *more);
+
+/*
  * For the only message of a buffer, to an instance that is known to exist:
  * inserted without a statement (direct_rows.h); NULL if that cannot be. The
  * wake-up is the caller's.

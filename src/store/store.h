@@ -143,6 +143,11 @@ extern Datum store_text_array(List *strings);
 	" CROSS JOIN LATERAL (SELECT b.ctid FROM durable_store.inbox b WHERE b.task_hub = " hub \
 	" AND b.instance_id = u.instance_id ORDER BY b.message_id OFFSET 0) x)"
 
+/* SQL: the ids of the activities of a row of the queue, "task_id" of "m". */
+#define IDS_OF_ROW(q) \
+	" CROSS JOIN LATERAL (SELECT " q ".task_id UNION ALL" \
+	" SELECT e.event_id FROM durable_store.unpack_events(" q ".more) e) m"
+
 /* SQL: the row is of this hub; not a condition for an index, where rows are found by ctid. */
 #define OF_HUB(alias, hub) alias ".task_hub || '' = " hub
 
