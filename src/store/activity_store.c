@@ -164,15 +164,15 @@ static StoreStatement pin_ended = {
 	3, {TEXTOID, TEXTOID, UUIDOID}
 };
 
-/* Rows of several activities, which are locked, become a row for each. */
+/* Rows of several activities, which are locked, become a row for each, in their order. */
 #define UNPACK(rows, condition) \
 	"WITH packed AS (DELETE FROM durable_store.activity_queue q WHERE q.ctid = ANY (" rows ") AND " OF_HUB("q", "$1") " RETURNING q.*)" \
 	" INSERT INTO durable_store.activity_queue (task_hub, instance_id, execution_id, generation, task_id, attempt, visible_at, parked," \
 	"  name, version, input, tags)" \
-	" SELECT p.task_hub, p.instance_id, p.execution_id, p.generation, m.task_id, p.attempt, p.visible_at, p.parked," \
-	"  p.name, p.version, m.input, m.tags" \
-	" FROM packed p CROSS JOIN LATERAL (SELECT p.task_id, p.input, p.tags UNION ALL" \
-	"  SELECT e.event_id, e.payload, e.tags FROM durable_store.unpack_events(p.more) e) m WHERE " condition
+	" SELECT p.task_hub, p.instance_id, p.execution_id, p.generation, m.task_id, p.attempt, p.visible_at + m.n * interval '1 microsecond'," \
+	"  p.parked, p.name, p.version, m.input, m.tags" \
+	" FROM packed p CROSS JOIN LATERAL (SELECT 0 AS n, p.task_id, p.input, p.tags UNION ALL" \
+	"  SELECT e.ordinality, e.event_id, e.payload, e.tags FROM durable_store.unpack_events(p.more) WITH ORDINALITY e) m WHERE " condition
 
 static StoreStatement unpack_activities = {
 	UNPACK("ARRAY(SELECT a.ctid FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.instance_id = $2"
@@ -184,9 +184,10 @@ static StoreStatement unpack_rest = {
 	UNPACK("ARRAY[$2]", "m.task_id <> ALL ($3)"), 3, {TEXTOID, TIDOID, INT4ARRAYOID}
 };
 
+/* Not a row of several, whose others would go with it: somebody else had that when it was to be unpacked. */
 static StoreStatement reclaim_activity = {
 	"SELECT FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = $2"
-	" AND q.execution_id = $3 AND q.task_id = $4 FOR UPDATE SKIP LOCKED",
+	" AND q.execution_id = $3 AND q.task_id = $4 AND q.more IS NULL FOR UPDATE SKIP LOCKED",
 	4, {TEXTOID, TEXTOID, UUIDOID, INT4OID}
 };
 

@@ -120,7 +120,8 @@ extern void store_finish_activities(const char *task_hub, List *claimed, List *f
 
 /*
  * Locks this activity again, in a later transaction than the one that claimed
- * it first; false if it is gone or held by another.
+ * it first; false if it is gone, held by another, or has its row together with
+ * others.
  */
 extern bool store_reclaim_activity(const char *task_hub, const ClaimedActivity *activity);
 
