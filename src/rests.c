@@ -39,6 +39,9 @@ typedef struct Rests
 	Rest		rests[N_RESTS];
 } Rests;
 
+/* See rest_next_end(). */
+static TimestampTz next_end = DT_NOEND;
+
 static Rests *shared = NULL;
 static LWLock *lock = NULL;
 
@@ -125,6 +128,17 @@ rest_lasts(const char *task_hub, const char *instance_id)
 	LWLockAcquire(lock, LW_SHARED);
 	rest = entry_for(key);
 	result = rest->key == key && lasts(rest->until, now);
+	if (result)
+		next_end = Min(next_end, rest->until);
 	LWLockRelease(lock);
 	return result;
+}
+
+TimestampTz
+rest_next_end(void)
+{
+	TimestampTz end = next_end;
+
+	next_end = DT_NOEND;
+	return end;
 }

@@ -12,6 +12,7 @@
 #define DURABLE_RESTS_H
 
 #include "postgres.h"
+#include "datatype/timestamp.h"
 #include "storage/lwlock.h"
 
 /* For shmem.c: the memory, and the lock that guards it. */
@@ -23,5 +24,8 @@ extern void rest_begin(const char *task_hub, const char *instance_id, int64 turn
 
 /* Does it rest? Who asks sees to it that activities of it are in the queue. Never outside a worker. */
 extern bool rest_lasts(const char *task_hub, const char *instance_id);
+
+/* When the first of the rests ends that this process was told of since it last asked this; DT_NOEND: of none. */
+extern TimestampTz rest_next_end(void);
 
 #endif							/* DURABLE_RESTS_H */

@@ -1635,6 +1635,12 @@ worker_calls_for_help(void)
 	LWLockRelease(lock);
 }
 
+bool
+worker_is_additional(void)
+{
+	return my_slot != NULL && my_slot->info.index > 0;
+}
+
 /*
  * Sets the latches of all the hub's workers; a busy one will look again before
  * it sleeps. Returns how many there are that take all kinds of work, and soon.

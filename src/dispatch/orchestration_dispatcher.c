@@ -41,6 +41,7 @@
 #include "shmem.h"
 #include "store/inbox_store.h"
 #include "store/instance_store.h"
+#include "store/known_histories.h"
 #include "store/rewind_store.h"
 #include "suspects.h"
 
@@ -773,6 +774,7 @@ try_batch(Batch *batch)
 	int			size = fetch_size();
 	int			starts = worker_take_starts(size);
 	List	   *instances;
+	List	   *checkpoints = NIL;
 	bool		found;
 	ListCell   *lc;
 
@@ -787,8 +789,6 @@ try_batch(Batch *batch)
 									  pstrdup(((FetchedInstance *) lfirst(lc))->state->instance_id));
 	if (instances != NIL)
 	{
-		List	   *checkpoints;
-
 		DURABLE_POINT("turn.claimed");
 		if (list_length(instances) == size)
 			worker_calls_for_help();
@@ -803,6 +803,7 @@ try_batch(Batch *batch)
 	if (starts != UNLIMITED_STARTS)
 		worker_give_back_starts(starts - store_count_starts(list_truncate(instances, batch->n_reached)));
 	work_item_commit();
+	known_histories_keep(checkpoints);
 	if (found)
 		DURABLE_POINT("turn.committed");
 	return found ? DISPATCH_DONE : DISPATCH_IDLE;

@@ -123,11 +123,12 @@ static StoreStatement find_parked = {
 	1, {TEXTOID}
 };
 
+/* Those that are due: the index of parked ones leads to the first of each name, and the look to the first of all. */
 static StoreStatement park_activities = {
 	"UPDATE durable_store.activity_queue q SET parked = true WHERE q.ctid = ANY (ARRAY(SELECT a.ctid"
 	" FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND NOT a.parked AND a.name = $2 AND coalesce(a.version, '') = $3"
-	" FOR UPDATE SKIP LOCKED)) AND " OF_HUB("q", "$1"),
-	3, {TEXTOID, TEXTOID, TEXTOID}
+	" AND a.visible_at <= $4 FOR UPDATE SKIP LOCKED)) AND " OF_HUB("q", "$1"),
+	4, {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };
 
 /* The answer goes to the execution that asked, if it still runs; else only the row goes. */
@@ -595,9 +596,9 @@ store_find_parked_activities(const char *task_hub)
 }
 
 void
-store_park_activities(const char *task_hub, const ActivityKey *key)
+store_park_activities(const char *task_hub, TimestampTz now, const ActivityKey *key)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(key->name), TEXT_DATUM(key->version ? key->version : "")};
+	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(key->name), TEXT_DATUM(key->version ? key->version : ""), TimestampTzGetDatum(now)};
 
 	(void) store_execute_once(&park_activities, values);
 }

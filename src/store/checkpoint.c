@@ -52,13 +52,11 @@ static const Oid history_types[N_HISTORY_COLUMNS] = {
 	BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, BYTEAOID
 };
 
-static const DirectTable history_table = {"history", "history_pkey", N_HISTORY_COLUMNS + 1};
-
 static StoreInsert insert_history = {
 	"history",
 	"instance_id, generation, seq, turn, turn_at, \"timestamp\", fire_at, event_id, task_id, event_type,"
 	" opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags, retry, more",
-	&history_table
+	&direct_history
 };
 
 /* What a queued activity of an older generation still needs stays until it has run. */
@@ -660,20 +658,21 @@ store_begin_child(const ResolvedChild *child, bool has_new_id, const RuntimeStat
 	return fetched;
 }
 
-/* Names of events as the text of an array; NULL: none. */
-static char *
-waiting_events_text(List *names)
+/* Sets a column to the names of events; none are NULL. */
+static void
+set_names(RowBuffer *rows, int column, List *names)
 {
-	Datum	   *elements;
-	int			n = 0;
-	ListCell   *lc;
+	if (names != NIL)
+		row_buffer_set(rows, column, store_text_array(names));
+}
 
-	if (names == NIL)
-		return NULL;
-	elements = palloc(sizeof(Datum) * list_length(names));
-	foreach(lc, names)
-		elements[n++] = CStringGetTextDatum((char *) lfirst(lc));
-	return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT)));
+/* Arrays do not nest in unnest(): statements take the names of events as the text of an array. */
+static void
+names_to_text(RowBuffer *rows, int column)
+{
+	for (int i = 0; i < rows->n_rows; i++)
+		if (!rows->nulls[column][i])
+			rows->values[column][i] = CStringGetTextDatum(OidOutputFunctionCall(F_ARRAY_OUT, rows->values[column][i]));
 }
 
 static void
@@ -706,7 +705,7 @@ add_begun_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	row_buffer_set_text(rows, B_FUNCTION, state->function);
 	if (state->code && !state->takes_latest)
 		row_buffer_set(rows, B_CODE, UUIDPGetDatum(&state->code->fingerprint));
-	row_buffer_set_text(rows, B_WAITING_EVENTS, waiting_events_text(state->waiting_events));
+	set_names(rows, B_WAITING_EVENTS, state->waiting_events);
 }
 
 /* Before anything is sent to them. */
@@ -722,6 +721,7 @@ insert_begun_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 			add_begun_row(rows, lfirst(lc));
 	if (rows->n_rows == 0)
 		return;
+	names_to_text(rows, B_WAITING_EVENTS);
 	row_buffer_arrays(rows, values + 2);
 	(void) store_execute_once(&insert_begun, values);
 }
@@ -737,7 +737,7 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	const RuntimeState *state = checkpoint->state;
 
 	row_buffer_add(rows);
-	row_buffer_set(rows, I_TID, PointerGetDatum(&checkpoint->fetched->tid));
+	row_buffer_set(rows, I_TID, PointerGetDatum(&checkpoint->fetched->version.place));
 	row_buffer_set(rows, I_EXECUTION_ID, UUIDPGetDatum(&state->execution_id));
 	row_buffer_set(rows, I_GENERATION, Int64GetDatum(state->generation));
 	row_buffer_set(rows, I_TURN, Int32GetDatum(state->turn));
@@ -758,30 +758,61 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	row_buffer_set_jsonb(rows, I_OUTPUT, state->output);
 	row_buffer_set_jsonb(rows, I_FAILURE, state->failure);
 	row_buffer_set_jsonb(rows, I_CUSTOM_STATUS, state->custom_status);
-	row_buffer_set_text(rows, I_WAITING_EVENTS, waiting_events_text(state->waiting_events));
+	set_names(rows, I_WAITING_EVENTS, state->waiting_events);
+}
+
+/* The columns of the table; not those that stay as they are unless they are set. */
+static const AttrNumber instance_columns[N_INSTANCE_COLUMNS] = {
+	0, INSTANCE_EXECUTION_ID, INSTANCE_GENERATION, INSTANCE_TURN, INSTANCE_LAST_SEQ, INSTANCE_STATUS, INSTANCE_VERSION,
+	INSTANCE_COMPLETED_AT, 0, 0, INSTANCE_OUTPUT, INSTANCE_FAILURE, INSTANCE_CUSTOM_STATUS, 0, INSTANCE_CODE,
+	INSTANCE_WAITING_EVENTS
+};
+
+static bool
+update_row_directly(DirectUpdate *update, const char *task_hub, const RowBuffer *rows, int row, TimestampTz now,
+					RowVersion *written)
+{
+	if (!direct_update_take(update, task_hub, (ItemPointer) DatumGetPointer(rows->values[I_TID][row])))
+		return false;
+	for (int i = 0; i < N_INSTANCE_COLUMNS; i++)
+		if (instance_columns[i] != 0)
+			direct_update_set(update, instance_columns[i], rows->values[i][row], rows->nulls[i][row]);
+	direct_update_set(update, INSTANCE_UPDATED_AT, TimestampTzGetDatum(now), false);
+	if (!rows->nulls[I_CONTINUED][row])
+		direct_update_set(update, INSTANCE_INPUT, rows->values[I_INPUT][row], rows->nulls[I_INPUT][row]);
+	if (!rows->nulls[I_FUNCTION][row])
+		direct_update_set(update, INSTANCE_FUNCTION, rows->values[I_FUNCTION][row], false);
+	written->xmin = GetCurrentTransactionId();
+	return direct_update_run(update, &written->place);
+}
+
+/* The rows are of these checkpoints. False: left to statements. */
+static bool
+update_rows_directly(const char *task_hub, List *checkpoints, const RowBuffer *rows, TimestampTz now)
+{
+	DirectUpdate *update = direct_update_begin(&direct_instances);
+
+	if (update == NULL)
+		return false;
+	for (int i = 0; i < rows->n_rows; i++)
+		if (!update_row_directly(update, task_hub, rows, i, now, &((Checkpoint *) list_nth(checkpoints, i))->written))
+			someone_interfered();
+	direct_update_end(update);
+	return true;
 }
 
 static void
-update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
+update_rows_by_statement(const char *task_hub, RowBuffer *rows, TimestampTz now)
 {
-	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
-	Datum		values[N_INSTANCE_COLUMNS + 2];
-	char		nulls[N_INSTANCE_COLUMNS + 2];
+	Datum		values[N_INSTANCE_COLUMNS + 2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now)};
+	char		nulls[N_INSTANCE_COLUMNS + 2] = {' ', ' '};
 	uint64		updated;
 	StoreScope	scope;
-	ListCell   *lc;
 
-	foreach(lc, checkpoints)
-		if (((Checkpoint *) lfirst(lc))->ran && !((Checkpoint *) lfirst(lc))->fetched->begun)
-			add_instance_row(rows, lfirst(lc));
-	if (rows->n_rows == 0)
-		return;
+	names_to_text(rows, I_WAITING_EVENTS);
 	store_open(&scope);
-	values[0] = TEXT_DATUM(task_hub);
-	values[1] = TimestampTzGetDatum(now);
 	if (rows->n_rows == 1)
 	{
-		nulls[0] = nulls[1] = ' ';
 		row_buffer_row(rows, 0, values + 2, nulls + 2);
 		updated = store_execute(&update_instance, values, nulls);
 	}
@@ -793,6 +824,26 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 	store_close(&scope);
 	if (updated != (uint64) rows->n_rows)
 		someone_interfered();
+}
+
+static void
+update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
+{
+	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
+	List	   *updated = NIL;
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+	{
+		const Checkpoint *checkpoint = lfirst(lc);
+
+		if (!checkpoint->ran || checkpoint->fetched->begun)
+			continue;
+		add_instance_row(rows, checkpoint);
+		updated = lappend(updated, lfirst(lc));
+	}
+	if (rows->n_rows > 0 && !update_rows_directly(task_hub, updated, rows, now))
+		update_rows_by_statement(task_hub, rows, now);
 }
 
 /* Nobody can wait for one that has begun in this transaction with an id that is new. */

@@ -28,6 +28,7 @@
 #include "store/direct_rows.h"
 
 const DirectTable direct_instances = {"instances", "instances_pkey", N_INSTANCE_ATTRIBUTES};
+const DirectTable direct_history = {"history", "history_pkey", N_HISTORY_ATTRIBUTES};
 
 struct DirectInsert
 {
@@ -185,6 +186,96 @@ direct_delete(const DirectTable *table, const RowBuffer *places)
 	return deleted;
 }
 
+struct DirectUpdate
+{
+	Relation	table;
+	EState	   *estate;
+	ResultRelInfo *target;
+	TupleTableSlot *old;		/* the row that was taken; holds what is not set anew */
+	TupleTableSlot *new;
+};
+
+DirectUpdate *
+direct_update_begin(const DirectTable *table)
+{
+	Relation	relation = open_table(table, RowExclusiveLock);
+	DirectUpdate *update;
+
+	if (relation == NULL)
+		return NULL;
+	update = palloc(sizeof(DirectUpdate));
+	update->table = relation;
+	update->estate = CreateExecutorState();
+	update->target = makeNode(ResultRelInfo);
+	InitResultRelInfo(update->target, relation, 0, NULL, 0);
+	ExecOpenIndices(update->target, false);
+	update->old = table_slot_create(relation, NULL);
+	update->new = table_slot_create(relation, NULL);
+	return update;
+}
+
+static bool
+is_of_hub(TupleTableSlot *slot, const char *task_hub)
+{
+	bool		isnull;
+	text	   *hub = DatumGetTextPP(slot_getattr(slot, 1, &isnull));
+
+	return VARSIZE_ANY_EXHDR(hub) == strlen(task_hub) && memcmp(VARDATA_ANY(hub), task_hub, strlen(task_hub)) == 0;
+}
+
+bool
+direct_update_take(DirectUpdate *update, const char *task_hub, ItemPointer place)
+{
+	int			natts = RelationGetDescr(update->table)->natts;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!table_tuple_fetch_row_version(update->table, place, SnapshotSelf, update->old) ||
+		!is_of_hub(update->old, task_hub))
+		return false;
+	slot_getallattrs(update->old);
+	ExecClearTuple(update->new);
+	memcpy(update->new->tts_values, update->old->tts_values, natts * sizeof(Datum));
+	memcpy(update->new->tts_isnull, update->old->tts_isnull, natts * sizeof(bool));
+	ExecStoreVirtualTuple(update->new);
+	return true;
+}
+
+void
+direct_update_set(DirectUpdate *update, AttrNumber column, Datum value, bool isnull)
+{
+	update->new->tts_values[column - 1] = value;
+	update->new->tts_isnull[column - 1] = isnull;
+}
+
+bool
+direct_update_run(DirectUpdate *update, ItemPointer place)
+{
+	TM_FailureData failure;
+	LockTupleMode mode;
+	DurableStaleIndexes stale;
+
+	ResetPerTupleExprContext(update->estate);
+	if (RelationGetDescr(update->table)->constr != NULL)
+		ExecConstraints(update->target, update->new, update->estate);
+	if (table_tuple_update(update->table, &update->old->tts_tid, update->new, GetCurrentCommandId(true), GetActiveSnapshot(),
+						   InvalidSnapshot, true, &failure, &mode, &stale) != TM_Ok)
+		return false;
+	(void) durable_update_index_tuples(update->target, update->new, update->estate, stale);
+	*place = update->new->tts_tid;
+	return true;
+}
+
+void
+direct_update_end(DirectUpdate *update)
+{
+	CommandCounterIncrement();
+	ExecDropSingleTupleTableSlot(update->new);
+	ExecDropSingleTupleTableSlot(update->old);
+	ExecCloseIndices(update->target);
+	FreeExecutorState(update->estate);
+	table_close(update->table, NoLock);
+}
+
 void
 direct_text_key(ScanKey key, AttrNumber column, Datum value)
 {
@@ -339,4 +430,130 @@ direct_lock_end(DirectLock *lock)
 {
 	ExecDropSingleTupleTableSlot(lock->slot);
 	table_close(lock->table, NoLock);
+}
+
+/* ------------------------------------------------------------------------
+ * Rows of many keys
+ * ------------------------------------------------------------------------
+ */
+
+struct DirectScan
+{
+	Relation	table;
+	Relation	index;
+	Snapshot	snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *found;
+	TupleTableSlot *locked;
+	TupleTableSlot *row;		/* one of these */
+	int			n_keys;
+	ScanKey		keys;			/* of the row that was found */
+};
+
+/* The index of the primary key; NULL: it cannot be used. */
+static Relation
+open_key(const DirectTable *table)
+{
+	Oid			oid = get_relname_relid(table->key, get_namespace_oid("durable_store", false));
+	Relation	index;
+
+	if (!OidIsValid(oid))
+		return NULL;
+	index = index_open(oid, AccessShareLock);
+	if (index->rd_index->indisvalid)
+		return index;
+	index_close(index, AccessShareLock);
+	return NULL;
+}
+
+DirectScan *
+direct_scan_begin(const DirectTable *table, LOCKMODE mode, int n_keys)
+{
+	Relation	relation = IsolationUsesXactSnapshot() ? NULL : open_table(table, mode);
+	Relation	index = relation ? open_key(table) : NULL;
+	DirectScan *scan;
+
+	if (index == NULL)
+	{
+		if (relation != NULL)
+			table_close(relation, NoLock);
+		return NULL;
+	}
+	scan = palloc0(sizeof(DirectScan));
+	scan->table = relation;
+	scan->index = index;
+	scan->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	scan->n_keys = n_keys;
+	scan->scan = durable_index_beginscan(relation, index, scan->snapshot, n_keys);
+	scan->found = table_slot_create(relation, NULL);
+	scan->locked = table_slot_create(relation, NULL);
+	return scan;
+}
+
+bool
+direct_scan_find(DirectScan *scan, ScanKey keys)
+{
+	CHECK_FOR_INTERRUPTS();
+	scan->keys = keys;
+	index_rescan(scan->scan, keys, scan->n_keys, NULL, 0);
+	return direct_scan_next(scan);
+}
+
+bool
+direct_scan_next(DirectScan *scan)
+{
+	scan->row = scan->found;
+	return index_getnext_slot(scan->scan, ForwardScanDirection, scan->found);
+}
+
+/* Are the first columns of the row those that were looked for? */
+static bool
+has_keys(const DirectScan *scan, TupleTableSlot *slot)
+{
+	for (int i = 0; i < scan->n_keys; i++)
+	{
+		const ScanKeyData *key = &scan->keys[i];
+		bool		isnull;
+		Datum		value = slot_getattr(slot, scan->index->rd_index->indkey.values[key->sk_attno - 1], &isnull);
+
+		if (isnull || !DatumGetBool(FunctionCall2Coll((FmgrInfo *) &key->sk_func, key->sk_collation, value, key->sk_argument)))
+			return false;
+	}
+	return true;
+}
+
+bool
+direct_scan_lock(DirectScan *scan)
+{
+	ItemPointerData tid = scan->found->tts_tid;
+	TM_FailureData failure;
+	TM_Result	result = table_tuple_lock(scan->table, &tid, scan->snapshot, scan->locked, GetCurrentCommandId(true),
+										  LockTupleNoKeyExclusive, LockWaitSkip,
+										  TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+
+	if (result != TM_Ok || (failure.traversed && !has_keys(scan, scan->locked)))
+		return false;
+	scan->row = scan->locked;
+	return true;
+}
+
+Row
+direct_scan_row(const DirectScan *scan, MemoryContext context)
+{
+	Row			row = {NULL, RelationGetDescr(scan->table), context};
+	bool		copied;
+
+	row.tuple = ExecFetchSlotHeapTuple(scan->row, false, &copied);
+	return row;
+}
+
+void
+direct_scan_end(DirectScan *scan)
+{
+	ExecDropSingleTupleTableSlot(scan->locked);
+	ExecDropSingleTupleTableSlot(scan->found);
+	index_endscan(scan->scan);
+	UnregisterSnapshot(scan->snapshot);
+	index_close(scan->index, AccessShareLock);
+	table_close(scan->table, NoLock);
 }

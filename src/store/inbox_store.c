@@ -31,7 +31,7 @@ static const Oid column_types[N_COLUMNS] = {
 
 /* The columns of the table: task_hub, instance_id, message_id and those that follow. */
 static const AttrNumber table_columns[N_COLUMNS] = {2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
-const DirectTable direct_inbox = {"inbox", "inbox_pkey", 14};
+const DirectTable direct_inbox = {"inbox", "inbox_pkey", N_MESSAGE_ATTRIBUTES};
 #define MESSAGE_ID 3
 
 struct MessageBuffer
