@@ -65,6 +65,16 @@ SELECT relname AS name, seq_scan AS n, 1 AS allowed FROM pg_stat_all_tables WHER
 UNION ALL
 SELECT indexrelname, idx_tup_read, 20000 FROM pg_stat_all_indexes WHERE schemaname = 'durable_store' AND relname IN ('instances', 'history', 'inbox', 'activity_queue');
 GRANT SELECT ON app.reads TO app;
+-- One who sees that there is something, but not what.
+DO $$
+BEGIN
+	CREATE ROLE durable_wide_monitor;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+	NULL;
+END $$;
+GRANT pg_monitor TO durable_wide_monitor;
+GRANT durable_wide_monitor TO app;
+SELECT durable.grant_usage('durable_wide_monitor');
 GRANT ALL ON app.held, app.unheard TO app;
 
 \c - app
@@ -127,6 +137,10 @@ SELECT is(rows_of('sixty'), '0+24 25+24 50+9', 'sixty activities have three rows
 SELECT is((SELECT jsonb_agg(input -> 'n' ORDER BY task_id) FROM durable.activities WHERE instance_id = 'sixty'), upto(60), 'durable.activities shows each, with its input');
 SELECT is((SELECT string_agg(DISTINCT concat_ws(' ', name, attempt, state), ', ') FROM durable.activities WHERE instance_id = 'sixty'), 'act 1 delayed', 'and all else');
 SELECT is((SELECT jsonb_path_query_array(waiting_for, '$.activities[*].id') FROM durable.instances WHERE instance_id = 'sixty'), upto(60), 'so does what the instance waits for');
+SET ROLE durable_wide_monitor;
+SELECT count(*) || ' ' || count(input) AS seen FROM durable.activities WHERE instance_id = 'sixty' \gset
+RESET ROLE;
+SELECT is(:'seen'::text, '60 0', 'one who may not read payloads sees no input of any');
 SELECT is((SELECT ready_activities FROM durable.queues WHERE task_hub = 'app'), 0::bigint, 'none is ready yet');
 SELECT free('sixty');
 SELECT is((SELECT ready_activities FROM durable.queues WHERE task_hub = 'app'), 60::bigint, 'durable.queues counts each');
@@ -138,6 +152,10 @@ SELECT cmp_ok(array_length(string_to_array(messages_of('sixty'), ' '), 1), '<', 
 SELECT is((SELECT sum(n::int) FROM unnest(string_to_array(messages_of('sixty'), ' ')) n), 60::bigint, 'all of them');
 SELECT is((SELECT jsonb_agg(payload ORDER BY task_id) FROM durable.messages WHERE instance_id = 'sixty' AND event_type = 'TaskCompleted'), upto(60), 'durable.messages shows each answer');
 SELECT is((SELECT count(*) FROM durable.messages m JOIN durable.messages l USING (instance_id, message_id) WHERE m.task_id > l.task_id AND m.timestamp < l.timestamp), 0::bigint, 'with a time of its own');
+SET ROLE durable_wide_monitor;
+SELECT count(*) || ' ' || count(payload) AS seen FROM durable.messages WHERE instance_id = 'sixty' AND event_type = 'TaskCompleted' \gset
+RESET ROLE;
+SELECT is(:'seen'::text, '60 0', 'nor a result of any');
 SELECT hear('sixty');
 :run
 SELECT is(outcome('sixty'), 'completed ' || upto(60)::text, 'the results are in order');
