@@ -312,6 +312,16 @@ SET durable.inline_activities = always;
 SELECT is(outcome(id), 'completed ' || upto(30)::text, 'it completes all the same: ' || id) FROM unnest(ARRAY['act', 'gets_limit', 'gets_out']) id;
 SELECT is(done(id), '30 of 30', 'each once: ' || id) FROM unnest(ARRAY['act', 'gets_limit', 'gets_out']) id;
 
+-- Of a name of which another version is limited: its rows are not claimed together, although they share rows.
+SELECT durable.register_activity('half', 'act(int)', '1'), durable.register_activity('half', 'act(int)', '2', max_concurrency => 1);
+SELECT start_held('half', jsonb_set(calls('half', 60), '{calls}', (SELECT jsonb_agg(c || '{"version": "1"}') FROM jsonb_array_elements(calls('half', 60) -> 'calls') c)));
+:run
+SELECT is(rows_of('half'), '0+24 25+24 50+9', 'a version that is not limited shares rows');
+SELECT free('half');
+:run
+SELECT is(outcome('half'), 'completed ' || upto(60)::text, 'it completes, although those of its name are not claimed together');
+SELECT is(done('half'), '60 of 60', 'each once');
+
 -- ---------------------------------------------------------------------------
 -- What is taken back
 -- ---------------------------------------------------------------------------
