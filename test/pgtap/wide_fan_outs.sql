@@ -72,6 +72,7 @@ BEGIN
 EXCEPTION WHEN duplicate_object OR unique_violation THEN
 	NULL;
 END $$;
+SET client_min_messages = warning;
 GRANT pg_monitor TO durable_wide_monitor;
 GRANT durable_wide_monitor TO app;
 SELECT durable.grant_usage('durable_wide_monitor');
