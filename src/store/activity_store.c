@@ -864,10 +864,13 @@ store_unpack_activities(const char *task_hub, const char *instance_id, const pg_
 	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id), UUIDPGetDatum(execution_id),
 	Int32GetDatum(task_id ? *task_id : 0)};
 	StoreScope	scope;
+	uint64		rows;
 
 	store_open(&scope);
-	(void) store_execute(&unpack_activities, values, task_id ? NULL : "   n");
+	rows = store_execute(&unpack_activities, values, task_id ? NULL : "   n");
 	store_close(&scope);
+	if (rows > 0)
+		wake_hub_at_commit(task_hub, (int) rows);
 	DURABLE_POINT("activity.unpacked");
 }
 
