@@ -137,6 +137,17 @@ extern Oid	durable_to_regprocedure(const char *signature);
 	ExecCheckIndexConstraints((target), (slot), (estate), (conflict), NIL)
 #endif
 
+/*
+ * Changes the row at a place to that of the slot, with its index entries, as
+ * the active snapshot sees it; false if somebody else did.
+ */
+struct ResultRelInfo;
+struct TupleTableSlot;
+struct EState;
+struct ItemPointerData;
+extern bool durable_update_row(struct ResultRelInfo *target, struct TupleTableSlot *slot, struct EState *estate,
+							   struct ItemPointerData *tid);
+
 /* Stands before a declaration. */
 #if PG_VERSION_NUM >= 180000
 #define DURABLE_NORETURN pg_noreturn

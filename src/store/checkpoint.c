@@ -122,6 +122,12 @@ static StoreStatement update_instance = {
 		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, UUIDOID, TEXTOID}
 };
 
+/* Where the table has what is changed of an instance that goes on in the same generation. */
+static const AttrNumber instance_columns[N_INSTANCE_COLUMNS] = {
+	0, INSTANCE_EXECUTION_ID, INSTANCE_GENERATION, INSTANCE_TURN, INSTANCE_LAST_SEQ, INSTANCE_STATUS, INSTANCE_VERSION,
+	INSTANCE_COMPLETED_AT, 0, 0, INSTANCE_OUTPUT, INSTANCE_FAILURE, INSTANCE_CUSTOM_STATUS, 0, INSTANCE_CODE, INSTANCE_WAITING_EVENTS
+};
+
 static StoreStatement find_ids = {
 	"SELECT FROM pg_catalog.unnest($2) u(instance_id)"
 	" CROSS JOIN LATERAL (SELECT FROM durable_store.instances i WHERE i.task_hub = $1 AND i.instance_id = u.instance_id OFFSET 0) i"
@@ -608,20 +614,11 @@ store_begin_child(const ResolvedChild *child, bool has_new_id, const RuntimeStat
 	return fetched;
 }
 
-/* Names of events as the text of an array; NULL: none. */
+/* The same as text; NULL: none. */
 static char *
 waiting_events_text(List *names)
 {
-	Datum	   *elements;
-	int			n = 0;
-	ListCell   *lc;
-
-	if (names == NIL)
-		return NULL;
-	elements = palloc(sizeof(Datum) * list_length(names));
-	foreach(lc, names)
-		elements[n++] = CStringGetTextDatum((char *) lfirst(lc));
-	return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT)));
+	return names == NIL ? NULL : OidOutputFunctionCall(F_ARRAY_OUT, store_text_array(names));
 }
 
 static void
@@ -679,6 +676,12 @@ insert_begun_rows(const char *task_hub, List *checkpoints, TimestampTz now)
  * ------------------------------------------------------------------------
  */
 
+static bool
+has_continued(const Checkpoint *checkpoint)
+{
+	return checkpoint->state->generation != checkpoint->fetched->state->generation;
+}
+
 static void
 add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 {
@@ -694,7 +697,7 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	row_buffer_set_text(rows, I_VERSION, state->version);
 	if (runtime_status_is_finished(state->status))
 		row_buffer_set(rows, I_COMPLETED_AT, TimestampTzGetDatum(state->completed_at));
-	if (state->generation != checkpoint->fetched->state->generation)
+	if (has_continued(checkpoint))
 	{
 		row_buffer_set(rows, I_CONTINUED, BoolGetDatum(true));
 		row_buffer_set_jsonb(rows, I_INPUT, state->input);
@@ -706,11 +709,48 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	row_buffer_set_jsonb(rows, I_OUTPUT, state->output);
 	row_buffer_set_jsonb(rows, I_FAILURE, state->failure);
 	row_buffer_set_jsonb(rows, I_CUSTOM_STATUS, state->custom_status);
-	row_buffer_set_text(rows, I_WAITING_EVENTS, waiting_events_text(state->waiting_events));
 }
 
-static void
-update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
+/* Those whose rows are there and change; *continued: one of them goes on in another generation. */
+static List *
+changed_instances(List *checkpoints, bool *continued)
+{
+	List	   *changed = NIL;
+	ListCell   *lc;
+
+	*continued = false;
+	foreach(lc, checkpoints)
+	{
+		Checkpoint *checkpoint = lfirst(lc);
+
+		if (!checkpoint->ran || checkpoint->fetched->begun)
+			continue;
+		changed = lappend(changed, checkpoint);
+		*continued = *continued || has_continued(checkpoint);
+	}
+	return changed;
+}
+
+/* Returns how many were, -1: left to a statement. */
+static int
+update_directly(List *checkpoints, TimestampTz now)
+{
+	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+	{
+		List	   *names = ((Checkpoint *) lfirst(lc))->state->waiting_events;
+
+		add_instance_row(rows, lfirst(lc));
+		if (names != NIL)
+			row_buffer_set(rows, I_WAITING_EVENTS, store_text_array(names));
+	}
+	return direct_update(&direct_instances, rows, instance_columns, INSTANCE_UPDATED_AT, now);
+}
+
+static int
+update_by_statement(const char *task_hub, List *checkpoints, TimestampTz now)
 {
 	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
 	Datum		values[N_INSTANCE_COLUMNS + 2];
@@ -720,10 +760,10 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 	ListCell   *lc;
 
 	foreach(lc, checkpoints)
-		if (((Checkpoint *) lfirst(lc))->ran && !((Checkpoint *) lfirst(lc))->fetched->begun)
-			add_instance_row(rows, lfirst(lc));
-	if (rows->n_rows == 0)
-		return;
+	{
+		add_instance_row(rows, lfirst(lc));
+		row_buffer_set_text(rows, I_WAITING_EVENTS, waiting_events_text(((Checkpoint *) lfirst(lc))->state->waiting_events));
+	}
 	store_open(&scope);
 	values[0] = TEXT_DATUM(task_hub);
 	values[1] = TimestampTzGetDatum(now);
@@ -739,7 +779,22 @@ update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 		updated = store_execute(&update_instances, values, NULL);
 	}
 	store_close(&scope);
-	if (updated != (uint64) rows->n_rows)
+	return (int) updated;
+}
+
+static void
+update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
+{
+	bool		continued;
+	List	   *changed = changed_instances(checkpoints, &continued);
+	int			updated;
+
+	if (changed == NIL)
+		return;
+	updated = continued ? -1 : update_directly(changed, now);
+	if (updated < 0)
+		updated = update_by_statement(task_hub, changed, now);
+	if (updated != list_length(changed))
 		someone_interfered();
 }
 

@@ -240,6 +240,12 @@ direct_look_end(DirectLook *look)
 }
 
 bool
+direct_look_is_plain(const DirectLook *look, const DirectTable *table)
+{
+	return is_plain(look->table, table->n_columns);
+}
+
+bool
 direct_has_row(const char *table, const char *index, int n_keys, ScanKey keys)
 {
 	DirectLook	look;
@@ -278,6 +284,68 @@ direct_insert_rows(const DirectTable *table, const char *task_hub, const RowBuff
 	return true;
 }
 
+/* The row of the table with the columns of a row of the buffer in it. */
+static void
+set_changed_row(TupleTableSlot *slot, TupleTableSlot *old, const RowBuffer *rows, int row,
+				const AttrNumber *columns)
+{
+	int			n = slot->tts_tupleDescriptor->natts;
+
+	slot_getallattrs(old);
+	ExecStoreAllNullTuple(slot);
+	memcpy(slot->tts_values, old->tts_values, n * sizeof(Datum));
+	memcpy(slot->tts_isnull, old->tts_isnull, n * sizeof(bool));
+	for (int i = 0; i < rows->n_columns; i++)
+	{
+		if (columns[i] == 0)
+			continue;
+		slot->tts_values[columns[i] - 1] = rows->values[i][row];
+		slot->tts_isnull[columns[i] - 1] = rows->nulls[i][row];
+	}
+}
+
+/* Changes the row at a place, as UPDATE does; false if it is not what this transaction sees and has locked. */
+static bool
+change_row(DirectInsert *update, TupleTableSlot *old, const RowBuffer *rows, int row, const AttrNumber *columns,
+		   AttrNumber updated_at, TimestampTz now)
+{
+	ItemPointer tid = (ItemPointer) DatumGetPointer(rows->values[0][row]);
+
+	if (!table_tuple_fetch_row_version(update->table, tid, GetActiveSnapshot(), old))
+		return false;
+	set_changed_row(update->slot, old, rows, row, columns);
+	direct_insert_set(update, updated_at, TimestampTzGetDatum(now));
+	if (RelationGetDescr(update->table)->constr != NULL)
+		ExecConstraints(update->target, update->slot, update->estate);
+	return durable_update_row(update->target, update->slot, update->estate, tid);
+}
+
+int
+direct_update(const DirectTable *table, const RowBuffer *rows, const AttrNumber *columns,
+			  AttrNumber updated_at, TimestampTz now)
+{
+	DirectInsert *update = direct_insert_begin(table, false);
+	TupleTableSlot *old;
+	int			updated = 0;
+
+	if (update == NULL)
+		return -1;
+	old = table_slot_create(update->table, NULL);
+	PushActiveSnapshot(GetTransactionSnapshot());	/* the rows were locked after the last one */
+	for (int i = 0; i < rows->n_rows; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ResetPerTupleExprContext(update->estate);
+		if (change_row(update, old, rows, i, columns, updated_at, now))
+			updated++;
+	}
+	PopActiveSnapshot();
+	ExecDropSingleTupleTableSlot(old);
+	CommandCounterIncrement();
+	direct_insert_end(update);
+	return updated;
+}
+
 /*
  * Locks the row, as it is at a snapshot; false if it was changed or deleted
  * since. Of one that is being changed the new version is locked, too: it is the
@@ -294,35 +362,98 @@ lock_found(DirectLock *lock, HeapTuple tuple, Snapshot snapshot)
 }
 
 static bool
-find_and_lock(DirectLock *lock, Oid index, ScanKey keys, int n_keys)
+find_and_lock(DirectLock *lock, const char *task_hub, const char *instance_id,
+			  bool (*lock_it) (DirectLock *lock, HeapTuple tuple, Snapshot snapshot))
 {
 	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	SysScanDesc scan = systable_beginscan(lock->table, index, true, snapshot, n_keys, keys);
-	HeapTuple	tuple = systable_getnext(scan);
-	bool		locked = HeapTupleIsValid(tuple) && lock_found(lock, tuple, snapshot);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		locked;
+
+	instance_keys(keys, task_hub, instance_id);
+	scan = systable_beginscan(lock->table, lock->index, true, snapshot, 2, keys);
+	tuple = systable_getnext(scan);
+	locked = HeapTupleIsValid(tuple) && lock_it(lock, tuple, snapshot);
 
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	return locked;
 }
 
-bool
-direct_share_instance(DirectLock *lock, const char *task_hub, const char *instance_id)
+/* False: left to a statement. */
+static bool
+direct_lock_begin(DirectLock *lock)
 {
-	ScanKeyData keys[2];
-	Oid			index;
-
 	lock->table = open_table(&direct_instances, RowShareLock);
 	if (lock->table == NULL)
 		return false;
 	/* while we have the table, REINDEX CONCURRENTLY does not drop the index it has exchanged */
-	index = get_relname_relid(direct_instances.key, get_namespace_oid("durable_store", false));
+	lock->index = get_relname_relid(direct_instances.key, get_namespace_oid("durable_store", false));
 	lock->slot = table_slot_create(lock->table, NULL);
-	instance_keys(keys, task_hub, instance_id);
-	if (OidIsValid(index) && find_and_lock(lock, index, keys, 2))
+	if (OidIsValid(lock->index))
 		return true;
 	direct_lock_end(lock);
 	return false;
+}
+
+bool
+direct_share_instance(DirectLock *lock, const char *task_hub, const char *instance_id)
+{
+	if (!direct_lock_begin(lock))
+		return false;
+	if (find_and_lock(lock, task_hub, instance_id, lock_found))
+		return true;
+	direct_lock_end(lock);
+	return false;
+}
+
+/* Locks the newest version of the row, as a statement would in READ COMMITTED; false if somebody holds it. */
+static bool
+lock_newest(DirectLock *lock, HeapTuple tuple, Snapshot snapshot)
+{
+	ItemPointerData tid = tuple->t_self;
+	TM_FailureData failure;
+
+	return table_tuple_lock(lock->table, &tid, snapshot, lock->slot, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+							LockWaitSkip, TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
+							&failure) == TM_Ok;
+}
+
+/* Has the row this key still? Somebody may have changed it by hand. */
+static bool
+has_key(const DirectLock *lock, const char *task_hub, const char *instance_id)
+{
+	return strcmp(TextDatumGetCString(direct_lock_value(lock, INSTANCE_TASK_HUB)), task_hub) == 0 &&
+		strcmp(TextDatumGetCString(direct_lock_value(lock, INSTANCE_ID)), instance_id) == 0;
+}
+
+bool
+direct_can_lock_instances(void)
+{
+	DirectLock	lock;
+
+	if (IsolationUsesXactSnapshot() || !direct_lock_begin(&lock))
+		return false;
+	direct_lock_end(&lock);
+	return true;
+}
+
+bool
+direct_lock_instance(DirectLock *lock, const char *task_hub, const char *instance_id)
+{
+	if (!direct_lock_begin(lock))
+		return false;
+	if (find_and_lock(lock, task_hub, instance_id, lock_newest) && has_key(lock, task_hub, instance_id))
+		return true;
+	direct_lock_end(lock);
+	return false;
+}
+
+HeapTuple
+direct_lock_row(const DirectLock *lock)
+{
+	return ExecFetchSlotHeapTuple(lock->slot, false, NULL);
 }
 
 Datum

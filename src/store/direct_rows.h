@@ -60,6 +60,15 @@ extern bool direct_insert_rows(const DirectTable *table, const char *task_hub, c
 /* To be called for each that was begun; NULL is none. */
 extern void direct_insert_end(DirectInsert *insert);
 
+/*
+ * Changes rows that this transaction has locked, at the places that the first
+ * column of the buffer says; "columns" names those of the table that the others
+ * are for, 0: none. "Updated_at" gets a time. Returns how many were changed, -1:
+ * left to a statement.
+ */
+extern int	direct_update(const DirectTable *table, const RowBuffer *rows, const AttrNumber *columns,
+						  AttrNumber updated_at, TimestampTz now);
+
 /* Deletes rows by their places, if all are as they were read; returns how many, -1: left to a statement. */
 extern int	direct_delete(const DirectTable *table, const RowBuffer *places);
 
@@ -89,21 +98,34 @@ extern Datum direct_look_value(const DirectLook *look, AttrNumber column);
 
 extern void direct_look_end(DirectLook *look);
 
+/* Has the table that is looked at nothing out of the ordinary? */
+extern bool direct_look_is_plain(const DirectLook *look, const DirectTable *table);
+
 /* Is there a row of these keys, as this transaction sees the table now? */
 extern bool direct_has_row(const char *table, const char *index, int n_keys, ScanKey keys);
 
 /* The row of an instance, as a snapshot has it. */
 extern bool direct_look_at_instance(DirectLook *look, const char *task_hub, const char *instance_id, Snapshot snapshot);
 
-/* A row that is locked FOR KEY SHARE. */
+/* A row that is locked. */
 typedef struct DirectLock
 {
 	Relation	table;
+	Oid			index;
 	struct TupleTableSlot *slot;	/* the row */
 } DirectLock;
 
-/* False, and nothing is to be ended: left to a statement, which may find that there is no such row. */
+/* FOR KEY SHARE. False, and nothing is to be ended: left to a statement, which may find that there is no such row. */
 extern bool direct_share_instance(DirectLock *lock, const char *task_hub, const char *instance_id);
+
+/* Are they locked here, or left to a statement? */
+extern bool direct_can_lock_instances(void);
+
+/* FOR NO KEY UPDATE SKIP LOCKED, if so. False, and nothing is to be ended: there is no such row, or somebody holds it. */
+extern bool direct_lock_instance(DirectLock *lock, const char *task_hub, const char *instance_id);
+
+/* The locked row, as long as the lock is not ended. */
+extern HeapTuple direct_lock_row(const DirectLock *lock);
 
 /* 0 for null. */
 extern Datum direct_lock_value(const DirectLock *lock, AttrNumber column);

@@ -16,6 +16,7 @@
 #include "settings.h"
 #include "store/direct_rows.h"
 #include "store/hub_store.h"
+#include "store/inbox_store.h"
 #include "store/low_water.h"
 #include "store/purge_store.h"
 #include "store/store.h"
@@ -197,8 +198,7 @@ enum
 	H_MAX_STARTS_PER_SECOND
 };
 
-/* The columns "visible_at" of the queues. */
-#define INBOX_VISIBLE_AT 4
+/* The column "visible_at" of the queue of activities. */
 #define QUEUE_VISIBLE_AT 8
 
 /* The column "retry" of activities. */
@@ -223,15 +223,22 @@ limits_from_look(const DirectLook *look, HubLimits *limits)
 	limits->max_starts_per_second = DatumGetInt32(direct_look_value(look, H_MAX_STARTS_PER_SECOND));
 }
 
+static HubPlace
+place_from_look(const DirectLook *look)
+{
+	HubPlace	place = {(uint64) DatumGetInt64(direct_look_value(look, H_SYSTEM_IDENTIFIER)),
+		DatumGetObjectId(direct_look_value(look, H_DATABASE_OID)), TextDatumGetCString(direct_look_value(look, H_IDENTITY))};
+
+	return place;
+}
+
 static void
 hub_from_look(const DirectLook *look, Hub *hub)
 {
 	strlcpy(hub->name, TextDatumGetCString(direct_look_value(look, H_TASK_HUB)), NAMEDATALEN);
 	hub->owner = DatumGetObjectId(direct_look_value(look, H_OWNER));
 	hub->paused = DatumGetBool(direct_look_value(look, H_PAUSED));
-	hub->place.system_identifier = (uint64) DatumGetInt64(direct_look_value(look, H_SYSTEM_IDENTIFIER));
-	hub->place.database_oid = DatumGetObjectId(direct_look_value(look, H_DATABASE_OID));
-	hub->place.identity = TextDatumGetCString(direct_look_value(look, H_IDENTITY));
+	hub->place = place_from_look(look);
 	hub->is_ours = place_is_here(&hub->place);
 	hub->default_version = text_or_null(look, H_DEFAULT_VERSION);
 	limits_from_look(look, &hub->limits);
@@ -338,15 +345,30 @@ has_default_retries(const char *task_hub)
 	return found;
 }
 
-const HubRules *
-store_hub_rules(const char *task_hub)
+/* What RUNNABLE_HUB asks. */
+static bool
+is_runnable(const DirectLook *look, Oid role)
+{
+	HubPlace	place = place_from_look(look);
+
+	return !DatumGetBool(direct_look_value(look, H_PAUSED)) &&
+		DatumGetObjectId(direct_look_value(look, H_OWNER)) == role && place_is_here(&place);
+}
+
+/* The rules; none if there is no such hub; NULL if it is not runnable by the role, if one is given. */
+static const HubRules *
+read_rules(const char *task_hub, Oid role)
 {
 	HubRules   *rules = palloc0(sizeof(HubRules));
 	ScanKeyData key;
 	DirectLook	look;
+	bool		found;
 
 	direct_text_key(&key, H_TASK_HUB, TEXT_DATUM(task_hub));
-	if (direct_look_begin(&look, "hubs", "hubs_pkey", GetTransactionSnapshot(), 1, &key))
+	found = direct_look_begin(&look, "hubs", "hubs_pkey", GetTransactionSnapshot(), 1, &key);
+	if (OidIsValid(role) && !(found && is_runnable(&look, role)))
+		rules = NULL;
+	else if (found)
 	{
 		versioning_from_look(&look, &rules->versioning);
 		limits_from_look(&look, &rules->limits);
@@ -354,6 +376,18 @@ store_hub_rules(const char *task_hub)
 	}
 	direct_look_end(&look);
 	return rules;
+}
+
+const HubRules *
+store_hub_rules(const char *task_hub)
+{
+	return read_rules(task_hub, InvalidOid);
+}
+
+const HubRules *
+store_rules_of_runnable_hub(const char *task_hub, Oid role)
+{
+	return read_rules(task_hub, role);
 }
 
 bool

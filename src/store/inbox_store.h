@@ -27,6 +27,13 @@ extern void store_insert_messages(const char *task_hub, const MessageBuffer *buf
 
 extern const struct DirectTable direct_inbox;
 
+/* Its columns, in the order of the table. */
+enum
+{
+	INBOX_TASK_HUB = 1, INBOX_INSTANCE_ID, INBOX_MESSAGE_ID, INBOX_VISIBLE_AT, INBOX_TIMESTAMP, INBOX_FIRE_AT,
+	INBOX_EXECUTION_ID, INBOX_TASK_ID, INBOX_EVENT_TYPE, INBOX_RECURSE, INBOX_NAME, INBOX_PAYLOAD, INBOX_FAILURE
+};
+
 /*
  * Puts messages into the inboxes of instances that exist and have not
  * finished; the others are dropped. Nothing is delivered to an instance before

@@ -4,16 +4,21 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "core/history_pack.h"
 #include "core/json.h"
+#include "store/direct_rows.h"
 #include "store/hub_store.h"
+#include "store/inbox_store.h"
 #include "store/instance_store.h"
 #include "store/low_water.h"
 #include "store/store.h"
@@ -174,6 +179,18 @@ static StoreStatement put_off_messages = {
 	3, {TEXTOID, TIDARRAYOID, TIMESTAMPTZOID}
 };
 
+/* Where the tables have these columns; row_...() count from 1. */
+static const AttrNumber instance_columns[] = {
+	0, INSTANCE_ID, INSTANCE_EXECUTION_ID, INSTANCE_GENERATION, INSTANCE_TURN, INSTANCE_LAST_SEQ, INSTANCE_STATUS,
+	INSTANCE_NAME, INSTANCE_FUNCTION, INSTANCE_VERSION, INSTANCE_PARENT_INSTANCE_ID, INSTANCE_PARENT_EXECUTION_ID,
+	INSTANCE_PARENT_TASK_ID, INSTANCE_NOTIFY, INSTANCE_SETTINGS, INSTANCE_TAGS, INSTANCE_INPUT, INSTANCE_CUSTOM_STATUS,
+	INSTANCE_TRACE_PARENT, SelfItemPointerAttributeNumber, INSTANCE_CODE
+};
+static const AttrNumber message_columns[] = {
+	0, 0, INBOX_MESSAGE_ID, INBOX_VISIBLE_AT, INBOX_TIMESTAMP, INBOX_FIRE_AT, INBOX_EXECUTION_ID, INBOX_TASK_ID,
+	INBOX_EVENT_TYPE, INBOX_RECURSE, INBOX_NAME, INBOX_PAYLOAD, INBOX_FAILURE, SelfItemPointerAttributeNumber
+};
+
 /* The code of an instance; its definition is read when it is needed. */
 static const PinnedCode *
 code_from_row(const Row *row, int column, const char *function)
@@ -261,11 +278,6 @@ note_other_messages(const StoreScope *scope, uint64 rows, TimestampTz now)
 	others_ready_from = now - LATE_COMMIT;
 }
 
-/* If the last look found so few the next may well find none; after one that did somebody has said that there is something. */
-#define FEW_FOUND 4
-
-static uint64 last_found = 0;
-
 /* So many may be left out. */
 #define MAX_LEFT_OUT 8
 
@@ -277,12 +289,10 @@ find_any(const char *task_hub, Datum *values, RowBuffer *but, TimestampTz now)
 	bool		leaves_out = but != NULL && but->n_rows <= MAX_LEFT_OUT;
 	uint64		rows;
 
-	if (but == NULL && last_found > 0 && last_found < FEW_FOUND && store_next_turn(task_hub) > now)
-		return last_found = 0;
 	values[4] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
 	if (leaves_out)
 		row_buffer_arrays(but, values + 5);
-	last_found = rows = store_execute(leaves_out ? &find_ready_but_some : &find_ready, values, NULL);
+	rows = store_execute(leaves_out ? &find_ready_but_some : &find_ready, values, NULL);
 	low_water_looked(task_hub, QUEUE_INBOX, began);
 	return rows;
 }
@@ -542,16 +552,168 @@ load_instances(const StoreScope *scope, const char *task_hub, List *instances, T
 }
 
 static void
-set_rules(const char *task_hub, List *instances)
+set_rules(List *instances, const HubRules *rules)
 {
-	const HubRules *rules;
 	ListCell   *lc;
 
-	if (instances == NIL)
-		return;
-	rules = store_hub_rules(task_hub);
 	foreach(lc, instances)
 		((FetchedInstance *) lfirst(lc))->state->rules = rules;
+}
+
+/* ------------------------------------------------------------------------
+ * Where little is ready, without statements
+ *
+ * The cost of a statement is that of being set up, which many instances share.
+ * A single one, for which somebody waits, pays three times as much for three
+ * statements as for its rows.
+ * ------------------------------------------------------------------------
+ */
+
+/* So many messages are little. */
+#define LITTLE 4
+
+static int
+compare_messages(const ListCell *a, const ListCell *b)
+{
+	const HistoryEvent *first = lfirst(a);
+	const HistoryEvent *second = lfirst(b);
+	TimestampTz first_at = TIMESTAMP_IS_NOBEGIN(first->fire_at) ? first->timestamp : first->fire_at;
+	TimestampTz second_at = TIMESTAMP_IS_NOBEGIN(second->fire_at) ? second->timestamp : second->fire_at;
+
+	if (first_at != second_at)
+		return first_at < second_at ? -1 : 1;
+	return first->message_id < second->message_id ? -1 : 1;
+}
+
+/* Begins to look at the messages of the hub that are ready, in the order of their times. */
+static bool
+look_at_ready(DirectLook *look, const char *task_hub, TimestampTz now)
+{
+	ScanKeyData keys[3];
+
+	direct_text_key(&keys[0], INBOX_TASK_HUB, TEXT_DATUM(task_hub));
+	ScanKeyInit(&keys[1], INBOX_VISIBLE_AT, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+				TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX)));
+	ScanKeyInit(&keys[2], INBOX_VISIBLE_AT, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(now));
+	return direct_look_begin(look, direct_inbox.name, "inbox_visible", GetTransactionSnapshot(), 3, keys);
+}
+
+/* The instances of the messages that are ready, in their order; false: they are many, or are left to statements. */
+static bool
+find_little(const char *task_hub, TimestampTz now, List **ids)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	DirectLook	look;
+	StringSet  *seen = string_set_make();
+	bool		found = look_at_ready(&look, task_hub, now);
+	bool		little = direct_look_is_plain(&look, &direct_inbox);
+	int			n;
+
+	for (n = 0; little && found && n < LITTLE; n++)
+	{
+		char	   *id = TextDatumGetCString(direct_look_value(&look, INBOX_INSTANCE_ID));
+
+		if (string_set_add(seen, id))
+			*ids = lappend(*ids, id);
+		found = direct_look_next(&look);
+	}
+	direct_look_end(&look);
+	low_water_looked(task_hub, QUEUE_INBOX, began);
+	return little && !found;
+}
+
+static void
+read_messages_directly(const char *task_hub, FetchedInstance *fetched, TimestampTz now)
+{
+	ScanKeyData keys[2];
+	DirectLook	look;
+
+	direct_text_key(&keys[0], INBOX_TASK_HUB, TEXT_DATUM(task_hub));
+	direct_text_key(&keys[1], INBOX_INSTANCE_ID, TEXT_DATUM(fetched->state->instance_id));
+	if (direct_look_begin(&look, direct_inbox.name, direct_inbox.key, GetTransactionSnapshot(), 2, keys))
+		do
+		{
+			Row			row = {look.row, RelationGetDescr(look.table), CurrentMemoryContext, message_columns};
+			HistoryEvent *message = message_from_row(&row);
+
+			if (message->visible_at <= now || message->type != EVENT_TIMER_FIRED)
+				fetched->messages = lappend(fetched->messages, message);
+		} while (direct_look_next(&look));
+	direct_look_end(&look);
+	list_sort(fetched->messages, compare_messages);
+}
+
+/* Locks an instance and reads its row, if nobody else holds it. */
+static FetchedInstance *
+lock_directly(const char *task_hub, const char *instance_id)
+{
+	DirectLock	lock;
+	FetchedInstance *fetched;
+	Row			row = {NULL, NULL, CurrentMemoryContext, instance_columns};
+
+	if (!direct_lock_instance(&lock, task_hub, instance_id))
+		return NULL;
+	row.tuple = direct_lock_row(&lock);
+	row.desc = RelationGetDescr(lock.table);
+	fetched = fetched_from_row(task_hub, &row);
+	direct_lock_end(&lock);
+	return fetched;
+}
+
+/* Locks instances in their order, and reads them. Messages are read after the lock, with a newer snapshot. */
+static List *
+fetch_directly(const char *task_hub, List *ids, TimestampTz now, int max_instances)
+{
+	List	   *instances = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ids)
+	{
+		FetchedInstance *fetched = lock_directly(task_hub, lfirst(lc));
+
+		if (fetched == NULL)
+			continue;
+		read_messages_directly(task_hub, fetched, now);
+		instances = lappend(instances, fetched);
+		if (list_length(instances) == max_instances)
+			break;
+	}
+	return instances;
+}
+
+/* Their messages have been read. */
+static void
+load_histories(const char *task_hub, List *instances)
+{
+	StoreScope	scope;
+	Datum		ids;
+	Datum		generations;
+
+	if (!have_history(instances))
+		return;
+	instance_keys(instances, &ids, &generations);
+	store_open(&scope);
+	load_history(&scope, task_hub, instances, ids, generations);
+	store_close(&scope);
+}
+
+/* Fetches instances if few messages are ready; false: that is left to statements. */
+static bool
+fetch_little(const char *task_hub, TimestampTz now, int max_instances, List **instances)
+{
+	List	   *ids = NIL;
+	const HubRules *rules;
+
+	*instances = NIL;
+	if (!find_little(task_hub, now, &ids) || (ids != NIL && !direct_can_lock_instances()))
+		return false;
+	rules = ids == NIL ? NULL : store_rules_of_runnable_hub(task_hub, GetSessionUserId());
+	if (rules == NULL)
+		return true;
+	*instances = fetch_directly(task_hub, ids, now, max_instances);
+	load_histories(task_hub, *instances);
+	set_rules(*instances, rules);
+	return true;
 }
 
 List *
@@ -560,12 +722,15 @@ store_fetch_instances(const char *task_hub, TimestampTz now, int max_instances, 
 	StoreScope	scope;
 	List	   *instances;
 
+	if (max_starts < 0 && fetch_little(task_hub, now, max_instances, &instances))
+		return instances;
 	store_open(&scope);
 	instances = lock_ready_instances(&scope, task_hub, now, max_instances, max_starts);
 	if (instances != NIL)
 		load_instances(&scope, task_hub, instances, now);
 	store_close(&scope);
-	set_rules(task_hub, instances);
+	if (instances != NIL)
+		set_rules(instances, store_hub_rules(task_hub));
 	return instances;
 }
 
@@ -612,7 +777,8 @@ store_fetch_instance(const char *task_hub, const char *instance_id, TimestampTz 
 		load_instances(&scope, task_hub, instances, now);
 	}
 	store_close(&scope);
-	set_rules(task_hub, instances);
+	if (instances != NIL)
+		set_rules(instances, store_hub_rules(task_hub));
 	return instances == NIL ? NULL : linitial(instances);
 }
 
@@ -717,7 +883,8 @@ look_at(const char *task_hub, List *ids, bool whole)
 	if (instances != NIL)
 		look_up_histories(&scope, task_hub, instances, whole, snapshot);
 	store_close(&scope);
-	set_rules(task_hub, instances);
+	if (instances != NIL)
+		set_rules(instances, store_hub_rules(task_hub));
 	return instances;
 }
 

@@ -68,6 +68,7 @@ typedef struct Row
 	HeapTuple	tuple;
 	TupleDesc	desc;
 	MemoryContext context;
+	const AttrNumber *columns;	/* not NULL: a row of a table, and where it has these columns, from 1 on */
 } Row;
 
 extern Row	store_row(const StoreScope *scope, uint64 n);

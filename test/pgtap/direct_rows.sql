@@ -2,7 +2,7 @@
 -- what a statement writes, and a table that somebody has given triggers, checks
 -- or columns is written by statements, which heed them.
 \ir include/setup.psql
-SELECT plan(25);
+SELECT plan(28);
 SET search_path = app, public;
 
 CREATE FUNCTION waits(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.wait_for_event('go'); END $$;
@@ -40,6 +40,7 @@ SET SESSION AUTHORIZATION app;
 :run
 RESET SESSION AUTHORIZATION;
 INSERT INTO kept SELECT 'durable_store.history', app.rows_of('durable_store.history', 'first');
+INSERT INTO kept SELECT 'changed instances', app.rows_of('durable_store.instances', 'first');
 SELECT is(outcome('first'), 'completed {"b": [2]}', 'written without statements, it ran');
 SELECT cmp_ok((SELECT count(*) FROM kept WHERE relation = 'durable_store.history'), '>=', 2::bigint, 'with a history');
 
@@ -57,9 +58,18 @@ SELECT is((SELECT count(*) FROM app.fired WHERE relation = 'durable_store.instan
 SELECT is((SELECT count(*) FROM app.fired WHERE relation = 'durable_store.inbox'), 5::bigint, 'one of the inbox for each message');
 SELECT set_eq(format('SELECT app.rows_of(%L, %L)', r, 'second'), format('SELECT data FROM kept WHERE relation = %L', r), 'statements write the same rows: ' || r)
 FROM unnest('{durable_store.instances,durable_store.inbox}'::text[]) r;
+CREATE TABLE app.changed (turn int, status text, waiting_events text[]);
+CREATE FUNCTION app.note_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS
+$$ BEGIN INSERT INTO app.changed VALUES (new.turn, new.status, new.waiting_events); RETURN new; END $$;
+CREATE TRIGGER note_change BEFORE UPDATE ON durable_store.instances FOR EACH ROW WHEN (new.instance_id = 'second') EXECUTE FUNCTION app.note_change();
 SET SESSION AUTHORIZATION app;
 :run
 RESET SESSION AUTHORIZATION;
+SELECT is((SELECT array_agg(status ORDER BY turn) FROM app.changed), '{completed}', 'a trigger fires where a turn changes the instance');
+SELECT set_eq($$ SELECT app.rows_of('durable_store.instances', 'second') $$, $$ SELECT data FROM kept WHERE relation = 'changed instances' $$,
+	'statements change instances to the same');
+SELECT is((SELECT count(*) FROM kept WHERE relation = 'changed instances' AND data LIKE '%"waiting_events": ["go"]%'), 1::bigint, 'of which one waits for an event');
+DROP TRIGGER note_change ON durable_store.instances;
 SELECT is(outcome('second'), 'completed {"b": [2]}', 'it ran as well');
 SELECT cmp_ok((SELECT count(*) FROM app.fired WHERE relation = 'durable_store.history'), '>=', 2::bigint, 'a trigger of the history fires');
 SELECT set_eq($$ SELECT app.rows_of('durable_store.history', 'second') $$, $$ SELECT data FROM kept WHERE relation = 'durable_store.history' $$, 'statements write the same history');
