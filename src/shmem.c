@@ -98,10 +98,21 @@ typedef struct HubOffer
 /* What any backend may have here, by the number of its PGPROC. */
 typedef struct BackendEntry
 {
+	pg_atomic_uint32 news;		/* a News: why it was woken */
 	Oid			held_database;	/* its DDL keeps our processes out of this database */
 	Oid			waits_in;		/* it waits for an instance in this database */
 	uint64		waits_for;		/* which, as a hash */
 } BackendEntry;
+
+/*
+ * What a process that was woken finds. Who wakes says that there is something
+ * to look for. Who is about to commit, and will wake in a moment, may announce
+ * that: so the process is awake when there is something.
+ */
+typedef enum News
+{
+	NEWS_NONE, NEWS_ANNOUNCED, NEWS_HERE
+} News;
 
 typedef struct SharedState
 {
@@ -198,6 +209,8 @@ initialize_shared_state(void)
 		slot_at(i)->info.ref.number = i;
 		SpinLockInit(&slot_at(i)->mutex);
 	}
+	for (int i = 0; i < shared->n_backends; i++)
+		pg_atomic_init_u32(&backend_at(i)->news, NEWS_NONE);
 }
 
 /*
@@ -297,7 +310,18 @@ find_coordinator(Oid dboid)
 static void
 set_latch_of(int procno)
 {
+	pg_atomic_write_u32(&backend_at(procno)->news, NEWS_HERE);
 	SetLatch(&GetPGProcByNumber(procno)->procLatch);
+}
+
+/* Wakes a process for what it will be woken for in a moment. */
+static void
+announce_to(int procno)
+{
+	uint32		none = NEWS_NONE;
+
+	if (pg_atomic_compare_exchange_u32(&backend_at(procno)->news, &none, NEWS_ANNOUNCED))
+		SetLatch(&GetPGProcByNumber(procno)->procLatch);
 }
 
 static void
@@ -1706,6 +1730,18 @@ shmem_wake_hub(const char *hub, TimestampTz due)
 		shmem_wake_launcher(MyDatabaseId);
 }
 
+void
+shmem_announce_work(const char *hub, TimestampTz due)
+{
+	ProcessSlot *worker;
+
+	LWLockAcquire(lock, LW_SHARED);
+	worker = find_idle_worker(hub);
+	if (worker != NULL && due < worker->info.looks_at)
+		announce_to(worker->info.procno);
+	LWLockRelease(lock);
+}
+
 bool
 shmem_has_coordinator(Oid dboid)
 {
@@ -1758,6 +1794,7 @@ shmem_waiter_enter(uint64 hash)
 		pg_atomic_fetch_add_u32(&shared->n_waiters, 1);
 	entry->waits_in = MyDatabaseId;
 	entry->waits_for = hash;
+	pg_atomic_write_u32(&entry->news, NEWS_NONE);
 	LWLockRelease(lock);
 	return true;
 }
@@ -1782,10 +1819,16 @@ shmem_waiter_leave(void)
  * A waiter counts itself before it looks at the table, a committer reads the
  * count after its rows have become visible: one of them sees the other.
  */
-void
-shmem_wake_waiters(uint64 hash)
+bool
+shmem_has_waiters(void)
 {
-	if (pg_atomic_read_u32(&shared->n_waiters) == 0)
+	return pg_atomic_read_u32(&shared->n_waiters) > 0;
+}
+
+static void
+tell_waiters(uint64 hash, void (*tell) (int procno))
+{
+	if (!shmem_has_waiters())
 		return;
 	LWLockAcquire(lock, LW_SHARED);
 	for (int i = 0; i < shared->n_backends; i++)
@@ -1793,9 +1836,33 @@ shmem_wake_waiters(uint64 hash)
 		BackendEntry *entry = backend_at(i);
 
 		if (entry->waits_in == MyDatabaseId && (hash == 0 || entry->waits_for == hash))
-			set_latch_of(i);
+			tell(i);
 	}
 	LWLockRelease(lock);
+}
+
+void
+shmem_wake_waiters(uint64 hash)
+{
+	tell_waiters(hash, set_latch_of);
+}
+
+void
+shmem_announce_to_waiters(uint64 hash)
+{
+	tell_waiters(hash, announce_to);
+}
+
+bool
+shmem_news_are_announced(void)
+{
+	return pg_atomic_read_u32(&backend_at(DURABLE_PROC_NUMBER)->news) == NEWS_ANNOUNCED;
+}
+
+void
+shmem_take_news(void)
+{
+	pg_atomic_write_u32(&backend_at(DURABLE_PROC_NUMBER)->news, NEWS_NONE);
 }
 
 void

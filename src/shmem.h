@@ -288,6 +288,18 @@ extern bool shmem_has_coordinator(Oid dboid);
 extern bool shmem_waiter_enter(uint64 hash);
 extern void shmem_waiter_leave(void);
 extern void shmem_wake_waiters(uint64 hash);
+extern bool shmem_has_waiters(void);
+
+/*
+ * The same beforehand, by who will do so when it has committed, in a moment:
+ * they wake up meanwhile. Then these ask whether they were only told so, wait
+ * until they are not (await_announced_news()), and take the news before they
+ * look: what comes later wakes them again.
+ */
+extern void shmem_announce_work(const char *hub, TimestampTz due);
+extern void shmem_announce_to_waiters(uint64 hash);
+extern bool shmem_news_are_announced(void);
+extern void shmem_take_news(void);
 
 /* ---- for suspects.c ---- */
 

@@ -22,6 +22,16 @@ extern void wake_hub_when_due_at_commit(const char *task_hub, int items, Timesta
 /* At commit: wakes the sessions that wait for this instance. */
 extern void wake_waiters_at_commit(const char *task_hub, const char *instance_id);
 
+/* Now: tells them that this transaction is about to commit, so that they are awake when it has. */
+extern void announce_to_waiters(const char *task_hub, const char *instance_id);
+
+/*
+ * For a process of ours or a waiter that was woken: if it was only told that
+ * somebody is about to commit, waits until he has, or for a little while. Then
+ * is the time to look.
+ */
+extern void await_announced_news(void);
+
 /*
  * At commit: cancels the statements of activities of this instance that run in
  * workers. False: this transaction cancels too many already.

@@ -89,6 +89,8 @@ wait_until(const Hub *hub, const char *instance_id, StatusTest test, TimestampTz
 			break;
 		DURABLE_POINT("client.wait");
 		(void) clock_wait_until(Min(deadline, now + (woken ? SAFETY_INTERVAL : POLL_INTERVAL)));
+		if (woken)
+			await_announced_news();
 	}
 	wake_unregister_waiter();
 }

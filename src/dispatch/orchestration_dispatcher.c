@@ -42,6 +42,7 @@
 #include "store/instance_store.h"
 #include "store/rewind_store.h"
 #include "suspects.h"
+#include "wake.h"
 
 /* Continue-as-new runs on in the same episode; this often at most (Go has the same limit). */
 #define MAX_GENERATIONS_PER_EPISODE 20
@@ -767,6 +768,26 @@ write_turns(const char *task_hub, List *checkpoints)
 	sharing_end_writing(nest_level);
 }
 
+/* So many ends are announced: it takes longer until more are written than a client takes to wake up. */
+#define FEW_ENDS 4
+
+/* Who waits for the end of these instances wakes up while it is written. */
+static void
+announce_ends(const char *task_hub, List *checkpoints)
+{
+	ListCell   *lc;
+
+	if (!session_is_worker() || list_length(checkpoints) > FEW_ENDS)
+		return;
+	foreach(lc, checkpoints)
+	{
+		const Checkpoint *checkpoint = lfirst(lc);
+
+		if (checkpoint->ran && runtime_status_is_finished(checkpoint->state->status))
+			announce_to_waiters(task_hub, checkpoint->state->instance_id);
+	}
+}
+
 /* One transaction; throws what goes wrong. */
 static DispatchResult
 try_batch(Batch *batch)
@@ -796,6 +817,7 @@ try_batch(Batch *batch)
 		batch->scope.begins_children = starts == UNLIMITED_STARTS;
 		checkpoints = run_turns(batch, instances);
 		DURABLE_POINT("turn.before_checkpoint");
+		announce_ends(batch->task_hub, checkpoints);
 		write_turns(batch->task_hub, checkpoints);
 		put_off_rejected(batch->task_hub, batch->rejected);
 		batch->n_queued = count_activities(checkpoints);

@@ -20,6 +20,7 @@
 #include "points.h"
 #include "session.h"
 #include "settings.h"
+#include "wake.h"
 #include "worker/workers.h"
 
 /* Work is due but another process has it: how often to look whether it is still so, in ms. */
@@ -210,6 +211,7 @@ sleep_until_due(WorkerState *worker)
 		until = DT_NOBEGIN;		/* it was not idle yet when that was offered */
 	DURABLE_POINT("worker.idle");
 	(void) clock_wait_until(until);
+	await_announced_news();
 	slot_set_state(SLOT_BUSY);
 }
 
