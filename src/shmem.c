@@ -1736,13 +1736,13 @@ shmem_wake_hub(const char *hub, TimestampTz due)
 }
 
 void
-shmem_announce_work(const char *hub, TimestampTz due)
+shmem_announce_work(const char *hub)
 {
 	ProcessSlot *worker;
 
 	LWLockAcquire(lock, LW_SHARED);
 	worker = find_idle_worker(hub);
-	if (worker != NULL && due < worker->info.looks_at && GetCurrentTimestamp() >= worker->info.deaf_until)
+	if (worker != NULL && GetCurrentTimestamp() >= worker->info.deaf_until)
 		announce_to(worker->info.procno);
 	LWLockRelease(lock);
 }

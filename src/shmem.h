@@ -296,7 +296,7 @@ extern void shmem_wake_waiters(uint64 hash);
  * awake when he has. News are to be taken before one looks: what comes later
  * wakes again.
  */
-extern void shmem_announce_work(const char *hub, TimestampTz due);
+extern void shmem_announce_work(const char *hub);
 extern bool shmem_news_are_announced(void);
 extern void slot_be_deaf(TimestampTz until);
 extern bool shmem_news_are_missing(void);

@@ -102,7 +102,8 @@ announce_work(void)
 		return;
 	commit_began = GetCurrentTimestamp();
 	for (int i = 0; i < wakes.n_hubs && last_commit < SHORT_COMMIT; i++)
-		shmem_announce_work(hubs[i], hub_due[i]);
+		if (hub_due[i] <= commit_began)
+			shmem_announce_work(hubs[i]);
 }
 
 /* How long did it take? One that waited for standbys, say, tells that the next will, too. */

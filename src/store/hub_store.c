@@ -244,11 +244,46 @@ hub_from_look(const DirectLook *look, Hub *hub)
 	limits_from_look(look, &hub->limits);
 }
 
+/* Where the last hub was found. Mostly it is the one that is looked for next, too, and still there. */
+static DirectPlace last_place;
+
+/* Is it the hub of this name, or else the default hub of this role? One at most is. */
 static bool
-find_one(const char *index, ScanKey key, Hub *hub)
+is_the_hub(const DirectLook *look, const char *name, Oid owner)
+{
+	if (name != NULL)
+		return strcmp(TextDatumGetCString(direct_look_value(look, H_TASK_HUB)), name) == 0;
+	return DatumGetObjectId(direct_look_value(look, H_OWNER)) == owner && DatumGetBool(direct_look_value(look, H_IS_DEFAULT));
+}
+
+/* Looks at the hub of this name, or else at the default hub of this role; true if there is one. To be ended in any case. */
+static bool
+look_at_hub(DirectLook *look, const char *name, Oid owner)
+{
+	ScanKeyData key;
+
+	if (OidIsValid(last_place.file))
+	{
+		if (direct_look_again(look, "hubs", &last_place, GetTransactionSnapshot()) && is_the_hub(look, name, owner))
+			return true;
+		direct_look_end(look);
+	}
+	if (name != NULL)
+		direct_text_key(&key, H_TASK_HUB, TEXT_DATUM(name));
+	else
+		ScanKeyInit(&key, H_OWNER, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(owner));
+	/* the index of owners has defaults only */
+	if (!direct_look_begin(look, "hubs", name ? "hubs_pkey" : "hubs_default_of_owner", GetTransactionSnapshot(), 1, &key))
+		return false;
+	last_place = direct_look_place(look);
+	return true;
+}
+
+static bool
+find_hub(const char *name, Oid owner, Hub *hub)
 {
 	DirectLook	look;
-	bool		found = direct_look_begin(&look, "hubs", index, GetTransactionSnapshot(), 1, key);
+	bool		found = look_at_hub(&look, name, owner);
 
 	if (found)
 		hub_from_look(&look, hub);
@@ -259,20 +294,13 @@ find_one(const char *index, ScanKey key, Hub *hub)
 bool
 store_find_hub(const char *name, Hub *hub)
 {
-	ScanKeyData key;
-
-	direct_text_key(&key, H_TASK_HUB, TEXT_DATUM(name));
-	return find_one("hubs_pkey", &key, hub);
+	return find_hub(name, InvalidOid, hub);
 }
 
-/* The index has defaults only. */
 bool
 store_find_default_hub(Oid owner, Hub *hub)
 {
-	ScanKeyData key;
-
-	ScanKeyInit(&key, H_OWNER, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(owner));
-	return find_one("hubs_default_of_owner", &key, hub);
+	return find_hub(NULL, owner, hub);
 }
 
 bool
@@ -360,12 +388,9 @@ static const HubRules *
 read_rules(const char *task_hub, Oid role)
 {
 	HubRules   *rules = palloc0(sizeof(HubRules));
-	ScanKeyData key;
 	DirectLook	look;
-	bool		found;
+	bool		found = look_at_hub(&look, task_hub, InvalidOid);
 
-	direct_text_key(&key, H_TASK_HUB, TEXT_DATUM(task_hub));
-	found = direct_look_begin(&look, "hubs", "hubs_pkey", GetTransactionSnapshot(), 1, &key);
 	if (OidIsValid(role) && !(found && is_runnable(&look, role)))
 		rules = NULL;
 	else if (found)
