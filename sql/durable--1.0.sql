@@ -205,12 +205,14 @@ CREATE TABLE durable_store.inbox (
 	name				text,
 	payload				jsonb,
 	failure				jsonb,
+	more				bytea,
 	PRIMARY KEY (task_hub, instance_id, message_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 CREATE INDEX inbox_visible ON durable_store.inbox (task_hub, visible_at);
 COMMENT ON TABLE durable_store.inbox IS 'A row is a message to an orchestration: a history event on its way. Timers are messages that become visible later.';
 COMMENT ON COLUMN durable_store.inbox.execution_id IS 'The execution it is for; NULL: whichever is current (messages of clients).';
 COMMENT ON COLUMN durable_store.inbox.visible_at IS 'From then on it makes a turn. infinity: its instance waits for a hub of another version (set_hub_versioning).';
+COMMENT ON COLUMN durable_store.inbox.more IS 'The answers of activities that follow this one, packed (durable_store.unpack_events): activities that share a transaction answer together.';
 COMMENT ON COLUMN durable_store.inbox.recurse IS 'ExecutionTerminated: terminate the sub-orchestrations too.';
 
 CREATE TABLE durable_store.activity_queue (
@@ -227,11 +229,13 @@ CREATE TABLE durable_store.activity_queue (
 	version				text,
 	input				jsonb,
 	tags				jsonb,
+	more				bytea,
 	PRIMARY KEY (task_hub, instance_id, execution_id, task_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 CREATE INDEX activity_queue_visible ON durable_store.activity_queue (task_hub, visible_at) WHERE NOT parked;
 CREATE INDEX activity_queue_parked ON durable_store.activity_queue (task_hub, name, (coalesce(version, '')), visible_at) WHERE parked;
-COMMENT ON TABLE durable_store.activity_queue IS 'A row is an activity to run. It is deleted in the transaction that runs it.';
+COMMENT ON TABLE durable_store.activity_queue IS 'A row is an activity to run, or several (more). It is deleted in the transaction that runs them.';
+COMMENT ON COLUMN durable_store.activity_queue.more IS 'The activities of the same name that follow this one, packed (durable_store.unpack_events): those of a wide fan-out that are known to be brief. What has to run alone gets a row of its own first.';
 COMMENT ON COLUMN durable_store.activity_queue.parked IS 'A worker found as many running as max_concurrency allows: it is looked for by its name, not in the order of all.';
 COMMENT ON COLUMN durable_store.activity_queue.seq IS 'The history row (of generation) that holds input and tags; NULL: they are here, because the input is small or the execution continued as new in the turn that scheduled it.';
 COMMENT ON COLUMN durable_store.activity_queue.input IS 'The input when seq is NULL.';
@@ -376,7 +380,13 @@ CREATE FUNCTION durable_store.unpack_events(
 	OUT payload jsonb, OUT failure jsonb, OUT tags jsonb, OUT retry jsonb)
 RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'durable_unpack_events' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10;
-COMMENT ON FUNCTION durable_store.unpack_events(bytea) IS 'The events packed in a row of the history (history.more). Error XX001: they cannot be read.';
+COMMENT ON FUNCTION durable_store.unpack_events(bytea) IS 'The events packed in a row of the history, the inbox or the queue of activities (column more). Error XX001: they cannot be read.';
+
+CREATE VIEW durable_store.queued_activities AS
+SELECT q.task_hub, q.instance_id, q.execution_id, q.generation, m.task_id, q.seq, q.attempt, q.visible_at, q.name, m.input
+FROM durable_store.activity_queue q
+CROSS JOIN LATERAL (SELECT q.task_id, q.input UNION ALL SELECT e.event_id, e.payload FROM durable_store.unpack_events(q.more) e) m;
+COMMENT ON VIEW durable_store.queued_activities IS 'The activities of activity_queue, one by one.';
 
 CREATE FUNCTION durable_store.event_type_name(event_type smallint) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -429,7 +439,7 @@ SELECT i.task_hub, i.instance_id,
 			'activities', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
 					'id', a.task_id, 'name', a.name, 'attempt', a.attempt, 'state',
 					durable_store.activity_state(a.task_hub, a.instance_id, a.task_id, a.name, a.visible_at)) ORDER BY a.task_id)
-				FROM durable_store.activity_queue a
+				FROM durable_store.queued_activities a
 				WHERE a.task_hub = i.task_hub AND a.instance_id = i.instance_id AND a.execution_id = i.execution_id),
 			'timers', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
 					'id', m.task_id, 'due', m.fire_at) ORDER BY m.fire_at)
@@ -548,7 +558,7 @@ CREATE VIEW durable.activities WITH (security_barrier) AS
 SELECT a.task_hub, a.instance_id, a.task_id, a.name,
 	CASE WHEN hub.readable THEN coalesce(a.input, h.payload) END AS input, a.attempt, a.visible_at,
 	durable_store.activity_state(a.task_hub, a.instance_id, a.task_id, a.name, a.visible_at) AS state
-FROM durable_store.activity_queue a
+FROM durable_store.queued_activities a
 JOIN durable_store.visible_hubs hub ON hub.task_hub = a.task_hub
 LEFT JOIN durable_store.history h ON h.task_hub = a.task_hub AND h.instance_id = a.instance_id
 	AND h.generation = a.generation AND h.seq = a.seq;
@@ -563,17 +573,22 @@ COMMENT ON COLUMN durable.activities.visible_at IS 'When it is to run, or to be 
 COMMENT ON COLUMN durable.activities.state IS 'Either queued, delayed (until visible_at) or running.';
 
 CREATE VIEW durable.messages WITH (security_barrier) AS
-SELECT m.task_hub, m.instance_id, m.message_id, durable_store.event_type_name(m.event_type) AS event_type,
+SELECT r.task_hub, r.instance_id, r.message_id, durable_store.event_type_name(m.event_type) AS event_type,
 	CASE WHEN m.event_type NOT IN (14, 15) OR hub.readable THEN m.name END AS name, m.task_id,
 	CASE WHEN hub.readable THEN m.payload END AS payload,
 	CASE WHEN hub.readable THEN m.failure END AS failure,
-	m."timestamp", m.visible_at
-FROM durable_store.inbox m
-JOIN durable_store.visible_hubs hub ON hub.task_hub = m.task_hub;
+	m."timestamp", r.visible_at
+FROM durable_store.inbox r
+JOIN durable_store.visible_hubs hub ON hub.task_hub = r.task_hub
+CROSS JOIN LATERAL (
+	SELECT r.event_type, r.name, r.task_id, r.payload, r.failure, r."timestamp"
+	UNION ALL
+	SELECT e.event_type, e.name, e.task_id, e.payload, e.failure, e."timestamp" FROM durable_store.unpack_events(r.more) e
+) m;
 COMMENT ON VIEW durable.messages IS 'Messages not yet delivered to their orchestration; timers are TimerFired messages that become visible when due.';
 COMMENT ON COLUMN durable.messages.task_hub IS 'The hub of the instance.';
 COMMENT ON COLUMN durable.messages.instance_id IS 'The instance it is for.';
-COMMENT ON COLUMN durable.messages.message_id IS 'Orders the messages of the hub.';
+COMMENT ON COLUMN durable.messages.message_id IS 'Orders the messages of the hub. Answers that were sent together have the same.';
 COMMENT ON COLUMN durable.messages.event_type IS 'Name of the event type in the Durable Task Framework that it becomes in the history.';
 COMMENT ON COLUMN durable.messages.name IS 'Of an external event; NULL also if you may not read payloads.';
 COMMENT ON COLUMN durable.messages.task_id IS 'event_id of the task or timer that it answers.';
@@ -616,7 +631,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS ready_activities,
 		pg_catalog.min(q.visible_at) FILTER (WHERE q.visible_at <= pg_catalog.clock_timestamp()) AS oldest
-	FROM durable_store.activity_queue q WHERE q.task_hub = hub.task_hub) a;
+	FROM durable_store.queued_activities q WHERE q.task_hub = hub.task_hub) a;
 COMMENT ON COLUMN durable.queues.state IS 'open; paused (pause_hub); elsewhere: bound to another place, this is a copy (adopt_hub, discard_hub), see obstacle; not served: background workers cannot, see obstacle.';
 COMMENT ON COLUMN durable.queues.obstacle IS 'What keeps background workers from serving it, as the server log said, or what it is bound to; NULL: nothing that is known of.';
 COMMENT ON COLUMN durable.queues.rejected IS 'Instances that wait because the hub does not run their version.';

@@ -4,13 +4,9 @@
  */
 #include "postgres.h"
 
-#include "access/tableam.h"
-#include "access/xact.h"
-#include "executor/executor.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/snapmgr.h"
 
 #include "compat.h"
 
@@ -43,27 +39,3 @@ durable_to_regprocedure(const char *signature)
 	return fcinfo->isnull ? InvalidOid : DatumGetObjectId(oid);
 }
 #endif
-
-bool
-durable_update_row(ResultRelInfo *target, TupleTableSlot *slot, EState *estate, ItemPointer tid)
-{
-	TM_FailureData failure;
-	LockTupleMode mode;
-#if PG_VERSION_NUM >= 160000
-	TU_UpdateIndexes indexes;
-#else
-	bool		indexes;
-#endif
-
-	if (table_tuple_update(target->ri_RelationDesc, tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(),
-						   InvalidSnapshot, true, &failure, &mode, &indexes) != TM_Ok)
-		return false;
-#if PG_VERSION_NUM >= 160000
-	if (indexes != TU_None && target->ri_NumIndices > 0)
-		(void) ExecInsertIndexTuples(target, slot, estate, true, false, NULL, NIL, indexes == TU_Summarizing);
-#else
-	if (indexes && target->ri_NumIndices > 0)
-		(void) ExecInsertIndexTuples(target, slot, estate, true, false, NULL, NIL);
-#endif
-	return true;
-}

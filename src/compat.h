@@ -137,16 +137,25 @@ extern Oid	durable_to_regprocedure(const char *signature);
 	ExecCheckIndexConstraints((target), (slot), (estate), (conflict), NIL)
 #endif
 
-/*
- * Changes the row at a place to that of the slot, with its index entries, as
- * the active snapshot sees it; false if somebody else did.
- */
-struct ResultRelInfo;
-struct TupleTableSlot;
-struct EState;
-struct ItemPointerData;
-extern bool durable_update_row(struct ResultRelInfo *target, struct TupleTableSlot *slot, struct EState *estate,
-							   struct ItemPointerData *tid);
+/* What table_tuple_update() says of the indexes, and their entries: none of a HOT update, of others all or, since 16, some. */
+#if PG_VERSION_NUM >= 160000
+#define DurableStaleIndexes TU_UpdateIndexes
+#define durable_update_index_tuples(target, slot, estate, stale) \
+	((stale) == TU_None ? NIL : \
+	 ExecInsertIndexTuples((target), (slot), (estate), true, false, NULL, NIL, (stale) == TU_Summarizing))
+#else
+#define DurableStaleIndexes bool
+#define durable_update_index_tuples(target, slot, estate, stale) \
+	((stale) ? ExecInsertIndexTuples((target), (slot), (estate), true, false, NULL, NIL) : NIL)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define durable_index_beginscan(table, index, snapshot, n_keys) \
+	index_beginscan((table), (index), (snapshot), NULL, (n_keys), 0)
+#else
+#define durable_index_beginscan(table, index, snapshot, n_keys) \
+	index_beginscan((table), (index), (snapshot), (n_keys), 0)
+#endif
 
 /* Stands before a declaration. */
 #if PG_VERSION_NUM >= 180000

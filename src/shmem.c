@@ -29,6 +29,7 @@
 #include "compat.h"
 #include "durations.h"
 #include "points.h"
+#include "rests.h"
 #include "settings.h"
 #include "shmem.h"
 #include "suspects.h"
@@ -193,7 +194,8 @@ request_shmem(void)
 		prev_shmem_request_hook();
 	RequestAddinShmemSpace(shared_size());
 	RequestAddinShmemSpace(durations_shared_size());
-	RequestNamedLWLockTranche("durable", 2);
+	RequestAddinShmemSpace(rests_shared_size());
+	RequestNamedLWLockTranche("durable", 3);
 }
 
 static void
@@ -231,6 +233,7 @@ startup_shmem(void)
 	if (!found)
 		initialize_shared_state();
 	durations_attach(&GetNamedLWLockTranche("durable")[1].lock);
+	rests_attach(&GetNamedLWLockTranche("durable")[2].lock);
 	LWLockRelease(AddinShmemInitLock);
 
 	if (!IsUnderPostmaster)
@@ -1654,6 +1657,12 @@ worker_calls_for_help(void)
 	if (helper != NULL)
 		wake_slot(helper);
 	LWLockRelease(lock);
+}
+
+bool
+worker_is_additional(void)
+{
+	return my_slot != NULL && my_slot->info.index > 0;
 }
 
 /*

@@ -70,6 +70,9 @@ extern TimestampTz worker_next_start(void);
 /* This worker has found more than it can do at once: an idle one of its hub, if there is one, looks too. */
 extern void worker_calls_for_help(void);
 
+/* Is this process a worker of its hub beside the first? */
+extern bool worker_is_additional(void);
+
 /* Does somebody else need this worker's slot? To be looked at between two work items. */
 extern bool worker_is_asked_to_leave(void);
 

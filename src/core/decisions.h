@@ -65,6 +65,7 @@ typedef struct OutboundActivity
 	int64		generation;
 	const HistoryEvent *scheduled;	/* its TaskScheduled event */
 	bool		keep_input;		/* the history row will not be there */
+	int			together;		/* so many of its kind may have a row of the queue together; 0: it has one alone */
 } OutboundActivity;
 
 typedef struct OutboundMessage

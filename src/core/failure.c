@@ -64,6 +64,20 @@ failure_make(const Failure *failure)
 }
 
 Jsonb *
+failure_of_damage(const char *task_hub, const char *instance_id, const char *damage)
+{
+	Failure		failure = {0};
+
+	failure.sqlstate = "UD013";
+	failure.error_type = "DamagedInstance";
+	failure.message = psprintf("what is stored of instance \"%s\" in task hub \"%s\" is damaged", instance_id, task_hub);
+	failure.detail = damage;
+	failure.hint = "Somebody changed the tables of durable by hand, or restored some of them. Start it anew, or restore all of them.";
+	failure.non_retriable = true;
+	return failure_make(&failure);
+}
+
+Jsonb *
 failure_from_error(const ErrorData *error, bool non_retriable)
 {
 	Failure		failure = {0};

@@ -25,6 +25,9 @@ typedef struct Failure
 
 extern Jsonb *failure_make(const Failure *failure);
 
+/* What is stored of an instance cannot be what this library wrote; "damage" says what. */
+extern Jsonb *failure_of_damage(const char *task_hub, const char *instance_id, const char *damage);
+
 /* Failure details of a caught error; a detail that is a JSON object is its properties, too. */
 extern Jsonb *failure_from_error(const ErrorData *error, bool non_retriable);
 

@@ -68,7 +68,7 @@ typedef struct HistoryEvent
 
 	/* as a message */
 	int64		message_id;
-	ItemPointerData tid;		/* where the store found it */
+	ItemPointerData tid;		/* where the store found it; invalid: with the one before it */
 	bool		has_execution_id;	/* false: for whichever execution is current */
 	pg_uuid_t	execution_id;
 	TimestampTz visible_at;

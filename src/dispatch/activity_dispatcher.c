@@ -110,6 +110,8 @@ typedef struct Attempt
 	List	   *full;			/* of ActivityKey: as many as may run are running */
 	bool		short_only;		/* this worker may not hold its slot */
 	const ClaimedActivity *given;	/* it is to be this one, which was claimed before */
+	bool		unpacks;		/* what shares a row of the queue is not left to be run together */
+	bool		left_to_share;	/* it was, and is the next one: there is no activity */
 	ClaimedActivity *activity;
 } Attempt;
 
@@ -147,7 +149,7 @@ pass_over(Attempt *attempt)
 	attempt->activity = NULL;
 	if (session_is_worker() && can_be_parked(key))
 	{
-		store_park_activities(attempt->task_hub, key);
+		store_park_activities(attempt->task_hub, clock_now(), key);
 		work_item_commit();
 		return;
 	}
@@ -180,6 +182,20 @@ next_of_queue(Attempt *attempt)
 	return activity;
 }
 
+/* The claimed one has its row of the queue together with others. They may be run together, or it gets one of its own. */
+static void
+leave_or_unpack(Attempt *attempt)
+{
+	const ClaimedActivity *first = attempt->activity;
+
+	attempt->activity = NULL;
+	attempt->left_to_share = !attempt->unpacks && shared_activities_suit(attempt->task_hub, first);
+	if (attempt->left_to_share)
+		return;
+	store_unpack_activities(attempt->task_hub, first->instance_id, &first->execution_id, &first->task_id);
+	work_item_commit();
+}
+
 /* The next one of the queue that may run, claimed; in a transaction. */
 static bool
 claim_queued(Attempt *attempt)
@@ -191,6 +207,13 @@ claim_queued(Attempt *attempt)
 		attempt->activity = next_of_queue(attempt);
 		if (attempt->activity == NULL)
 			return true;
+		if (attempt->activity->more != NIL)
+		{
+			leave_or_unpack(attempt);
+			if (attempt->left_to_share)
+				return true;
+			continue;
+		}
 		if (is_limited(attempt->activity) &&
 			!concurrency_slot_take(attempt->task_hub, &attempt->activity->registration))
 		{
@@ -216,6 +239,12 @@ claim_if_place(Attempt *attempt, const ParkedActivity *parked)
 	if (parked->registration.max_concurrency == 0 ||
 		concurrency_slot_take(attempt->task_hub, &parked->registration))
 		attempt->activity = store_claim_parked_activity(attempt->task_hub, clock_now(), &parked->key);
+	if (attempt->activity != NULL && attempt->activity->more != NIL)
+	{
+		attempt->unpacks = true;
+		leave_or_unpack(attempt);
+		return claim_if_place(attempt, parked);
+	}
 	if (attempt->activity != NULL && !may_begin(attempt))
 		attempt->activity = NULL;
 	if (attempt->activity == NULL)
@@ -255,6 +284,8 @@ claim_activity(Attempt *attempt)
 		return true;
 	if (!claim_queued(attempt))
 		return false;
+	if (attempt->left_to_share)
+		return true;
 	if (attempt->activity != NULL)
 	{
 		parked_are_next = attempt->activity->others_parked;
@@ -327,15 +358,13 @@ catch_error(MemoryContext context)
 }
 
 static DispatchResult
-run_one(const char *task_hub, const ClaimedActivity *given)
+run_attempt(Attempt *attempt)
 {
+	const char *task_hub = attempt->task_hub;
 	MemoryContext context = CurrentMemoryContext;
-	Attempt    *attempt = palloc0(sizeof(Attempt));
 	ErrorData  *volatile error = NULL;
 	volatile DispatchResult result = DISPATCH_DONE;
 
-	attempt->task_hub = task_hub;
-	attempt->given = given;
 	PG_TRY();
 	{
 		result = try_activity(attempt);
@@ -353,6 +382,33 @@ run_one(const char *task_hub, const ClaimedActivity *given)
 	record_error(task_hub, attempt->activity, error);
 	offer_slot(attempt);
 	return DISPATCH_DONE;
+}
+
+static DispatchResult
+run_given(const char *task_hub, const ClaimedActivity *given)
+{
+	Attempt    *attempt = palloc0(sizeof(Attempt));
+
+	attempt->task_hub = task_hub;
+	attempt->given = given;
+	return run_attempt(attempt);
+}
+
+/* Each of these gets a row of the queue of its own, unless somebody has claimed it meanwhile. */
+static void
+unpack_all(const char *task_hub, List *activities)
+{
+	ListCell   *lc;
+
+	foreach(lc, activities)
+	{
+		const ClaimedActivity *activity = lfirst(lc);
+
+		if (activity->more == NIL || !work_item_begin(NULL))
+			continue;
+		store_unpack_activities(task_hub, activity->instance_id, &activity->execution_id, &activity->task_id);
+		work_item_commit();
+	}
 }
 
 /*
@@ -381,9 +437,11 @@ run_shared(const char *task_hub, int64 *done)
 	if (error && (shared->alone == NIL || (!session_is_worker() && error->sqlerrcode == ERRCODE_QUERY_CANCELED)))
 		ReThrowError(error);
 	*done += shared->n_done;
+	if (error)
+		unpack_all(task_hub, shared->alone);
 	foreach(lc, shared->alone)
 	{
-		if (run_one(task_hub, lfirst(lc)) == DISPATCH_DONE)
+		if (run_given(task_hub, lfirst(lc)) == DISPATCH_DONE)
 			(*done)++;
 		if (worker_is_asked_to_leave())
 			break;
@@ -414,6 +472,31 @@ look_at_queue(const char *task_hub)
 	return is_empty ? DISPATCH_IDLE : DISPATCH_DONE;
 }
 
+/* The next activity is one of several that share a row of the queue: were they left to be run together, and then were not? */
+static bool left_in_vain = false;
+
+/* The one that waits longest; where it shares a row with others, it shares a transaction with them. */
+static DispatchResult
+run_first(const char *task_hub, int64 *done)
+{
+	Attempt    *attempt = palloc0(sizeof(Attempt));
+	DispatchResult result;
+
+	attempt->task_hub = task_hub;
+	attempt->unpacks = left_in_vain;
+	left_in_vain = false;
+	result = run_attempt(attempt);
+	if (attempt->left_to_share)
+	{
+		result = run_shared(task_hub, done);
+		left_in_vain = result == DISPATCH_IDLE;
+		return left_in_vain ? DISPATCH_DONE : result;	/* it is there, so look again */
+	}
+	if (result == DISPATCH_DONE)
+		(*done)++;
+	return result;
+}
+
 /* The next activity, or several that share a transaction. */
 static DispatchResult
 run_next(const char *task_hub, int64 *done)
@@ -421,14 +504,10 @@ run_next(const char *task_hub, int64 *done)
 	DispatchResult result = shared_in_a_row < SHARED_IN_A_ROW ? run_shared(task_hub, done) : DISPATCH_IDLE;
 
 	shared_in_a_row++;
-	if (result == DISPATCH_IDLE)
-	{
-		shared_in_a_row = 0;
-		result = run_one(task_hub, NULL);
-		if (result == DISPATCH_DONE)
-			(*done)++;
-	}
-	return result;
+	if (result != DISPATCH_IDLE)
+		return result;
+	shared_in_a_row = 0;
+	return run_first(task_hub, done);
 }
 
 DispatchResult

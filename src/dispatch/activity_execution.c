@@ -281,6 +281,11 @@ activity_execute(const char *task_hub, const ClaimedActivity *activity, bool sha
 	ActivityRun run = {0};
 	ErrorData  *error;
 
+	if (activity->is_damaged)
+	{
+		outcome->failure = failure_of_damage(task_hub, activity->instance_id, "Its queued activities cannot be read.");
+		return;
+	}
 	run.shared = shared;
 	fill_call(task_hub, activity, &run.call);
 	if (activity->registration.external)

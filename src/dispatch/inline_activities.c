@@ -24,6 +24,14 @@
 /* So is one that asks for more than this, in ms, where no replay is the price of doing it here. */
 #define MAX_TIME_WITHIN 4.0
 
+/*
+ * Brief activities have rows of the queue together, so many that they take no
+ * longer than this, in ms, and that two rows are what one transaction has room for: what they
+ * have together is not shared with other workers.
+ */
+#define MAX_TIME_TOGETHER 4.0
+#define MAX_TOGETHER 25
+
 /* What was looked up in this transaction of an activity of a name and version. */
 typedef struct KnownActivity
 {
@@ -213,6 +221,32 @@ inline_activities_run(InlineScope *scope, const RuntimeState *state, Outbox *out
 	outbox->activities = left;
 	scope->n_run += list_length(answers);
 	return answers;
+}
+
+static int
+how_many_together(const KnownActivity *known)
+{
+	if (!known->may_be_inline)
+		return 0;
+	if (setting_inline_activities == INLINE_ALWAYS)
+		return MAX_TOGETHER;
+	return known->usual_ms > 0 ? (int) Min(MAX_TIME_TOGETHER / known->usual_ms, MAX_TOGETHER) : 0;
+}
+
+void
+inline_group_activities(InlineScope *scope, Outbox *outbox)
+{
+	ListCell   *lc;
+
+	if (!inline_is_turned_on() || list_length(outbox->activities) <= MAX_ACTIVITIES_OF_TURN)
+		return;
+	foreach(lc, outbox->activities)
+	{
+		OutboundActivity *activity = lfirst(lc);
+		const HistoryEvent *scheduled = activity->scheduled;
+
+		activity->together = how_many_together(know_activity(scope, scheduled->name, scheduled->version));
+	}
 }
 
 /* Is it an activity that may run in the await? */

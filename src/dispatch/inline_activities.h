@@ -44,6 +44,9 @@ extern bool inline_is_turned_on(void);
  */
 extern List *inline_activities_run(InlineScope *scope, const RuntimeState *state, Outbox *outbox);
 
+/* Says of the activities that are to be queued which may have rows of the queue together: brief ones, if they are many. */
+extern void inline_group_activities(InlineScope *scope, Outbox *outbox);
+
 /*
  * May all that a turn asks for (of Action *) run in the await, and is it little
  * enough not to be shared with other workers? Then *usual_ms is what it takes,

@@ -35,11 +35,13 @@
 #include "replay/function_lookup.h"
 #include "replay/orchestration_executor.h"
 #include "replay/sandbox.h"
+#include "rests.h"
 #include "session.h"
 #include "settings.h"
 #include "shmem.h"
 #include "store/inbox_store.h"
 #include "store/instance_store.h"
+#include "store/known_histories.h"
 #include "store/rewind_store.h"
 #include "suspects.h"
 
@@ -84,20 +86,6 @@ poisoned_failure(int deaths)
 	failure.error_type = "Poisoned";
 	failure.message = psprintf("the process that ran this turn died %d times", deaths);
 	failure.hint = "Look for crashes in the server log; durable.max_dispatch_attempts sets how often it is tried.";
-	failure.non_retriable = true;
-	return failure_make(&failure);
-}
-
-static Jsonb *
-damage_failure(const RuntimeState *state, const char *damage)
-{
-	Failure		failure = {0};
-
-	failure.sqlstate = "UD013";
-	failure.error_type = "DamagedInstance";
-	failure.message = psprintf("what is stored of instance \"%s\" in task hub \"%s\" is damaged", state->instance_id, state->task_hub);
-	failure.detail = damage;
-	failure.hint = "Somebody changed the tables of durable by hand, or restored some of them. Start it anew, or restore all of them.";
 	failure.non_retriable = true;
 	return failure_make(&failure);
 }
@@ -631,7 +619,7 @@ run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure, InlineScope 
 	if (damage != NULL)
 	{
 		history_mend_numbers(state);
-		failure = damage_failure(state, damage);
+		failure = failure_of_damage(state->task_hub, state->instance_id, damage);
 	}
 	else if (accepted == NIL)
 		return checkpoint;
@@ -649,6 +637,8 @@ run_turn(FetchedInstance *fetched, int patience_ms, Jsonb *failure, InlineScope 
 	checkpoint->n_turns++;
 	if (scope != NULL && may_run_on(checkpoint))
 		run_on(scope, checkpoint);
+	if (scope != NULL)
+		inline_group_activities(scope, &checkpoint->outbox);
 	checkpoint->children = resolve_children(checkpoint->state, checkpoint->outbox.children);
 	return checkpoint;
 }
@@ -670,6 +660,14 @@ typedef struct Batch
 	int64		n_queued;		/* activities */
 } Batch;
 
+/* What takes its next turn later, for the sake of its activities. */
+static void
+let_rest(const Checkpoint *checkpoint, TimestampTz began)
+{
+	if (checkpoint->ran && !runtime_status_is_finished(checkpoint->state->status))
+		rest_begin(checkpoint->state->task_hub, checkpoint->state->instance_id, GetCurrentTimestamp() - began);
+}
+
 /* Runs turns until all are done or the batch has taken long enough. */
 static List *
 run_turns(Batch *batch, List *instances)
@@ -682,8 +680,9 @@ run_turns(Batch *batch, List *instances)
 	{
 		FetchedInstance *fetched;
 		Checkpoint *checkpoint;
+		TimestampTz began = GetCurrentTimestamp();
 
-		if (checkpoints != NIL && GetCurrentTimestamp() > until)
+		if (checkpoints != NIL && began > until)
 			break;				/* the others are free again after this commit */
 		if ((checkpoints != NIL || batch->slow_ids != NIL) && worker_is_asked_to_leave())
 			break;
@@ -709,6 +708,7 @@ run_turns(Batch *batch, List *instances)
 		{
 			checkpoints = lappend(list_concat(checkpoints, checkpoint->begun), checkpoint);
 			batch->n_done += checkpoint->n_turns;
+			let_rest(checkpoint, began);
 		}
 	}
 	batch->n_done += batch->scope.n_run;
@@ -774,6 +774,7 @@ try_batch(Batch *batch)
 	int			size = fetch_size();
 	int			starts = worker_take_starts(size);
 	List	   *instances;
+	List	   *checkpoints = NIL;
 	bool		found;
 	ListCell   *lc;
 
@@ -788,8 +789,6 @@ try_batch(Batch *batch)
 									  pstrdup(((FetchedInstance *) lfirst(lc))->state->instance_id));
 	if (instances != NIL)
 	{
-		List	   *checkpoints;
-
 		DURABLE_POINT("turn.claimed");
 		if (list_length(instances) == size)
 			worker_calls_for_help();
@@ -804,6 +803,7 @@ try_batch(Batch *batch)
 	if (starts != UNLIMITED_STARTS)
 		worker_give_back_starts(starts - store_count_starts(list_truncate(instances, batch->n_reached)));
 	work_item_commit();
+	known_histories_keep(checkpoints);
 	if (found)
 		DURABLE_POINT("turn.committed");
 	return found ? DISPATCH_DONE : DISPATCH_IDLE;

@@ -7,6 +7,7 @@
 #define DURABLE_SHARED_ACTIVITIES_H
 
 #include "dispatch/dispatchers.h"
+#include "store/activity_store.h"
 
 /* What became of them. */
 typedef struct SharedActivities
@@ -21,5 +22,8 @@ typedef struct SharedActivities
  * none, or they do not share here.
  */
 extern DispatchResult shared_activities_run(const char *task_hub, SharedActivities *shared);
+
+/* May a claimed activity be run that way, as far as can be seen? */
+extern bool shared_activities_suit(const char *task_hub, const ClaimedActivity *activity);
 
 #endif							/* DURABLE_SHARED_ACTIVITIES_H */

@@ -101,17 +101,21 @@ lasts_longer_than(int milliseconds)
 }
 
 bool
+sharing_has_ids(void)
+{
+	return !MyProc->subxidStatus.overflowed && MyProc->subxidStatus.count < MAX_SUBTRANSACTION_IDS;
+}
+
+bool
 sharing_has_room(void)
 {
-	if (MyProc->subxidStatus.overflowed || MyProc->subxidStatus.count >= MAX_SUBTRANSACTION_IDS)
-		return false;
-	return !lasts_longer_than(SHARING_TIME_MS);
+	return sharing_has_ids() && !lasts_longer_than(SHARING_TIME_MS);
 }
 
 bool
 sharing_may_go_on(void)
 {
-	return !MyProc->subxidStatus.overflowed && !lasts_longer_than(2 * SHARING_TIME_MS);
+	return !lasts_longer_than(2 * SHARING_TIME_MS);
 }
 
 /* Only this process adds locks that are not a relation's to its lists. */

@@ -31,7 +31,10 @@ extern bool sharing_is_used(void);
  */
 extern bool sharing_has_room(void);
 
-/* May what was begun in time go on? It has as much time again: all it did would be undone. */
+/* The second half of that: are there subtransaction ids for another one? */
+extern bool sharing_has_ids(void);
+
+/* Has what was begun in time the time to go on? It has as much again: all it did would be undone. */
 extern bool sharing_may_go_on(void);
 
 /* An activity begins, in its subtransaction. */

@@ -169,11 +169,12 @@ speculative_turns_learn(const RuntimeState *state)
  * ------------------------------------------------------------------------
  */
 
+/* If subtransaction ids are what is used up, that is due to the code, not to the machine. */
 static bool
-has_time(SpeculativeTurns *turns)
+has_room(SpeculativeTurns *turns)
 {
 	turns->had_no_time = !sharing_may_go_on();
-	return !turns->had_no_time;
+	return !turns->had_no_time && sharing_has_ids();
 }
 
 static bool
@@ -199,7 +200,7 @@ suits(SpeculativeTurns *turns, const RuntimeState *state, const TurnResult *turn
 		return false;
 	if (setting_max_messages_per_turn > 0 && list_length(turn->actions) >= setting_max_messages_per_turn)
 		return false;
-	return n_events <= turns->max_history_events && has_time(turns) && suits_await(turns, state, turn->actions);
+	return n_events <= turns->max_history_events && has_room(turns) && suits_await(turns, state, turn->actions);
 }
 
 /* Where it begins counts: later it is too late to choose. */
@@ -219,13 +220,13 @@ save_state(SpeculativeTurns *turns, RuntimeState *state)
 	state->new_events = list_copy(state->new_events);
 }
 
-/* They took longer than they use to, and others wait for their locks: all is undone. */
+/* Others would feel it, who wait for their locks or see their subtransactions: all is undone. */
 static void
-give_up_late(const RuntimeState *state)
+give_up(const RuntimeState *state)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("activities of instance \"%s\" took too long to share a transaction", state->instance_id)));
+			 errmsg("activities of instance \"%s\" have no room in their transaction any more", state->instance_id)));
 }
 
 static List *
@@ -238,8 +239,8 @@ run_activities(SpeculativeTurns *turns, const RuntimeState *state)
 	{
 		const OutboundActivity *activity = lfirst(lc);
 
-		if (!has_time(turns))
-			give_up_late(state);
+		if (!has_room(turns))
+			give_up(state);
 		answers = lappend(answers, inline_activity_run_within(turns->scope, state, activity->scheduled));
 	}
 	turns->n_activities += list_length(answers);

@@ -6,9 +6,12 @@
 
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "dispatch/dispatchers.h"
+#include "processor.h"
 #include "session.h"
 #include "settings.h"
+#include "shmem.h"
 #include "store/hub_store.h"
 
 TimestampTz
@@ -36,6 +39,27 @@ static TimestampTz activities_first_until = 0;
 /* Until when no such look is due: where others have in hand what is ready, it is long, and they go on with it. */
 static TimestampTz no_look_until = 0;
 
+/* A worker that waited for a processor for longer than this, in us, rests so many times as long, at most so long. */
+#define SHORT_WAIT 1000
+#define REST_FACTOR 4
+#define LONGEST_REST 25000
+
+/*
+ * Where processors are short, workers beside the first take turns less often:
+ * others would only split among themselves what came meanwhile, to more turns
+ * with fewer messages each, and take the processor from those who send them.
+ */
+static void
+give_way(int64 waited)
+{
+	TimestampTz until = GetCurrentTimestamp() + Min(waited * REST_FACTOR, LONGEST_REST);
+
+	if (waited <= SHORT_WAIT || !worker_is_additional())
+		return;
+	while (GetCurrentTimestamp() < until && !worker_is_asked_to_leave())
+		(void) clock_wait_until(until);
+}
+
 /*
  * Turns, which let the activities they queued go first: in a worker for as
  * long as a batch may take, or as they took themselves; a client's session
@@ -45,6 +69,7 @@ static DispatchResult
 run_turns(const char *task_hub, int64 *done)
 {
 	TimestampTz begin = GetCurrentTimestamp();
+	int64		waited_before = session_is_worker() ? processor_waited() : 0;
 	DispatchResult result = orchestration_dispatcher_run(task_hub, done, &activities_first);
 	TimestampTz end = GetCurrentTimestamp();
 
@@ -52,6 +77,8 @@ run_turns(const char *task_hub, int64 *done)
 		end + Min((end - begin) * PART_OF_VAIN_LOOKS, LONGEST_WITHOUT_LOOK) : 0;
 	activities_first_until = session_is_worker() ?
 		end + Max(end - begin, setting_batch_time * INT64CONST(1000)) : DT_NOEND;
+	if (session_is_worker() && result == DISPATCH_DONE)
+		give_way(processor_waited() - waited_before);
 	return result;
 }
 

@@ -76,8 +76,11 @@ orchestration_unwind(OrchestrationContext *context)
 
 	/*
 	 * Of all errors PL/pgSQL's WHEN OTHERS lets only query_canceled and
-	 * assert_failure pass; the second is the one nobody handles by name.
+	 * assert_failure pass; the second is the one nobody handles by name. Nor
+	 * does anybody want to know where it was; to tell would be a good part of
+	 * what it costs. Who catches it puts the stack back.
 	 */
+	error_context_stack = NULL;
 	ereport(ERROR,
 			(errcode(ERRCODE_ASSERT_FAILURE),
 			 errmsg("the orchestrator waits"),

@@ -13,6 +13,15 @@
 #include "replay/speculation.h"
 #include "session.h"
 
+static bool
+asks_for_something(const OrchestrationContext *context)
+{
+	for (int id = 0; id < context->next_id && id < context->max_actions; id++)
+		if (context->actions[id] != NULL)
+			return true;
+	return false;
+}
+
 /*
  * Not beside an open cursor, which the activity's would be closed with; nor in
  * code that is not checked: what that does is meant to be undone with its
@@ -23,7 +32,7 @@ static bool
 may_speculate(const OrchestrationContext *context)
 {
 	return context->speculation != NULL && !context->is_suspended && context->cancelled_timers == NIL &&
-		!context->is_unchecked && sandbox_is_bare() && ThereAreNoReadyPortals();
+		!context->is_unchecked && asks_for_something(context) && sandbox_is_bare() && ThereAreNoReadyPortals();
 }
 
 /* What the turn has come to, were it to end here. */

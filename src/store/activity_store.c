@@ -6,11 +6,13 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "core/history_pack.h"
 #include "core/json.h"
 #include "store/activity_store.h"
 #include "store/direct_rows.h"
@@ -42,9 +44,9 @@
 	"q.instance_id, q.execution_id, q.generation, q.task_id, q.seq, q.attempt, q.name, q.version," \
 	" coalesce(q.input, h.payload), coalesce(q.tags, h.tags), q.seq IS NOT NULL AND h.seq IS NULL, q.xmin," \
 	" EXISTS (SELECT FROM durable_store.activity_queue p WHERE p.task_hub = $1 AND p.parked)," \
-	" (SELECT h.max_payload_size FROM durable_store.hubs h WHERE h.task_hub = $1), q.tid"
+	" (SELECT h.max_payload_size FROM durable_store.hubs h WHERE h.task_hub = $1), q.tid, q.more"
 #define FROM_QUEUE(candidates, condition, how_many) \
-	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input, a.tags, a.ctid AS tid," \
+	" FROM (SELECT a.instance_id, a.execution_id, a.generation, a.task_id, a.seq, a.attempt, a.name, a.version, a.input, a.tags, a.more, a.ctid AS tid," \
 	"        CASE WHEN a.visible_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN a.xmin END AS xmin" \
 	"       FROM durable_store.activity_queue a WHERE " candidates " AND (" RUNNABLE_HUB("$1", "$3") ")" \
 	condition \
@@ -94,12 +96,16 @@ static StoreStatement claim_activity_of_some = {
 static StoreStatement claim_shareable = {
 	"SELECT " QUEUE_COLUMNS
 	FROM_QUEUE("a.ctid = ANY (ARRAY(SELECT f.ctid FROM (SELECT b.ctid, b.name, b.attempt FROM durable_store.activity_queue b"
-					 "  WHERE b.task_hub = $1 AND b.visible_at BETWEEN $6 AND $2 AND NOT b.parked ORDER BY b.visible_at LIMIT 200) f"
+					 "  WHERE b.task_hub = $1 AND b.visible_at BETWEEN $6 AND $2 AND NOT b.parked ORDER BY b.visible_at LIMIT $7) f"
 					 "  WHERE f.attempt = 1 AND ($4 IS NULL OR f.name = ANY ($4))"
 					 "  AND f.name <> ALL (ARRAY(SELECT r.name FROM durable_store.activities r WHERE r.task_hub = $1"
 					 "   AND (r.external OR r.max_concurrency IS NOT NULL))))) AND a.visible_at + interval '0' <= $2 AND " OF_HUB("a", "$1"), "", "$5"),
-	6, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID}
+	7, {TEXTOID, TIMESTAMPTZOID, OIDOID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID, INT8OID}
 };
+
+/* So many rows it looks at: mostly those that several workers take, sometimes what others do not share with. */
+#define LOOK_AT(n_rows) (8 * (n_rows))
+#define LOOK_AT_MOST 200
 
 /* Each name and version that is parked, from one index entry to the next, with what is registered for it. */
 #define FIRST_PARKED(condition) \
@@ -116,11 +122,12 @@ static StoreStatement find_parked = {
 	1, {TEXTOID}
 };
 
+/* Those that are due: the index of parked ones leads to the first of each name, and the look to the first of all. */
 static StoreStatement park_activities = {
 	"UPDATE durable_store.activity_queue q SET parked = true WHERE q.ctid = ANY (ARRAY(SELECT a.ctid"
 	" FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND NOT a.parked AND a.name = $2 AND coalesce(a.version, '') = $3"
-	" FOR UPDATE SKIP LOCKED)) AND " OF_HUB("q", "$1"),
-	3, {TEXTOID, TEXTOID, TEXTOID}
+	" AND a.visible_at <= $4 FOR UPDATE SKIP LOCKED)) AND " OF_HUB("q", "$1"),
+	4, {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };
 
 /* The answer goes to the execution that asked, if it still runs; else only the row goes. */
@@ -157,9 +164,30 @@ static StoreStatement pin_ended = {
 	3, {TEXTOID, TEXTOID, UUIDOID}
 };
 
+/* Rows of several activities, which are locked, become a row for each, in their order. */
+#define UNPACK(rows, condition) \
+	"WITH packed AS (DELETE FROM durable_store.activity_queue q WHERE q.ctid = ANY (" rows ") AND " OF_HUB("q", "$1") " RETURNING q.*)" \
+	" INSERT INTO durable_store.activity_queue (task_hub, instance_id, execution_id, generation, task_id, attempt, visible_at, parked," \
+	"  name, version, input, tags)" \
+	" SELECT p.task_hub, p.instance_id, p.execution_id, p.generation, m.task_id, p.attempt, p.visible_at + m.n * interval '1 microsecond'," \
+	"  p.parked, p.name, p.version, m.input, m.tags" \
+	" FROM packed p CROSS JOIN LATERAL (SELECT 0 AS n, p.task_id, p.input, p.tags UNION ALL" \
+	"  SELECT e.ordinality, e.event_id, e.payload, e.tags FROM durable_store.unpack_events(p.more) WITH ORDINALITY e) m WHERE " condition
+
+static StoreStatement unpack_activities = {
+	UNPACK("ARRAY(SELECT a.ctid FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.instance_id = $2"
+		   " AND a.execution_id = $3 AND ($4 IS NULL OR a.task_id = $4) AND a.more IS NOT NULL FOR UPDATE SKIP LOCKED)", "true"),
+	4, {TEXTOID, TEXTOID, UUIDOID, INT4OID}
+};
+
+static StoreStatement unpack_rest = {
+	UNPACK("ARRAY[$2]", "m.task_id <> ALL ($3)"), 3, {TEXTOID, TIDOID, INT4ARRAYOID}
+};
+
+/* Not a row of several, whose others would go with it: somebody else had that when it was to be unpacked. */
 static StoreStatement reclaim_activity = {
 	"SELECT FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = $2"
-	" AND q.execution_id = $3 AND q.task_id = $4 FOR UPDATE SKIP LOCKED",
+	" AND q.execution_id = $3 AND q.task_id = $4 AND q.more IS NULL FOR UPDATE SKIP LOCKED",
 	4, {TEXTOID, TEXTOID, UUIDOID, INT4OID}
 };
 
@@ -205,6 +233,7 @@ static ClaimedActivity *
 queued_from_row(const Row *row)
 {
 	ClaimedActivity *activity = palloc0(sizeof(ClaimedActivity));
+	bytea	   *more;
 
 	activity->instance_id = row_text(row, 1);
 	(void) row_uuid(row, 2, &activity->execution_id);
@@ -221,7 +250,36 @@ queued_from_row(const Row *row)
 	activity->others_parked = row_bool(row, 13);
 	activity->max_payload_size = row_int32(row, 14);
 	row_tid(row, 15, &activity->tid);
+	activity->first = activity;
+	more = row_bytea(row, 16);
+	if (more != NULL && !history_unpack(more, &activity->more))
+	{
+		activity->is_damaged = true;
+		activity->more = NIL;
+	}
 	return activity;
+}
+
+/* Adds the activity that was read from a row, and those that have the row with it. */
+static List *
+add_all_of_row(List *activities, ClaimedActivity *first)
+{
+	ListCell   *lc;
+
+	activities = lappend(activities, first);
+	foreach(lc, first->more)
+	{
+		const HistoryEvent *scheduled = lfirst(lc);
+		ClaimedActivity *activity = palloc(sizeof(ClaimedActivity));
+
+		*activity = *first;
+		activity->more = NIL;
+		activity->task_id = scheduled->event_id;
+		activity->input = scheduled->payload;
+		activity->tags = scheduled->tags;
+		activities = lappend(activities, activity);
+	}
+	return activities;
 }
 
 /* What an activity has of its instance. */
@@ -276,7 +334,7 @@ registration_from_row(const Row *row, int column, ClaimedActivity *activity)
 	activity->match = registry_match(registration->version, activity->version);
 }
 
-#define N_QUEUE_COLUMNS 15
+#define N_QUEUE_COLUMNS 16
 #define N_INSTANCE_COLUMNS 6
 
 static ClaimedActivity *
@@ -343,6 +401,16 @@ run_claim(StoreStatement *claim, Datum *values)
 	}
 	store_close(&scope);
 	return activity;
+}
+
+bool
+store_has_activities(const char *task_hub, const char *instance_id)
+{
+	ScanKeyData keys[2];
+
+	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
+	direct_text_key(&keys[1], 2, TEXT_DATUM(instance_id));
+	return direct_has_row("activity_queue", "activity_queue_pkey", 2, keys);
 }
 
 ClaimedActivity *
@@ -437,30 +505,43 @@ complete_all(const char *task_hub, List *activities)
 	}
 }
 
-List *
-store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *names, int how_many)
+static List *
+claim_among(int look_at, Datum *values, const char *nulls)
 {
-	Datum		values[6] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
-	TimestampTz began = GetCurrentTimestamp();
 	List	   *activities = NIL;
 	StoreScope	scope;
 	uint64		rows;
 
-	values[3] = names == NIL ? (Datum) 0 : store_text_array(names);
-	values[4] = Int64GetDatum(how_many);
-	values[5] = TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES));
+	values[6] = Int64GetDatum(look_at);
 	store_open(&scope);
-	rows = store_execute(&claim_shareable, values, names == NIL ? "   n  " : NULL);
-	low_water_looked(task_hub, QUEUE_ACTIVITIES, began);
+	rows = store_execute(&claim_shareable, values, nulls);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(&scope, i);
 		MemoryContext old = MemoryContextSwitchTo(scope.caller);
 
-		activities = lappend(activities, queued_from_row(&row));
+		activities = add_all_of_row(activities, queued_from_row(&row));
 		MemoryContextSwitchTo(old);
 	}
 	store_close(&scope);
+	return activities;
+}
+
+List *
+store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *names, int n_rows)
+{
+	Datum		values[7] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), ObjectIdGetDatum(GetSessionUserId())};
+	const char *nulls = names == NIL ? "   n   " : NULL;
+	TimestampTz began = GetCurrentTimestamp();
+	List	   *activities;
+
+	values[3] = names == NIL ? (Datum) 0 : store_text_array(names);
+	values[4] = Int64GetDatum(n_rows);
+	values[5] = TimestampTzGetDatum(low_water(task_hub, QUEUE_ACTIVITIES));
+	activities = claim_among(Min(LOOK_AT(n_rows), LOOK_AT_MOST), values, nulls);
+	if (activities == NIL && LOOK_AT(n_rows) < LOOK_AT_MOST)
+		activities = claim_among(LOOK_AT_MOST, values, nulls);
+	low_water_looked(task_hub, QUEUE_ACTIVITIES, began);
 	complete_all(task_hub, activities);
 	return activities;
 }
@@ -514,9 +595,9 @@ store_find_parked_activities(const char *task_hub)
 }
 
 void
-store_park_activities(const char *task_hub, const ActivityKey *key)
+store_park_activities(const char *task_hub, TimestampTz now, const ActivityKey *key)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(key->name), TEXT_DATUM(key->version ? key->version : "")};
+	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(key->name), TEXT_DATUM(key->version ? key->version : ""), TimestampTzGetDatum(now)};
 
 	(void) store_execute_once(&park_activities, values);
 }
@@ -613,34 +694,57 @@ is_of_same_execution(const ClaimedActivity *a, const ClaimedActivity *b)
 	return strcmp(a->instance_id, b->instance_id) == 0 && memcmp(&a->execution_id, &b->execution_id, UUID_LEN) == 0;
 }
 
-static void
-delete_all(const char *task_hub, List *finished)
+/* Answers on their way: those to one execution that follow each other are one message, as many as fit. */
+typedef struct AnswerBuffer
 {
-	static const Oid types[] = {TIDOID};
-	RowBuffer  *tids = row_buffer_make(1, types);
-	Datum		values[2] = {TEXT_DATUM(task_hub)};
-	ListCell   *lc;
+	MessageBuffer *messages;
+	const ClaimedActivity *to;	/* of the message in the making; NULL: there is none */
+	HistoryEvent *answer;		/* its first one */
+	HistoryPack *pack;			/* and the others */
+} AnswerBuffer;
 
-	foreach(lc, finished)
-	{
-		row_buffer_add(tids);
-		row_buffer_set(tids, 0, PointerGetDatum(&((FinishedActivity *) lfirst(lc))->activity->tid));
-	}
-	row_buffer_arrays(tids, values + 1);
-	(void) store_execute_once(&delete_finished, values);
+static void
+end_message(AnswerBuffer *buffer)
+{
+	if (buffer->to != NULL)
+		message_buffer_add_packed(buffer->messages, buffer->to->instance_id, buffer->answer, history_pack_finish(buffer->pack));
+	buffer->to = NULL;
+}
+
+/* Packed, times are told from that of the first. */
+static bool
+fits(const AnswerBuffer *buffer, const ClaimedActivity *to, HistoryEvent *answer)
+{
+	if (buffer->to == NULL || !is_of_same_execution(buffer->to, to))
+		return false;
+	answer->turn_at = buffer->answer->timestamp;
+	return history_pack_add(buffer->pack, answer);
+}
+
+static void
+add_answer(AnswerBuffer *buffer, const FinishedActivity *finished)
+{
+	HistoryEvent *answer = answer_of(finished);
+
+	if (fits(buffer, finished->activity, answer))
+		return;
+	end_message(buffer);
+	answer->turn_at = 0;
+	buffer->to = finished->activity;
+	buffer->answer = answer;
+	buffer->pack = history_pack_make();
 }
 
 /* Answers those that are awaited; returns the others. Neighbours are mostly of one instance. */
 static List *
-finish_all(const char *task_hub, List *finished)
+answer_all(const char *task_hub, List *finished)
 {
-	MessageBuffer *answers = message_buffer_make();
+	AnswerBuffer buffer = {message_buffer_make()};
 	const ClaimedActivity *last = NULL;
 	bool		awaited = false;
 	List	   *unanswered = NIL;
 	ListCell   *lc;
 
-	delete_all(task_hub, finished);
 	foreach(lc, finished)
 	{
 		FinishedActivity *one = lfirst(lc);
@@ -649,28 +753,104 @@ finish_all(const char *task_hub, List *finished)
 			awaited = is_awaited(task_hub, one->activity);
 		last = one->activity;
 		if (awaited)
-			message_buffer_add(answers, last->instance_id, answer_of(one));
+			add_answer(&buffer, one);
 		else
 			unanswered = lappend(unanswered, one);
 	}
-	store_insert_messages(task_hub, answers);
+	end_message(&buffer);
+	store_insert_messages(task_hub, buffer.messages);
 	return unanswered;
 }
 
+static void
+delete_rows(const char *task_hub, RowBuffer *tids)
+{
+	Datum		values[2] = {TEXT_DATUM(task_hub)};
+
+	if (tids->n_rows == 0)
+		return;
+	row_buffer_arrays(tids, values + 1);
+	(void) store_execute_once(&delete_finished, values);
+}
+
+/* Gives each that was not done, of those that have a row together, a row of its own. */
+static void
+unpack_row(const char *task_hub, List *claimed, const ClaimedActivity *first)
+{
+	Datum	   *done = palloc(sizeof(Datum) * (list_length(first->more) + 1));
+	Datum		values[3] = {TEXT_DATUM(task_hub), PointerGetDatum(&first->tid)};
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, claimed)
+	{
+		const ClaimedActivity *activity = lfirst(lc);
+
+		if (activity->first == first && activity->is_done)
+			done[n++] = Int32GetDatum(activity->task_id);
+	}
+	values[2] = PointerGetDatum(construct_array(done, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	(void) store_execute_once(&unpack_rest, values);
+}
+
+/* Deletes the rows of which all was done; what is left of others is unpacked. */
+static void
+leave_queue(const char *task_hub, List *claimed)
+{
+	static const Oid types[] = {TIDOID};
+	RowBuffer  *tids = row_buffer_make(1, types);
+	int			n_done = 0;
+	int			n_alone = 0;
+	ListCell   *lc;
+
+	foreach(lc, claimed)
+	{
+		const ClaimedActivity *activity = lfirst(lc);
+		const ClaimedActivity *next = lnext(claimed, lc) ? lfirst(lnext(claimed, lc)) : NULL;
+
+		n_done += activity->is_done ? 1 : 0;
+		n_alone += activity->must_be_alone ? 1 : 0;
+		if (next != NULL && next->first == activity->first)
+			continue;			/* not the last of its row */
+		if (n_done == list_length(activity->first->more) + 1)
+		{
+			row_buffer_add(tids);
+			row_buffer_set(tids, 0, PointerGetDatum(&activity->first->tid));
+		}
+		else if (activity->first->more != NIL && n_done + n_alone > 0)
+			unpack_row(task_hub, claimed, activity->first);
+		n_done = n_alone = 0;
+	}
+	delete_rows(task_hub, tids);
+}
+
 void
-store_finish_activities(const char *task_hub, List *finished)
+store_finish_activities(const char *task_hub, List *claimed, List *finished)
 {
 	ListCell   *lc;
 
+	leave_queue(task_hub, claimed);
 	if (finished == NIL)
 		return;
-	foreach(lc, finish_all(task_hub, finished))
+	foreach(lc, answer_all(task_hub, finished))
 	{
 		FinishedActivity *rest = lfirst(lc);
 
 		store_finish_activity(task_hub, rest->activity, rest->result, rest->failure, rest->finished_at);
 	}
 	wake_hub_at_commit(task_hub, list_length(finished));
+}
+
+void
+store_unpack_activities(const char *task_hub, const char *instance_id, const pg_uuid_t *execution_id, const int *task_id)
+{
+	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id), UUIDPGetDatum(execution_id),
+	Int32GetDatum(task_id ? *task_id : 0)};
+	StoreScope	scope;
+
+	store_open(&scope);
+	(void) store_execute(&unpack_activities, values, task_id ? NULL : "   n");
+	store_close(&scope);
 }
 
 bool

@@ -22,8 +22,13 @@ typedef struct ClaimedActivity
 	Jsonb	   *input;
 	TransactionId writer;		/* the transaction that queued it */
 	ItemPointerData tid;		/* of the locked row */
+	struct ClaimedActivity *first;	/* of those that have the row together: itself, if it is alone */
+	List	   *more;			/* of the first: the TaskScheduled events of the others */
 
 	bool		is_lost;		/* its instance was purged or replaced, and its input is gone */
+	bool		is_damaged;		/* what has the row together with it cannot be read */
+	bool		is_done;		/* it was run, by who claimed it with others */
+	bool		must_be_alone;	/* ... or has to run alone */
 
 	/* of its instance */
 	const char *instance_version;
@@ -54,11 +59,23 @@ extern ClaimedActivity *store_claim_activity(const char *task_hub, TimestampTz n
 /* The same for activities of these names (char *) only, of which not those far behind in a long queue are found. */
 extern ClaimedActivity *store_claim_activity_of(const char *task_hub, TimestampTz now, List *names);
 
+/* Has an instance activities in the queue, in whosever hands? */
+extern bool store_has_activities(const char *task_hub, const char *instance_id);
+
 /*
- * Up to so many that may share a transaction, of these names (char *; NIL: of
- * any). A list of ClaimedActivity, the one that waits longest first.
+ * Some that may share a transaction, of these names (char *; NIL: of any): all
+ * that are in up to so many rows of the queue. A list of ClaimedActivity, the
+ * one that waits longest first; those of one row follow each other.
  */
-extern List *store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *names, int how_many);
+extern List *store_claim_shareable_activities(const char *task_hub, TimestampTz now, List *names, int n_rows);
+
+/*
+ * Brief activities of a wide fan-out have rows of the queue together. Gives
+ * each a row of its own: those of a row that is locked or of nobody; of the execution's
+ * rows, or only of the one whose first activity has this number.
+ */
+extern void store_unpack_activities(const char *task_hub, const char *instance_id, const pg_uuid_t *execution_id,
+									const int *task_id);
 
 /*
  * Parked are activities that found as many of them running as may be. They
@@ -75,8 +92,8 @@ typedef struct ParkedActivity
 extern List *store_find_parked_activities(const char *task_hub);
 extern ClaimedActivity *store_claim_parked_activity(const char *task_hub, TimestampTz now, const ActivityKey *key);
 
-/* Parks all queued activities of a name and version that nobody holds. */
-extern void store_park_activities(const char *task_hub, const ActivityKey *key);
+/* Parks all queued activities of a name and version that are due and nobody holds. */
+extern void store_park_activities(const char *task_hub, TimestampTz now, const ActivityKey *key);
 
 /*
  * Deletes the claimed activity and sends the outcome to its instance, if that
@@ -94,12 +111,17 @@ typedef struct FinishedActivity
 	TimestampTz finished_at;
 } FinishedActivity;
 
-/* store_finish_activity() for several (FinishedActivity *) that this transaction claimed. */
-extern void store_finish_activities(const char *task_hub, List *finished);
+/*
+ * store_finish_activity() for several (FinishedActivity *) of those that this
+ * transaction claimed. What is left of a row of which something was done, or
+ * has to run alone, is queued again, each activity for itself.
+ */
+extern void store_finish_activities(const char *task_hub, List *claimed, List *finished);
 
 /*
  * Locks this activity again, in a later transaction than the one that claimed
- * it first; false if it is gone or held by another.
+ * it first; false if it is gone, held by another, or has its row together with
+ * others.
  */
 extern bool store_reclaim_activity(const char *task_hub, const ClaimedActivity *activity);
 

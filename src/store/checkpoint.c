@@ -26,6 +26,9 @@
 #include "store/store.h"
 #include "wake.h"
 
+/* Activities of a turn are ordered in the queue by a microsecond each, but no more of them: looks at it begin a little while ago. */
+#define LONGEST_ORDER 10000
+
 /* Inputs of activities up to so many bytes are in the queue. */
 #define SMALL_INPUT 256
 
@@ -49,13 +52,11 @@ static const Oid history_types[N_HISTORY_COLUMNS] = {
 	BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, BYTEAOID
 };
 
-static const DirectTable history_table = {"history", "history_pkey", N_HISTORY_COLUMNS + 1};
-
 static StoreInsert insert_history = {
 	"history",
 	"instance_id, generation, seq, turn, turn_at, \"timestamp\", fire_at, event_id, task_id, event_type,"
 	" opens_turn, closes_turn, name, version, target_instance_id, payload, failure, tags, retry, more",
-	&history_table
+	&direct_history
 };
 
 /* What a queued activity of an older generation still needs stays until it has run. */
@@ -69,18 +70,18 @@ static StoreStatement delete_old_history = {
 enum
 {
 	A_INSTANCE_ID, A_EXECUTION_ID, A_GENERATION, A_TASK_ID, A_SEQ, A_ATTEMPT, A_VISIBLE_AT, A_PARKED, A_NAME, A_VERSION,
-	A_INPUT, A_TAGS, N_ACTIVITY_COLUMNS
+	A_INPUT, A_TAGS, A_MORE, N_ACTIVITY_COLUMNS
 };
 
 static const Oid activity_types[N_ACTIVITY_COLUMNS] = {
-	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID
+	TEXTOID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, BYTEAOID
 };
 
 static const DirectTable queue_table = {"activity_queue", "activity_queue_pkey", N_ACTIVITY_COLUMNS + 1};
 
 static StoreInsert insert_activities = {
 	"activity_queue",
-	"instance_id, execution_id, generation, task_id, seq, attempt, visible_at, parked, name, version, input, tags",
+	"instance_id, execution_id, generation, task_id, seq, attempt, visible_at, parked, name, version, input, tags, more",
 	&queue_table
 };
 
@@ -120,12 +121,6 @@ static StoreStatement update_instance = {
 	" WHERE i.ctid = $3 AND " OF_HUB("i", "$1"),
 	18, {TEXTOID, TIMESTAMPTZOID, TIDOID, UUIDOID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID,
 		TIMESTAMPTZOID, BOOLOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, UUIDOID, TEXTOID}
-};
-
-/* Where the table has what is changed of an instance that goes on in the same generation. */
-static const AttrNumber instance_columns[N_INSTANCE_COLUMNS] = {
-	0, INSTANCE_EXECUTION_ID, INSTANCE_GENERATION, INSTANCE_TURN, INSTANCE_LAST_SEQ, INSTANCE_STATUS, INSTANCE_VERSION,
-	INSTANCE_COMPLETED_AT, 0, 0, INSTANCE_OUTPUT, INSTANCE_FAILURE, INSTANCE_CUSTOM_STATUS, 0, INSTANCE_CODE, INSTANCE_WAITING_EVENTS
 };
 
 static StoreStatement find_ids = {
@@ -173,10 +168,21 @@ static StoreStatement insert_begun = {
 		TIMESTAMPTZARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID}
 };
 
-/* A recursive termination that came meanwhile stays: its children have to hear of it. */
+/*
+ * What came meanwhile and nobody will read. A recursive termination stays: the
+ * children have to hear of it. So do results that came to one that has failed:
+ * a rewind makes them visible, and what was done is not done again.
+ */
 static StoreStatement clear_inboxes = {
-	"DELETE FROM durable_store.inbox m WHERE m.ctid = ANY (" MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1")
-	" AND NOT m.recurse",
+	"WITH gone AS (DELETE FROM durable_store.inbox m WHERE m.ctid = ANY (" MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1")
+	"  AND NOT m.recurse RETURNING m.*)"
+	" INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", execution_id, task_id, event_type, name, payload)"
+	" SELECT $1, g.instance_id, 'infinity', e.\"timestamp\", g.execution_id, e.task_id, 5, e.name, e.payload FROM gone g"
+	" CROSS JOIN LATERAL (SELECT i.status, i.execution_id FROM durable_store.instances i"
+	"  WHERE i.task_hub = $1 AND i.instance_id = g.instance_id OFFSET 0) i"
+	" CROSS JOIN LATERAL (SELECT g.event_type, g.\"timestamp\", g.task_id, g.name, g.payload UNION ALL"
+	"  SELECT a.event_type, a.\"timestamp\", a.task_id, a.name, a.payload FROM durable_store.unpack_events(g.more) a) e"
+	" WHERE e.event_type = 5 AND i.status = 'failed' AND i.execution_id = g.execution_id",
 	2, {TEXTOID, TEXTARRAYOID}
 };
 
@@ -217,8 +223,12 @@ consume_messages(const char *task_hub, List *checkpoints)
 			continue;			/* they never were in the inbox */
 		foreach(lc2, checkpoint->fetched->messages)
 		{
+			HistoryEvent *message = lfirst(lc2);
+
+			if (!ItemPointerIsValid(&message->tid))
+				continue;		/* it came with the one before it */
 			row_buffer_add(tids);
-			row_buffer_set(tids, 0, PointerGetDatum(&((HistoryEvent *) lfirst(lc2))->tid));
+			row_buffer_set(tids, 0, PointerGetDatum(&message->tid));
 		}
 	}
 	if (tids->n_rows == 0)
@@ -262,12 +272,12 @@ add_history_row(RowBuffer *rows, const RuntimeState *state, const HistoryEvent *
 
 /* The pack belongs to the last row. */
 static void
-set_more(RowBuffer *rows, HistoryPack *pack)
+set_more(RowBuffer *rows, int column, HistoryPack *pack)
 {
 	bytea	   *more = pack ? history_pack_finish(pack) : NULL;
 
 	if (more != NULL)
-		row_buffer_set(rows, H_MORE, PointerGetDatum(more));
+		row_buffer_set(rows, column, PointerGetDatum(more));
 }
 
 /*
@@ -312,11 +322,11 @@ add_history_rows(RowBuffer *rows, const RuntimeState *state, List *events)
 			event->tags = json_with_text(event->tags, RECURSE_TAG, "");
 		if (pack != NULL && !event->is_referred_to && history_pack_add(pack, event))
 			continue;
-		set_more(rows, pack);
+		set_more(rows, H_MORE, pack);
 		add_history_row(rows, state, event);
 		pack = history_pack_make();
 	}
-	set_more(rows, pack);
+	set_more(rows, H_MORE, pack);
 }
 
 static void
@@ -349,7 +359,7 @@ write_history(const char *task_hub, List *checkpoints)
 }
 
 static void
-add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivity *activity, TimestampTz now)
+add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivity *activity, TimestampTz visible_at)
 {
 	const HistoryEvent *scheduled = activity->scheduled;
 
@@ -359,7 +369,7 @@ add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivit
 	row_buffer_set(rows, A_GENERATION, Int64GetDatum(activity->generation));
 	row_buffer_set(rows, A_TASK_ID, Int32GetDatum(scheduled->event_id));
 	row_buffer_set(rows, A_ATTEMPT, Int32GetDatum(1));
-	row_buffer_set(rows, A_VISIBLE_AT, TimestampTzGetDatum(now));
+	row_buffer_set(rows, A_VISIBLE_AT, TimestampTzGetDatum(visible_at));
 	row_buffer_set(rows, A_PARKED, BoolGetDatum(false));
 	row_buffer_set_text(rows, A_NAME, scheduled->name);
 	row_buffer_set_text(rows, A_VERSION, scheduled->version);
@@ -372,20 +382,54 @@ add_activity_row(RowBuffer *rows, const char *instance_id, const OutboundActivit
 	row_buffer_set_jsonb(rows, A_TAGS, scheduled->tags);
 }
 
+/* May it have a row of the queue together with another one? */
+static bool
+goes_with(const OutboundActivity *first, const OutboundActivity *activity)
+{
+	const char *version = first->scheduled->version;
+	const char *other_version = activity->scheduled->version;
+
+	return activity->together > 1 && carries_input(first) && carries_input(activity) &&
+		first->generation == activity->generation && strcmp(first->scheduled->name, activity->scheduled->name) == 0 &&
+		strcmp(version ? version : "", other_version ? other_version : "") == 0;
+}
+
+/* The rows of one instance: an activity, and with it as many of its kind that follow as may be. They begin in the order they were asked for. */
+static void
+add_activity_rows(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now)
+{
+	const OutboundActivity *first = NULL;
+	HistoryPack *pack = NULL;
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, checkpoint->outbox.activities)
+	{
+		const OutboundActivity *activity = lfirst(lc);
+		int			n_behind = list_length(checkpoint->outbox.activities) - 1 - foreach_current_index(lc);
+
+		if (pack != NULL && n < first->together && goes_with(first, activity) && history_pack_add(pack, activity->scheduled))
+		{
+			n++;
+			continue;
+		}
+		set_more(rows, A_MORE, pack);
+		add_activity_row(rows, checkpoint->state->instance_id, activity, now - Min(n_behind, LONGEST_ORDER));
+		first = activity;
+		pack = first->together > 1 ? history_pack_make() : NULL;
+		n = 1;
+	}
+	set_more(rows, A_MORE, pack);
+}
+
 static void
 queue_activities(const char *task_hub, List *checkpoints, TimestampTz now)
 {
 	RowBuffer  *rows = row_buffer_make(N_ACTIVITY_COLUMNS, activity_types);
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	foreach(lc, checkpoints)
-	{
-		Checkpoint *checkpoint = lfirst(lc);
-
-		foreach(lc2, checkpoint->outbox.activities)
-			add_activity_row(rows, checkpoint->state->instance_id, lfirst(lc2), now);
-	}
+		add_activity_rows(rows, lfirst(lc), now);
 	store_insert(&insert_activities, task_hub, rows);
 	if (rows->n_rows > 0)
 		wake_hub_at_commit(task_hub, rows->n_rows);
@@ -614,11 +658,21 @@ store_begin_child(const ResolvedChild *child, bool has_new_id, const RuntimeStat
 	return fetched;
 }
 
-/* The same as text; NULL: none. */
-static char *
-waiting_events_text(List *names)
+/* Sets a column to the names of events; none are NULL. */
+static void
+set_names(RowBuffer *rows, int column, List *names)
 {
-	return names == NIL ? NULL : OidOutputFunctionCall(F_ARRAY_OUT, store_text_array(names));
+	if (names != NIL)
+		row_buffer_set(rows, column, store_text_array(names));
+}
+
+/* Arrays do not nest in unnest(): statements take the names of events as the text of an array. */
+static void
+names_to_text(RowBuffer *rows, int column)
+{
+	for (int i = 0; i < rows->n_rows; i++)
+		if (!rows->nulls[column][i])
+			rows->values[column][i] = CStringGetTextDatum(OidOutputFunctionCall(F_ARRAY_OUT, rows->values[column][i]));
 }
 
 static void
@@ -651,7 +705,7 @@ add_begun_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	row_buffer_set_text(rows, B_FUNCTION, state->function);
 	if (state->code && !state->takes_latest)
 		row_buffer_set(rows, B_CODE, UUIDPGetDatum(&state->code->fingerprint));
-	row_buffer_set_text(rows, B_WAITING_EVENTS, waiting_events_text(state->waiting_events));
+	set_names(rows, B_WAITING_EVENTS, state->waiting_events);
 }
 
 /* Before anything is sent to them. */
@@ -667,6 +721,7 @@ insert_begun_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 			add_begun_row(rows, lfirst(lc));
 	if (rows->n_rows == 0)
 		return;
+	names_to_text(rows, B_WAITING_EVENTS);
 	row_buffer_arrays(rows, values + 2);
 	(void) store_execute_once(&insert_begun, values);
 }
@@ -676,19 +731,13 @@ insert_begun_rows(const char *task_hub, List *checkpoints, TimestampTz now)
  * ------------------------------------------------------------------------
  */
 
-static bool
-has_continued(const Checkpoint *checkpoint)
-{
-	return checkpoint->state->generation != checkpoint->fetched->state->generation;
-}
-
 static void
 add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 {
 	const RuntimeState *state = checkpoint->state;
 
 	row_buffer_add(rows);
-	row_buffer_set(rows, I_TID, PointerGetDatum(&checkpoint->fetched->tid));
+	row_buffer_set(rows, I_TID, PointerGetDatum(&checkpoint->fetched->version.place));
 	row_buffer_set(rows, I_EXECUTION_ID, UUIDPGetDatum(&state->execution_id));
 	row_buffer_set(rows, I_GENERATION, Int64GetDatum(state->generation));
 	row_buffer_set(rows, I_TURN, Int32GetDatum(state->turn));
@@ -697,7 +746,7 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	row_buffer_set_text(rows, I_VERSION, state->version);
 	if (runtime_status_is_finished(state->status))
 		row_buffer_set(rows, I_COMPLETED_AT, TimestampTzGetDatum(state->completed_at));
-	if (has_continued(checkpoint))
+	if (state->generation != checkpoint->fetched->state->generation)
 	{
 		row_buffer_set(rows, I_CONTINUED, BoolGetDatum(true));
 		row_buffer_set_jsonb(rows, I_INPUT, state->input);
@@ -709,67 +758,61 @@ add_instance_row(RowBuffer *rows, const Checkpoint *checkpoint)
 	row_buffer_set_jsonb(rows, I_OUTPUT, state->output);
 	row_buffer_set_jsonb(rows, I_FAILURE, state->failure);
 	row_buffer_set_jsonb(rows, I_CUSTOM_STATUS, state->custom_status);
+	set_names(rows, I_WAITING_EVENTS, state->waiting_events);
 }
 
-/* Those whose rows are there and change; *continued: one of them goes on in another generation. */
-static List *
-changed_instances(List *checkpoints, bool *continued)
+/* The columns of the table; not those that stay as they are unless they are set. */
+static const AttrNumber instance_columns[N_INSTANCE_COLUMNS] = {
+	0, INSTANCE_EXECUTION_ID, INSTANCE_GENERATION, INSTANCE_TURN, INSTANCE_LAST_SEQ, INSTANCE_STATUS, INSTANCE_VERSION,
+	INSTANCE_COMPLETED_AT, 0, 0, INSTANCE_OUTPUT, INSTANCE_FAILURE, INSTANCE_CUSTOM_STATUS, 0, INSTANCE_CODE,
+	INSTANCE_WAITING_EVENTS
+};
+
+static bool
+update_row_directly(DirectUpdate *update, const char *task_hub, const RowBuffer *rows, int row, TimestampTz now,
+					RowVersion *written)
 {
-	List	   *changed = NIL;
-	ListCell   *lc;
-
-	*continued = false;
-	foreach(lc, checkpoints)
-	{
-		Checkpoint *checkpoint = lfirst(lc);
-
-		if (!checkpoint->ran || checkpoint->fetched->begun)
-			continue;
-		changed = lappend(changed, checkpoint);
-		*continued = *continued || has_continued(checkpoint);
-	}
-	return changed;
+	if (!direct_update_take(update, task_hub, (ItemPointer) DatumGetPointer(rows->values[I_TID][row])))
+		return false;
+	for (int i = 0; i < N_INSTANCE_COLUMNS; i++)
+		if (instance_columns[i] != 0)
+			direct_update_set(update, instance_columns[i], rows->values[i][row], rows->nulls[i][row]);
+	direct_update_set(update, INSTANCE_UPDATED_AT, TimestampTzGetDatum(now), false);
+	if (!rows->nulls[I_CONTINUED][row])
+		direct_update_set(update, INSTANCE_INPUT, rows->values[I_INPUT][row], rows->nulls[I_INPUT][row]);
+	if (!rows->nulls[I_FUNCTION][row])
+		direct_update_set(update, INSTANCE_FUNCTION, rows->values[I_FUNCTION][row], false);
+	written->xmin = GetCurrentTransactionId();
+	return direct_update_run(update, &written->place);
 }
 
-/* Returns how many were, -1: left to a statement. */
-static int
-update_directly(List *checkpoints, TimestampTz now)
+/* The rows are of these checkpoints. False: left to statements. */
+static bool
+update_rows_directly(const char *task_hub, List *checkpoints, const RowBuffer *rows, TimestampTz now)
 {
-	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
-	ListCell   *lc;
+	DirectUpdate *update = direct_update_begin(&direct_instances);
 
-	foreach(lc, checkpoints)
-	{
-		List	   *names = ((Checkpoint *) lfirst(lc))->state->waiting_events;
-
-		add_instance_row(rows, lfirst(lc));
-		if (names != NIL)
-			row_buffer_set(rows, I_WAITING_EVENTS, store_text_array(names));
-	}
-	return direct_update(&direct_instances, rows, instance_columns, INSTANCE_UPDATED_AT, now);
+	if (update == NULL)
+		return false;
+	for (int i = 0; i < rows->n_rows; i++)
+		if (!update_row_directly(update, task_hub, rows, i, now, &((Checkpoint *) list_nth(checkpoints, i))->written))
+			someone_interfered();
+	direct_update_end(update);
+	return true;
 }
 
-static int
-update_by_statement(const char *task_hub, List *checkpoints, TimestampTz now)
+static void
+update_rows_by_statement(const char *task_hub, RowBuffer *rows, TimestampTz now)
 {
-	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
-	Datum		values[N_INSTANCE_COLUMNS + 2];
-	char		nulls[N_INSTANCE_COLUMNS + 2];
+	Datum		values[N_INSTANCE_COLUMNS + 2] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now)};
+	char		nulls[N_INSTANCE_COLUMNS + 2] = {' ', ' '};
 	uint64		updated;
 	StoreScope	scope;
-	ListCell   *lc;
 
-	foreach(lc, checkpoints)
-	{
-		add_instance_row(rows, lfirst(lc));
-		row_buffer_set_text(rows, I_WAITING_EVENTS, waiting_events_text(((Checkpoint *) lfirst(lc))->state->waiting_events));
-	}
+	names_to_text(rows, I_WAITING_EVENTS);
 	store_open(&scope);
-	values[0] = TEXT_DATUM(task_hub);
-	values[1] = TimestampTzGetDatum(now);
 	if (rows->n_rows == 1)
 	{
-		nulls[0] = nulls[1] = ' ';
 		row_buffer_row(rows, 0, values + 2, nulls + 2);
 		updated = store_execute(&update_instance, values, nulls);
 	}
@@ -779,23 +822,28 @@ update_by_statement(const char *task_hub, List *checkpoints, TimestampTz now)
 		updated = store_execute(&update_instances, values, NULL);
 	}
 	store_close(&scope);
-	return (int) updated;
+	if (updated != (uint64) rows->n_rows)
+		someone_interfered();
 }
 
 static void
 update_rows(const char *task_hub, List *checkpoints, TimestampTz now)
 {
-	bool		continued;
-	List	   *changed = changed_instances(checkpoints, &continued);
-	int			updated;
+	RowBuffer  *rows = row_buffer_make(N_INSTANCE_COLUMNS, instance_types);
+	List	   *updated = NIL;
+	ListCell   *lc;
 
-	if (changed == NIL)
-		return;
-	updated = continued ? -1 : update_directly(changed, now);
-	if (updated < 0)
-		updated = update_by_statement(task_hub, changed, now);
-	if (updated != list_length(changed))
-		someone_interfered();
+	foreach(lc, checkpoints)
+	{
+		const Checkpoint *checkpoint = lfirst(lc);
+
+		if (!checkpoint->ran || checkpoint->fetched->begun)
+			continue;
+		add_instance_row(rows, checkpoint);
+		updated = lappend(updated, lfirst(lc));
+	}
+	if (rows->n_rows > 0 && !update_rows_directly(task_hub, updated, rows, now))
+		update_rows_by_statement(task_hub, rows, now);
 }
 
 /* Nobody can wait for one that has begun in this transaction with an id that is new. */

@@ -29,6 +29,7 @@
 #include "store/direct_rows.h"
 
 const DirectTable direct_instances = {"instances", "instances_pkey", N_INSTANCE_ATTRIBUTES};
+const DirectTable direct_history = {"history", "history_pkey", N_HISTORY_ATTRIBUTES};
 
 struct DirectInsert
 {
@@ -186,6 +187,96 @@ direct_delete(const DirectTable *table, const RowBuffer *places)
 	return deleted;
 }
 
+struct DirectUpdate
+{
+	Relation	table;
+	EState	   *estate;
+	ResultRelInfo *target;
+	TupleTableSlot *old;		/* the row that was taken; holds what is not set anew */
+	TupleTableSlot *new;
+};
+
+DirectUpdate *
+direct_update_begin(const DirectTable *table)
+{
+	Relation	relation = open_table(table, RowExclusiveLock);
+	DirectUpdate *update;
+
+	if (relation == NULL)
+		return NULL;
+	update = palloc(sizeof(DirectUpdate));
+	update->table = relation;
+	update->estate = CreateExecutorState();
+	update->target = makeNode(ResultRelInfo);
+	InitResultRelInfo(update->target, relation, 0, NULL, 0);
+	ExecOpenIndices(update->target, false);
+	update->old = table_slot_create(relation, NULL);
+	update->new = table_slot_create(relation, NULL);
+	return update;
+}
+
+static bool
+is_of_hub(TupleTableSlot *slot, const char *task_hub)
+{
+	bool		isnull;
+	text	   *hub = DatumGetTextPP(slot_getattr(slot, 1, &isnull));
+
+	return VARSIZE_ANY_EXHDR(hub) == strlen(task_hub) && memcmp(VARDATA_ANY(hub), task_hub, strlen(task_hub)) == 0;
+}
+
+bool
+direct_update_take(DirectUpdate *update, const char *task_hub, ItemPointer place)
+{
+	int			natts = RelationGetDescr(update->table)->natts;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!table_tuple_fetch_row_version(update->table, place, SnapshotSelf, update->old) ||
+		!is_of_hub(update->old, task_hub))
+		return false;
+	slot_getallattrs(update->old);
+	ExecClearTuple(update->new);
+	memcpy(update->new->tts_values, update->old->tts_values, natts * sizeof(Datum));
+	memcpy(update->new->tts_isnull, update->old->tts_isnull, natts * sizeof(bool));
+	ExecStoreVirtualTuple(update->new);
+	return true;
+}
+
+void
+direct_update_set(DirectUpdate *update, AttrNumber column, Datum value, bool isnull)
+{
+	update->new->tts_values[column - 1] = value;
+	update->new->tts_isnull[column - 1] = isnull;
+}
+
+bool
+direct_update_run(DirectUpdate *update, ItemPointer place)
+{
+	TM_FailureData failure;
+	LockTupleMode mode;
+	DurableStaleIndexes stale;
+
+	ResetPerTupleExprContext(update->estate);
+	if (RelationGetDescr(update->table)->constr != NULL)
+		ExecConstraints(update->target, update->new, update->estate);
+	if (table_tuple_update(update->table, &update->old->tts_tid, update->new, GetCurrentCommandId(true), GetActiveSnapshot(),
+						   InvalidSnapshot, true, &failure, &mode, &stale) != TM_Ok)
+		return false;
+	(void) durable_update_index_tuples(update->target, update->new, update->estate, stale);
+	*place = update->new->tts_tid;
+	return true;
+}
+
+void
+direct_update_end(DirectUpdate *update)
+{
+	CommandCounterIncrement();
+	ExecDropSingleTupleTableSlot(update->new);
+	ExecDropSingleTupleTableSlot(update->old);
+	ExecCloseIndices(update->target);
+	FreeExecutorState(update->estate);
+	table_close(update->table, NoLock);
+}
+
 void
 direct_text_key(ScanKey key, AttrNumber column, Datum value)
 {
@@ -237,6 +328,12 @@ direct_look_again(DirectLook *look, const char *table, const DirectPlace *place,
 }
 
 bool
+direct_look_is_plain(const DirectLook *look, const DirectTable *table)
+{
+	return is_plain(look->table, table->n_columns);
+}
+
+bool
 direct_look_next(DirectLook *look)
 {
 	look->row = systable_getnext(look->scan);
@@ -267,12 +364,6 @@ direct_look_end(DirectLook *look)
 		ExecDropSingleTupleTableSlot(look->slot);
 	UnregisterSnapshot(look->snapshot);
 	table_close(look->table, AccessShareLock);
-}
-
-bool
-direct_look_is_plain(const DirectLook *look, const DirectTable *table)
-{
-	return is_plain(look->table, table->n_columns);
 }
 
 bool
@@ -314,68 +405,6 @@ direct_insert_rows(const DirectTable *table, const char *task_hub, const RowBuff
 	return true;
 }
 
-/* The row of the table with the columns of a row of the buffer in it. */
-static void
-set_changed_row(TupleTableSlot *slot, TupleTableSlot *old, const RowBuffer *rows, int row,
-				const AttrNumber *columns)
-{
-	int			n = slot->tts_tupleDescriptor->natts;
-
-	slot_getallattrs(old);
-	ExecStoreAllNullTuple(slot);
-	memcpy(slot->tts_values, old->tts_values, n * sizeof(Datum));
-	memcpy(slot->tts_isnull, old->tts_isnull, n * sizeof(bool));
-	for (int i = 0; i < rows->n_columns; i++)
-	{
-		if (columns[i] == 0)
-			continue;
-		slot->tts_values[columns[i] - 1] = rows->values[i][row];
-		slot->tts_isnull[columns[i] - 1] = rows->nulls[i][row];
-	}
-}
-
-/* Changes the row at a place, as UPDATE does; false if it is not what this transaction sees and has locked. */
-static bool
-change_row(DirectInsert *update, TupleTableSlot *old, const RowBuffer *rows, int row, const AttrNumber *columns,
-		   AttrNumber updated_at, TimestampTz now)
-{
-	ItemPointer tid = (ItemPointer) DatumGetPointer(rows->values[0][row]);
-
-	if (!table_tuple_fetch_row_version(update->table, tid, GetActiveSnapshot(), old))
-		return false;
-	set_changed_row(update->slot, old, rows, row, columns);
-	direct_insert_set(update, updated_at, TimestampTzGetDatum(now));
-	if (RelationGetDescr(update->table)->constr != NULL)
-		ExecConstraints(update->target, update->slot, update->estate);
-	return durable_update_row(update->target, update->slot, update->estate, tid);
-}
-
-int
-direct_update(const DirectTable *table, const RowBuffer *rows, const AttrNumber *columns,
-			  AttrNumber updated_at, TimestampTz now)
-{
-	DirectInsert *update = direct_insert_begin(table, false);
-	TupleTableSlot *old;
-	int			updated = 0;
-
-	if (update == NULL)
-		return -1;
-	old = table_slot_create(update->table, NULL);
-	PushActiveSnapshot(GetTransactionSnapshot());	/* the rows were locked after the last one */
-	for (int i = 0; i < rows->n_rows; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		ResetPerTupleExprContext(update->estate);
-		if (change_row(update, old, rows, i, columns, updated_at, now))
-			updated++;
-	}
-	PopActiveSnapshot();
-	ExecDropSingleTupleTableSlot(old);
-	CommandCounterIncrement();
-	direct_insert_end(update);
-	return updated;
-}
-
 /*
  * Locks the row, as it is at a snapshot; false if it was changed or deleted
  * since. Of one that is being changed the new version is locked, too: it is the
@@ -392,98 +421,35 @@ lock_found(DirectLock *lock, HeapTuple tuple, Snapshot snapshot)
 }
 
 static bool
-find_and_lock(DirectLock *lock, const char *task_hub, const char *instance_id,
-			  bool (*lock_it) (DirectLock *lock, HeapTuple tuple, Snapshot snapshot))
+find_and_lock(DirectLock *lock, Oid index, ScanKey keys, int n_keys)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		locked;
-
-	instance_keys(keys, task_hub, instance_id);
-	scan = systable_beginscan(lock->table, lock->index, true, snapshot, 2, keys);
-	tuple = systable_getnext(scan);
-	locked = HeapTupleIsValid(tuple) && lock_it(lock, tuple, snapshot);
+	SysScanDesc scan = systable_beginscan(lock->table, index, true, snapshot, n_keys, keys);
+	HeapTuple	tuple = systable_getnext(scan);
+	bool		locked = HeapTupleIsValid(tuple) && lock_found(lock, tuple, snapshot);
 
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	return locked;
 }
 
-/* False: left to a statement. */
-static bool
-direct_lock_begin(DirectLock *lock)
+bool
+direct_share_instance(DirectLock *lock, const char *task_hub, const char *instance_id)
 {
+	ScanKeyData keys[2];
+	Oid			index;
+
 	lock->table = open_table(&direct_instances, RowShareLock);
 	if (lock->table == NULL)
 		return false;
 	/* while we have the table, REINDEX CONCURRENTLY does not drop the index it has exchanged */
-	lock->index = get_relname_relid(direct_instances.key, get_namespace_oid("durable_store", false));
+	index = get_relname_relid(direct_instances.key, get_namespace_oid("durable_store", false));
 	lock->slot = table_slot_create(lock->table, NULL);
-	if (OidIsValid(lock->index))
+	instance_keys(keys, task_hub, instance_id);
+	if (OidIsValid(index) && find_and_lock(lock, index, keys, 2))
 		return true;
 	direct_lock_end(lock);
 	return false;
-}
-
-bool
-direct_share_instance(DirectLock *lock, const char *task_hub, const char *instance_id)
-{
-	if (!direct_lock_begin(lock))
-		return false;
-	if (find_and_lock(lock, task_hub, instance_id, lock_found))
-		return true;
-	direct_lock_end(lock);
-	return false;
-}
-
-/* Locks the newest version of the row, as a statement would in READ COMMITTED; false if somebody holds it. */
-static bool
-lock_newest(DirectLock *lock, HeapTuple tuple, Snapshot snapshot)
-{
-	ItemPointerData tid = tuple->t_self;
-	TM_FailureData failure;
-
-	return table_tuple_lock(lock->table, &tid, snapshot, lock->slot, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
-							LockWaitSkip, TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
-							&failure) == TM_Ok;
-}
-
-/* Has the row this key still? Somebody may have changed it by hand. */
-static bool
-has_key(const DirectLock *lock, const char *task_hub, const char *instance_id)
-{
-	return strcmp(TextDatumGetCString(direct_lock_value(lock, INSTANCE_TASK_HUB)), task_hub) == 0 &&
-		strcmp(TextDatumGetCString(direct_lock_value(lock, INSTANCE_ID)), instance_id) == 0;
-}
-
-bool
-direct_can_lock_instances(void)
-{
-	DirectLock	lock;
-
-	if (IsolationUsesXactSnapshot() || !direct_lock_begin(&lock))
-		return false;
-	direct_lock_end(&lock);
-	return true;
-}
-
-bool
-direct_lock_instance(DirectLock *lock, const char *task_hub, const char *instance_id)
-{
-	if (!direct_lock_begin(lock))
-		return false;
-	if (find_and_lock(lock, task_hub, instance_id, lock_newest) && has_key(lock, task_hub, instance_id))
-		return true;
-	direct_lock_end(lock);
-	return false;
-}
-
-HeapTuple
-direct_lock_row(const DirectLock *lock)
-{
-	return ExecFetchSlotHeapTuple(lock->slot, false, NULL);
 }
 
 Datum
@@ -500,4 +466,130 @@ direct_lock_end(DirectLock *lock)
 {
 	ExecDropSingleTupleTableSlot(lock->slot);
 	table_close(lock->table, NoLock);
+}
+
+/* ------------------------------------------------------------------------
+ * Rows of many keys
+ * ------------------------------------------------------------------------
+ */
+
+struct DirectScan
+{
+	Relation	table;
+	Relation	index;
+	Snapshot	snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *found;
+	TupleTableSlot *locked;
+	TupleTableSlot *row;		/* one of these */
+	int			n_keys;
+	ScanKey		keys;			/* of the row that was found */
+};
+
+/* The index of the primary key; NULL: it cannot be used. */
+static Relation
+open_key(const DirectTable *table)
+{
+	Oid			oid = get_relname_relid(table->key, get_namespace_oid("durable_store", false));
+	Relation	index;
+
+	if (!OidIsValid(oid))
+		return NULL;
+	index = index_open(oid, AccessShareLock);
+	if (index->rd_index->indisvalid)
+		return index;
+	index_close(index, AccessShareLock);
+	return NULL;
+}
+
+DirectScan *
+direct_scan_begin(const DirectTable *table, LOCKMODE mode, int n_keys)
+{
+	Relation	relation = IsolationUsesXactSnapshot() ? NULL : open_table(table, mode);
+	Relation	index = relation ? open_key(table) : NULL;
+	DirectScan *scan;
+
+	if (index == NULL)
+	{
+		if (relation != NULL)
+			table_close(relation, NoLock);
+		return NULL;
+	}
+	scan = palloc0(sizeof(DirectScan));
+	scan->table = relation;
+	scan->index = index;
+	scan->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	scan->n_keys = n_keys;
+	scan->scan = durable_index_beginscan(relation, index, scan->snapshot, n_keys);
+	scan->found = table_slot_create(relation, NULL);
+	scan->locked = table_slot_create(relation, NULL);
+	return scan;
+}
+
+bool
+direct_scan_find(DirectScan *scan, ScanKey keys)
+{
+	CHECK_FOR_INTERRUPTS();
+	scan->keys = keys;
+	index_rescan(scan->scan, keys, scan->n_keys, NULL, 0);
+	return direct_scan_next(scan);
+}
+
+bool
+direct_scan_next(DirectScan *scan)
+{
+	scan->row = scan->found;
+	return index_getnext_slot(scan->scan, ForwardScanDirection, scan->found);
+}
+
+/* Are the first columns of the row those that were looked for? */
+static bool
+has_keys(const DirectScan *scan, TupleTableSlot *slot)
+{
+	for (int i = 0; i < scan->n_keys; i++)
+	{
+		const ScanKeyData *key = &scan->keys[i];
+		bool		isnull;
+		Datum		value = slot_getattr(slot, scan->index->rd_index->indkey.values[key->sk_attno - 1], &isnull);
+
+		if (isnull || !DatumGetBool(FunctionCall2Coll((FmgrInfo *) &key->sk_func, key->sk_collation, value, key->sk_argument)))
+			return false;
+	}
+	return true;
+}
+
+bool
+direct_scan_lock(DirectScan *scan)
+{
+	ItemPointerData tid = scan->found->tts_tid;
+	TM_FailureData failure;
+	TM_Result	result = table_tuple_lock(scan->table, &tid, scan->snapshot, scan->locked, GetCurrentCommandId(true),
+										  LockTupleNoKeyExclusive, LockWaitSkip,
+										  TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+
+	if (result != TM_Ok || (failure.traversed && !has_keys(scan, scan->locked)))
+		return false;
+	scan->row = scan->locked;
+	return true;
+}
+
+Row
+direct_scan_row(const DirectScan *scan, MemoryContext context)
+{
+	Row			row = {NULL, RelationGetDescr(scan->table), context};
+	bool		copied;
+
+	row.tuple = ExecFetchSlotHeapTuple(scan->row, false, &copied);
+	return row;
+}
+
+void
+direct_scan_end(DirectScan *scan)
+{
+	ExecDropSingleTupleTableSlot(scan->locked);
+	ExecDropSingleTupleTableSlot(scan->found);
+	index_endscan(scan->scan);
+	UnregisterSnapshot(scan->snapshot);
+	index_close(scan->index, AccessShareLock);
+	table_close(scan->table, NoLock);
 }

@@ -36,7 +36,26 @@ enum
 	N_INSTANCE_ATTRIBUTES = INSTANCE_CUSTOM_STATUS
 };
 
+/* Columns of history. */
+enum
+{
+	HISTORY_TASK_HUB = 1, HISTORY_INSTANCE_ID, HISTORY_GENERATION, HISTORY_SEQ, HISTORY_TURN, HISTORY_TURN_AT, HISTORY_TIMESTAMP,
+	HISTORY_FIRE_AT, HISTORY_EVENT_ID, HISTORY_TASK_ID, HISTORY_EVENT_TYPE, HISTORY_OPENS_TURN, HISTORY_CLOSES_TURN,
+	HISTORY_NAME, HISTORY_VERSION, HISTORY_TARGET, HISTORY_PAYLOAD, HISTORY_FAILURE, HISTORY_TAGS, HISTORY_RETRY, HISTORY_MORE,
+	N_HISTORY_ATTRIBUTES = HISTORY_MORE
+};
+
+/* Columns of inbox. */
+enum
+{
+	MESSAGE_TASK_HUB = 1, MESSAGE_INSTANCE_ID, MESSAGE_ID, MESSAGE_VISIBLE_AT, MESSAGE_TIMESTAMP, MESSAGE_FIRE_AT,
+	MESSAGE_EXECUTION_ID, MESSAGE_TASK_ID, MESSAGE_EVENT_TYPE, MESSAGE_RECURSE, MESSAGE_NAME, MESSAGE_PAYLOAD, MESSAGE_FAILURE,
+	MESSAGE_MORE,
+	N_MESSAGE_ATTRIBUTES = MESSAGE_MORE
+};
+
 extern const DirectTable direct_instances;
+extern const DirectTable direct_history;
 
 typedef struct DirectInsert DirectInsert;
 
@@ -60,14 +79,21 @@ extern bool direct_insert_rows(const DirectTable *table, const char *task_hub, c
 /* To be called for each that was begun; NULL is none. */
 extern void direct_insert_end(DirectInsert *insert);
 
-/*
- * Changes rows that this transaction has locked, at the places that the first
- * column of the buffer says; "columns" names those of the table that the others
- * are for, 0: none. "Updated_at" gets a time. Returns how many were changed, -1:
- * left to a statement.
- */
-extern int	direct_update(const DirectTable *table, const RowBuffer *rows, const AttrNumber *columns,
-						  AttrNumber updated_at, TimestampTz now);
+typedef struct DirectUpdate DirectUpdate;
+
+/* Begins to update rows that this transaction has locked; NULL if that is left to a statement. */
+extern DirectUpdate *direct_update_begin(const DirectTable *table);
+
+/* Takes the row at a place as it is, to have its columns set; false if it is not there, or of another hub. */
+extern bool direct_update_take(DirectUpdate *update, const char *task_hub, ItemPointer place);
+
+extern void direct_update_set(DirectUpdate *update, AttrNumber column, Datum value, bool isnull);
+
+/* Writes the row that was taken, and says where it is now; false if it was changed by somebody else. */
+extern bool direct_update_run(DirectUpdate *update, ItemPointer place);
+
+/* Later commands of this transaction see the rows. */
+extern void direct_update_end(DirectUpdate *update);
 
 /* Deletes rows by their places, if all are as they were read; returns how many, -1: left to a statement. */
 extern int	direct_delete(const DirectTable *table, const RowBuffer *places);
@@ -104,6 +130,9 @@ extern DirectPlace direct_look_place(const DirectLook *look);
  */
 extern bool direct_look_again(DirectLook *look, const char *table, const DirectPlace *place, Snapshot snapshot);
 
+/* Has the table that is looked at nothing out of the ordinary? */
+extern bool direct_look_is_plain(const DirectLook *look, const DirectTable *table);
+
 /* Goes on to the next row. */
 extern bool direct_look_next(DirectLook *look);
 
@@ -114,38 +143,47 @@ extern Datum direct_look_value(const DirectLook *look, AttrNumber column);
 
 extern void direct_look_end(DirectLook *look);
 
-/* Has the table that is looked at nothing out of the ordinary? */
-extern bool direct_look_is_plain(const DirectLook *look, const DirectTable *table);
-
 /* Is there a row of these keys, as this transaction sees the table now? */
 extern bool direct_has_row(const char *table, const char *index, int n_keys, ScanKey keys);
 
 /* The row of an instance, as a snapshot has it. */
 extern bool direct_look_at_instance(DirectLook *look, const char *task_hub, const char *instance_id, Snapshot snapshot);
 
-/* A row that is locked. */
+/* A row that is locked FOR KEY SHARE. */
 typedef struct DirectLock
 {
 	Relation	table;
-	Oid			index;
 	struct TupleTableSlot *slot;	/* the row */
 } DirectLock;
 
-/* FOR KEY SHARE. False, and nothing is to be ended: left to a statement, which may find that there is no such row. */
+/* False, and nothing is to be ended: left to a statement, which may find that there is no such row. */
 extern bool direct_share_instance(DirectLock *lock, const char *task_hub, const char *instance_id);
-
-/* Are they locked here, or left to a statement? */
-extern bool direct_can_lock_instances(void);
-
-/* FOR NO KEY UPDATE SKIP LOCKED, if so. False, and nothing is to be ended: there is no such row, or somebody holds it. */
-extern bool direct_lock_instance(DirectLock *lock, const char *task_hub, const char *instance_id);
-
-/* The locked row, as long as the lock is not ended. */
-extern HeapTuple direct_lock_row(const DirectLock *lock);
 
 /* 0 for null. */
 extern Datum direct_lock_value(const DirectLock *lock, AttrNumber column);
 
 extern void direct_lock_end(DirectLock *lock);
+
+/*
+ * Rows of many keys, one after the other, in the order of the primary key, as
+ * they are when the scan begins.
+ */
+typedef struct DirectScan DirectScan;
+
+/* NULL if that is left to statements. "mode": of the table's lock. */
+extern DirectScan *direct_scan_begin(const DirectTable *table, LOCKMODE mode, int n_keys);
+
+/* The first row of these values of the first columns of the key; false: there is none. */
+extern bool direct_scan_find(DirectScan *scan, ScanKey keys);
+
+extern bool direct_scan_next(DirectScan *scan);
+
+/* FOR NO KEY UPDATE SKIP LOCKED: false if somebody has it, or it is gone; else it is the row as it is now. */
+extern bool direct_scan_lock(DirectScan *scan);
+
+/* The row that was found, or locked, until the next one is; what is read of it is copied to "context". */
+extern Row	direct_scan_row(const DirectScan *scan, MemoryContext context);
+
+extern void direct_scan_end(DirectScan *scan);
 
 #endif							/* DURABLE_DIRECT_ROWS_H */

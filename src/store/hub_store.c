@@ -16,7 +16,6 @@
 #include "settings.h"
 #include "store/direct_rows.h"
 #include "store/hub_store.h"
-#include "store/inbox_store.h"
 #include "store/low_water.h"
 #include "store/purge_store.h"
 #include "store/store.h"
@@ -383,17 +382,23 @@ is_runnable(const DirectLook *look, Oid role)
 		DatumGetObjectId(direct_look_value(look, H_OWNER)) == role && place_is_here(&place);
 }
 
-/* The rules; none if there is no such hub; NULL if it is not runnable by the role, if one is given. */
-static const HubRules *
-read_rules(const char *task_hub, Oid role)
+bool
+store_hub_is_runnable(const char *task_hub, Oid role)
+{
+	DirectLook	look;
+	bool		runnable = look_at_hub(&look, task_hub, InvalidOid) && is_runnable(&look, role);
+
+	direct_look_end(&look);
+	return runnable;
+}
+
+const HubRules *
+store_hub_rules(const char *task_hub)
 {
 	HubRules   *rules = palloc0(sizeof(HubRules));
 	DirectLook	look;
-	bool		found = look_at_hub(&look, task_hub, InvalidOid);
 
-	if (OidIsValid(role) && !(found && is_runnable(&look, role)))
-		rules = NULL;
-	else if (found)
+	if (look_at_hub(&look, task_hub, InvalidOid))
 	{
 		versioning_from_look(&look, &rules->versioning);
 		limits_from_look(&look, &rules->limits);
@@ -401,18 +406,6 @@ read_rules(const char *task_hub, Oid role)
 	}
 	direct_look_end(&look);
 	return rules;
-}
-
-const HubRules *
-store_hub_rules(const char *task_hub)
-{
-	return read_rules(task_hub, InvalidOid);
-}
-
-const HubRules *
-store_rules_of_runnable_hub(const char *task_hub, Oid role)
-{
-	return read_rules(task_hub, role);
 }
 
 bool
@@ -616,7 +609,7 @@ TimestampTz
 store_next_turn(const char *task_hub)
 {
 	TimestampTz began = GetCurrentTimestamp();
-	TimestampTz due = first_of_queue("inbox", "inbox_visible", task_hub, INBOX_VISIBLE_AT, low_water(task_hub, QUEUE_INBOX));
+	TimestampTz due = first_of_queue("inbox", "inbox_visible", task_hub, MESSAGE_VISIBLE_AT, low_water(task_hub, QUEUE_INBOX));
 
 	low_water_looked(task_hub, QUEUE_INBOX, began);
 	return due;

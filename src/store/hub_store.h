@@ -72,8 +72,8 @@ extern void store_note_obstacle(const char *name, const char *obstacle);
 /* What turns must know of a hub, in CurrentMemoryContext of the caller. */
 extern const HubRules *store_hub_rules(const char *task_hub);
 
-/* The same if the role may take work of the hub (RUNNABLE_HUB), else NULL. */
-extern const HubRules *store_rules_of_runnable_hub(const char *task_hub, Oid role);
+/* RUNNABLE_HUB, asked without a statement. */
+extern bool store_hub_is_runnable(const char *task_hub, Oid role);
 
 /*
  * Keeps the versioning of a hub from being changed until the end of the

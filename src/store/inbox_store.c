@@ -31,12 +31,13 @@ static const Oid column_types[N_COLUMNS] = {
 
 /* The columns of the table: task_hub, instance_id, message_id and those that follow. */
 static const AttrNumber table_columns[N_COLUMNS] = {2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
-const DirectTable direct_inbox = {"inbox", "inbox_pkey", 13};
+const DirectTable direct_inbox = {"inbox", "inbox_pkey", N_MESSAGE_ATTRIBUTES};
 #define MESSAGE_ID 3
 
 struct MessageBuffer
 {
 	RowBuffer  *rows;
+	List	   *more;			/* of bytea *, for each row; NIL: nothing is packed with any */
 };
 
 /* A recursive termination also goes to finished instances: their children may be running. */
@@ -107,7 +108,7 @@ static StoreStatement end_pending = {
 MessageBuffer *
 message_buffer_make(void)
 {
-	MessageBuffer *buffer = palloc(sizeof(MessageBuffer));
+	MessageBuffer *buffer = palloc0(sizeof(MessageBuffer));
 
 	buffer->rows = row_buffer_make(N_COLUMNS, column_types);
 	return buffer;
@@ -133,6 +134,14 @@ message_buffer_add(MessageBuffer *buffer, const char *instance_id, const History
 	row_buffer_set_text(rows, C_NAME, event->name);
 	row_buffer_set_jsonb(rows, C_PAYLOAD, event->payload);
 	row_buffer_set_jsonb(rows, C_FAILURE, event->failure);
+}
+
+void
+message_buffer_add_packed(MessageBuffer *buffer, const char *instance_id, const HistoryEvent *event, bytea *more)
+{
+	Assert(list_length(buffer->more) == buffer->rows->n_rows);
+	message_buffer_add(buffer, instance_id, event);
+	buffer->more = lappend(buffer->more, more);
 }
 
 /* When the first of them makes a turn. */
@@ -163,17 +172,17 @@ store_send_messages(const char *task_hub, const MessageBuffer *buffer)
 /* The columns of the table but task_hub. */
 enum
 {
-	T_INSTANCE_ID, T_MESSAGE_ID, T_FIRST_OTHER, N_TABLE_COLUMNS = N_COLUMNS + 1
+	T_INSTANCE_ID, T_MESSAGE_ID, T_FIRST_OTHER, T_MORE = N_COLUMNS + 1, N_TABLE_COLUMNS
 };
 
 static const Oid table_types[N_TABLE_COLUMNS] = {
 	TEXTOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT2OID, BOOLOID,
-	TEXTOID, JSONBOID, JSONBOID
+	TEXTOID, JSONBOID, JSONBOID, BYTEAOID
 };
 
 static StoreInsert insert_as_is = {
 	"inbox",
-	"instance_id, message_id, visible_at, \"timestamp\", fire_at, execution_id, task_id, event_type, recurse, name, payload, failure",
+	"instance_id, message_id, visible_at, \"timestamp\", fire_at, execution_id, task_id, event_type, recurse, name, payload, failure, more",
 	&direct_inbox
 };
 
@@ -202,7 +211,13 @@ store_insert_messages(const char *task_hub, const MessageBuffer *buffer)
 	RowBuffer  *numbered = row_buffer_make(N_TABLE_COLUMNS, table_types);
 
 	for (int i = 0; i < buffer->rows->n_rows; i++)
+	{
+		const bytea *more = buffer->more == NIL ? NULL : list_nth(buffer->more, i);
+
 		add_numbered(numbered, buffer->rows, i);
+		if (more != NULL)
+			row_buffer_set(numbered, T_MORE, PointerGetDatum(more));
+	}
 	store_insert(&insert_as_is, task_hub, numbered);
 }
 

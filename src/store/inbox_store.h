@@ -14,6 +14,12 @@ extern MessageBuffer *message_buffer_make(void);
 extern void message_buffer_add(MessageBuffer *buffer, const char *instance_id, const HistoryEvent *event);
 
 /*
+ * The same for an answer and those that follow it, packed (NULL: none). All
+ * of a buffer are added this way, for store_insert_messages() alone.
+ */
+extern void message_buffer_add_packed(MessageBuffer *buffer, const char *instance_id, const HistoryEvent *event, bytea *more);
+
+/*
  * For the only message of a buffer, to an instance that is known to exist:
  * inserted without a statement (direct_rows.h); NULL if that cannot be. The
  * wake-up is the caller's.
@@ -26,13 +32,6 @@ extern void message_insert_run(struct DirectInsert *insert, const char *task_hub
 extern void store_insert_messages(const char *task_hub, const MessageBuffer *buffer);
 
 extern const struct DirectTable direct_inbox;
-
-/* Its columns, in the order of the table. */
-enum
-{
-	INBOX_TASK_HUB = 1, INBOX_INSTANCE_ID, INBOX_MESSAGE_ID, INBOX_VISIBLE_AT, INBOX_TIMESTAMP, INBOX_FIRE_AT,
-	INBOX_EXECUTION_ID, INBOX_TASK_ID, INBOX_EVENT_TYPE, INBOX_RECURSE, INBOX_NAME, INBOX_PAYLOAD, INBOX_FAILURE
-};
 
 /*
  * Puts messages into the inboxes of instances that exist and have not

@@ -4,30 +4,36 @@
  */
 #include "postgres.h"
 
-#include "access/sysattr.h"
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "core/history_pack.h"
 #include "core/json.h"
+#include "rests.h"
+#include "store/activity_store.h"
 #include "store/direct_rows.h"
 #include "store/hub_store.h"
 #include "store/inbox_store.h"
 #include "store/instance_store.h"
+#include "store/known_histories.h"
 #include "store/low_water.h"
 #include "store/store.h"
 #include "store/string_set.h"
 
+/*
+ * Rows are read without statements where it goes (direct_rows.h). Statements
+ * have the columns of the tables in their order, too, and after them their place.
+ */
 #define INSTANCE_COLUMNS \
-	"i.instance_id, i.execution_id, i.generation, i.turn, i.last_seq, i.status, i.name, i.function, i.version, " \
-	"i.parent_instance_id, i.parent_execution_id, i.parent_task_id, i.notify, i.settings, i.tags, i.input, " \
-	"i.custom_status, i.trace_parent, i.ctid, i.code"
+	"i.task_hub, i.instance_id, i.execution_id, i.code, i.generation, i.created_at, i.updated_at, i.scheduled_start_at, i.completed_at," \
+	" i.turn, i.last_seq, i.parent_task_id, i.parent_execution_id, i.notify, i.status, i.name, i.function, i.version," \
+	" i.parent_instance_id, i.trace_parent, i.waiting_events, i.settings, i.tags, i.input, i.output, i.failure, i.custom_status, i.ctid"
 
 /*
  * Joins are written so that they have one plan only, the rows to look for
@@ -100,9 +106,10 @@ static StoreStatement lock_instance = {
 	2, {TEXTOID, TEXTOID}
 };
 
+/* In the place of the task hub is the number of the instance. */
 #define MESSAGE_COLUMNS \
-	"m.message_id, m.visible_at, m.\"timestamp\", m.fire_at, m.execution_id, m.task_id, m.event_type," \
-	" m.recurse, m.name, m.payload, m.failure, m.ctid"
+	"m.instance_id, m.message_id, m.visible_at, m.\"timestamp\", m.fire_at, m.execution_id, m.task_id, m.event_type," \
+	" m.recurse, m.name, m.payload, m.failure, m.more, m.ctid"
 
 /*
  * Of an instance that has its turn all messages are read but timers that are
@@ -129,10 +136,10 @@ static StoreStatement read_messages = {
 };
 
 #define HISTORY_COLUMNS_WITH(payload, tags) \
-	"h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
-	" h.name, h.version, h.target_instance_id, " payload ", h.failure, " tags ", h.retry, h.more"
+	"h.instance_id, h.generation, h.seq, h.turn, h.turn_at, h.\"timestamp\", h.fire_at, h.event_id, h.task_id, h.event_type," \
+	" h.opens_turn, h.closes_turn, h.name, h.version, h.target_instance_id, " payload ", h.failure, " tags ", h.retry, h.more"
 
-/* Inputs of what was scheduled are not needed for replay. */
+/* Inputs of what was scheduled are not needed for replay: see history_needs_payload(). */
 #define HISTORY_COLUMNS \
 	HISTORY_COLUMNS_WITH("CASE WHEN h.event_type <> ALL ('{4,7,10,14}'::pg_catalog.int2[]) THEN h.payload END", \
 						 "CASE WHEN h.event_type = ANY ('{3,7}'::pg_catalog.int2[]) THEN h.tags END")
@@ -152,10 +159,10 @@ static StoreStatement read_history = {
 	3, {TEXTOID, TEXTARRAYOID, INT8ARRAYOID}
 };
 
-/* For looking only: nothing is locked. The last two columns are the end of a finished one. */
+/* For looking only: nothing is locked. */
 static StoreStatement look_at_instances = {
 	"SELECT i.* FROM pg_catalog.unnest($2) WITH ORDINALITY u(instance_id, n)"
-	" CROSS JOIN LATERAL (SELECT " INSTANCE_COLUMNS ", i.output, i.failure FROM durable_store.instances i"
+	" CROSS JOIN LATERAL (SELECT " INSTANCE_COLUMNS " FROM durable_store.instances i"
 	"  WHERE i.task_hub = $1 AND i.instance_id = u.instance_id OFFSET 0) i"
 	" ORDER BY u.n",
 	2, {TEXTOID, TEXTARRAYOID}
@@ -179,18 +186,6 @@ static StoreStatement put_off_messages = {
 	3, {TEXTOID, TIDARRAYOID, TIMESTAMPTZOID}
 };
 
-/* Where the tables have these columns; row_...() count from 1. */
-static const AttrNumber instance_columns[] = {
-	0, INSTANCE_ID, INSTANCE_EXECUTION_ID, INSTANCE_GENERATION, INSTANCE_TURN, INSTANCE_LAST_SEQ, INSTANCE_STATUS,
-	INSTANCE_NAME, INSTANCE_FUNCTION, INSTANCE_VERSION, INSTANCE_PARENT_INSTANCE_ID, INSTANCE_PARENT_EXECUTION_ID,
-	INSTANCE_PARENT_TASK_ID, INSTANCE_NOTIFY, INSTANCE_SETTINGS, INSTANCE_TAGS, INSTANCE_INPUT, INSTANCE_CUSTOM_STATUS,
-	INSTANCE_TRACE_PARENT, SelfItemPointerAttributeNumber, INSTANCE_CODE
-};
-static const AttrNumber message_columns[] = {
-	0, 0, INBOX_MESSAGE_ID, INBOX_VISIBLE_AT, INBOX_TIMESTAMP, INBOX_FIRE_AT, INBOX_EXECUTION_ID, INBOX_TASK_ID,
-	INBOX_EVENT_TYPE, INBOX_RECURSE, INBOX_NAME, INBOX_PAYLOAD, INBOX_FAILURE, SelfItemPointerAttributeNumber
-};
-
 /* The code of an instance; its definition is read when it is needed. */
 static const PinnedCode *
 code_from_row(const Row *row, int column, const char *function)
@@ -201,7 +196,17 @@ code_from_row(const Row *row, int column, const char *function)
 	return row_uuid(row, column, &code->fingerprint) ? code : NULL;
 }
 
-/* A row of INSTANCE_COLUMNS. */
+/* Where a row is: of one that was read by a statement its last column says it. */
+static void
+place_of_row(const Row *row, int n_attributes, ItemPointer place)
+{
+	if (row->desc->natts > n_attributes)
+		row_tid(row, n_attributes + 1, place);
+	else
+		*place = row->tuple->t_self;
+}
+
+/* A row of instances. */
 static FetchedInstance *
 fetched_from_row(const char *task_hub, const Row *row)
 {
@@ -211,26 +216,26 @@ fetched_from_row(const char *task_hub, const Row *row)
 
 	fetched->state = state;
 	state->task_hub = task_hub;
-	state->instance_id = row_text(row, 1);
-	(void) row_uuid(row, 2, &state->execution_id);
-	state->generation = row_int64(row, 3);
-	state->turn = fetched->turn = row_int32(row, 4);
-	state->last_seq = row_int32(row, 5);
-	(void) runtime_status_from_name(row_text(row, 6), &state->status);
-	state->name = row_text(row, 7);
-	state->function = row_text(row, 8);
-	state->version = row_text(row, 9);
-	state->parent_instance_id = row_text(row, 10);
-	(void) row_uuid(row, 11, &state->parent_execution_id);
-	state->parent_task_id = row_int32(row, 12);
-	state->notify = row_bool(row, 13);
-	state->settings_json = row_jsonb(row, 14);
-	state->tags = row_jsonb(row, 15);
-	state->input = row_jsonb(row, 16);
-	state->custom_status = row_jsonb(row, 17);
-	state->trace_parent = row_text(row, 18);
-	row_tid(row, 19, &fetched->tid);
-	state->code = code_from_row(row, 20, state->function);
+	state->instance_id = row_text(row, INSTANCE_ID);
+	(void) row_uuid(row, INSTANCE_EXECUTION_ID, &state->execution_id);
+	state->generation = row_int64(row, INSTANCE_GENERATION);
+	state->turn = fetched->turn = row_int32(row, INSTANCE_TURN);
+	state->last_seq = row_int32(row, INSTANCE_LAST_SEQ);
+	(void) runtime_status_from_name(row_text(row, INSTANCE_STATUS), &state->status);
+	state->name = row_text(row, INSTANCE_NAME);
+	state->function = row_text(row, INSTANCE_FUNCTION);
+	state->version = row_text(row, INSTANCE_VERSION);
+	state->parent_instance_id = row_text(row, INSTANCE_PARENT_INSTANCE_ID);
+	(void) row_uuid(row, INSTANCE_PARENT_EXECUTION_ID, &state->parent_execution_id);
+	state->parent_task_id = row_int32(row, INSTANCE_PARENT_TASK_ID);
+	state->notify = row_bool(row, INSTANCE_NOTIFY);
+	state->settings_json = row_jsonb(row, INSTANCE_SETTINGS);
+	state->tags = row_jsonb(row, INSTANCE_TAGS);
+	state->input = row_jsonb(row, INSTANCE_INPUT);
+	state->custom_status = row_jsonb(row, INSTANCE_CUSTOM_STATUS);
+	state->trace_parent = row_text(row, INSTANCE_TRACE_PARENT);
+	place_of_row(row, N_INSTANCE_ATTRIBUTES, &fetched->version.place);
+	state->code = code_from_row(row, INSTANCE_CODE, state->function);
 	instance_settings_read(state->settings_json, &state->settings);
 	MemoryContextSwitchTo(old);
 	return fetched;
@@ -281,7 +286,7 @@ note_other_messages(const StoreScope *scope, uint64 rows, TimestampTz now)
 /* So many may be left out. */
 #define MAX_LEFT_OUT 8
 
-/* Executes find_ready, unless nothing is there; leaves out those (NULL: none) if they are few. Returns the number of rows. */
+/* Executes find_ready; leaves out those (NULL: none) if they are few. Returns the number of rows. */
 static uint64
 find_any(const char *task_hub, Datum *values, RowBuffer *but, TimestampTz now)
 {
@@ -315,45 +320,154 @@ find_limited(const StoreScope *scope, const char *task_hub, Datum *values, Times
 	return rows;
 }
 
+static void
+add_id(RowBuffer *ids, StringSet *seen, char *id)
+{
+	if (!string_set_add(seen, id))
+		return;
+	row_buffer_add(ids);
+	row_buffer_set_text(ids, 0, id);
+}
+
+/* Begins to look at the messages of the hub that are ready, in the order of their times. */
+static bool
+look_at_ready(DirectLook *look, const char *task_hub, TimestampTz now)
+{
+	ScanKeyData keys[3];
+
+	direct_text_key(&keys[0], MESSAGE_TASK_HUB, TEXT_DATUM(task_hub));
+	ScanKeyInit(&keys[1], MESSAGE_VISIBLE_AT, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+				TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX)));
+	ScanKeyInit(&keys[2], MESSAGE_VISIBLE_AT, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(now));
+	return direct_look_begin(look, direct_inbox.name, "inbox_visible", GetTransactionSnapshot(), 3, keys);
+}
+
+/* So many messages are found without a statement, whose cost would not be shared by many instances. */
+#define LITTLE 4
+
+/* What find_ready does, if it finds so few; false: left to the statement. */
+static bool
+find_little(const char *task_hub, TimestampTz now, RowBuffer *ids, uint64 *looked_at)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	StringSet  *seen = string_set_make();
+	DirectLook	look;
+	bool		found = look_at_ready(&look, task_hub, now);
+	bool		is_plain = direct_look_is_plain(&look, &direct_inbox);
+
+	for (*looked_at = 0; is_plain && found && *looked_at < LITTLE; (*looked_at)++)
+	{
+		add_id(ids, seen, TextDatumGetCString(direct_look_value(&look, MESSAGE_INSTANCE_ID)));
+		found = direct_look_next(&look);
+	}
+	direct_look_end(&look);
+	low_water_looked(task_hub, QUEUE_INBOX, began);
+	if (!is_plain || found)
+		return false;
+	if (*looked_at > 0 && !store_hub_is_runnable(task_hub, GetSessionUserId()))
+		*looked_at = 0;
+	return true;
+}
+
 /* The distinct instances among the first visible messages, in order, perhaps but some; *looked_at: how many messages were read. */
 static RowBuffer *
-find_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int64 look_at,
-					 int max_starts, RowBuffer *but, uint64 *looked_at)
+find_ready_instances(const char *task_hub, TimestampTz now, int64 look_at, int max_starts, RowBuffer *but,
+					 uint64 *looked_at)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		values[6] = {TEXT_DATUM(task_hub), TimestampTzGetDatum(now), Int64GetDatum(look_at),
 	ObjectIdGetDatum(GetSessionUserId()), Int64GetDatum(max_starts)};
-	RowBuffer  *ids;
-	StringSet  *seen;
+	RowBuffer  *ids = row_buffer_make(1, types);
+	StringSet  *seen = string_set_make();
+	StoreScope	scope;
 
-	*looked_at = max_starts < 0 ? find_any(task_hub, values, but, now) : find_limited(scope, task_hub, values, now);
-	ids = row_buffer_make(1, types);
-	seen = string_set_make();
+	if (max_starts < 0 && but == NULL && find_little(task_hub, now, ids, looked_at))
+		return ids;
+	ids->n_rows = 0;
+	store_open(&scope);
+	*looked_at = max_starts < 0 ? find_any(task_hub, values, but, now) : find_limited(&scope, task_hub, values, now);
+	MemoryContextSwitchTo(scope.caller);
 	for (uint64 i = 0; i < *looked_at; i++)
 	{
-		Row			row = store_row(scope, i);
-		char	   *id = row_text(&row, 1);
+		Row			row = store_row(&scope, i);
 
-		if (!string_set_add(seen, id))
-			continue;
-		row_buffer_add(ids);
-		row_buffer_set_text(ids, 0, id);
+		add_id(ids, seen, row_text(&row, 1));
 	}
+	store_close(&scope);
 	return ids;
 }
 
-static uint64
-lock_found(const char *task_hub, RowBuffer *ids, int max_instances)
+/* Those whose turn may not wait. */
+static RowBuffer *
+without_resting(const char *task_hub, const RowBuffer *ids)
+{
+	static const Oid types[] = {TEXTOID};
+	RowBuffer  *others = row_buffer_make(1, types);
+
+	for (int i = 0; i < ids->n_rows; i++)
+	{
+		const char *id = TextDatumGetCString(ids->values[0][i]);
+
+		if (rest_lasts(task_hub, id) && store_has_activities(task_hub, id))
+			continue;
+		row_buffer_add(others);
+		row_buffer_set(others, 0, ids->values[0][i]);
+	}
+	return others;
+}
+
+/* What lock_instances does. False: left to statements. */
+static bool
+lock_directly(const char *task_hub, const RowBuffer *ids, int max_instances, List **instances)
+{
+	DirectScan *scan = direct_scan_begin(&direct_instances, RowShareLock, 2);
+	ScanKeyData keys[2];
+
+	if (scan == NULL)
+		return false;
+	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
+	for (int i = 0; i < ids->n_rows && list_length(*instances) < max_instances; i++)
+	{
+		direct_text_key(&keys[1], 2, ids->values[0][i]);
+		if (direct_scan_find(scan, keys) && direct_scan_lock(scan))
+		{
+			Row			row = direct_scan_row(scan, CurrentMemoryContext);
+
+			FetchedInstance *fetched = fetched_from_row(task_hub, &row);
+
+			fetched->version.xmin = HeapTupleHeaderGetRawXmin(row.tuple->t_data);
+			*instances = lappend(*instances, fetched);
+		}
+	}
+	direct_scan_end(scan);
+	return true;
+}
+
+static List *
+lock_by_statement(const char *task_hub, RowBuffer *ids, int max_instances)
 {
 	Datum		values[3] = {TEXT_DATUM(task_hub), (Datum) 0, Int64GetDatum(max_instances)};
+	bool		is_one = ids->n_rows == 1;
+	StoreScope	scope;
+	List	   *instances;
 
-	if (ids->n_rows == 1)
-	{
+	if (is_one)
 		values[1] = ids->values[0][0];
-		return store_execute(&lock_instance, values, NULL);
-	}
-	row_buffer_arrays(ids, &values[1]);
-	return store_execute(&lock_instances, values, NULL);
+	else
+		row_buffer_arrays(ids, &values[1]);
+	store_open(&scope);
+	instances = fetched_from_result(&scope, task_hub, store_execute(is_one ? &lock_instance : &lock_instances, values, NULL));
+	store_close(&scope);
+	return instances;
+}
+
+static List *
+lock_found(const char *task_hub, RowBuffer *ids, int max_instances)
+{
+	List	   *instances = NIL;
+
+	return lock_directly(task_hub, ids, max_instances, &instances) ? instances :
+		lock_by_statement(task_hub, ids, max_instances);
 }
 
 /* The first ones are often in the hands of other workers. */
@@ -361,11 +475,10 @@ lock_found(const char *task_hub, RowBuffer *ids, int max_instances)
 
 /*
  * Locks instances, looking at ever more messages while all that were found
- * belong to instances that others hold, or that are gone.
+ * belong to instances that others hold, that rest, or that are gone.
  */
 static List *
-lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz now, int max_instances,
-					 int max_starts)
+lock_ready_instances(const char *task_hub, TimestampTz now, int max_instances, int max_starts)
 {
 	int64		look_at = (int64) max_instances * 2 + LOOK_PAST;
 	RowBuffer  *held = NULL;
@@ -373,61 +486,106 @@ lock_ready_instances(const StoreScope *scope, const char *task_hub, TimestampTz 
 	for (;; look_at *= 8)
 	{
 		uint64		looked_at;
-		RowBuffer  *ids = find_ready_instances(scope, task_hub, now, look_at, max_starts, held, &looked_at);
-		uint64		rows;
+		RowBuffer  *ids = find_ready_instances(task_hub, now, look_at, max_starts, held, &looked_at);
+		List	   *instances;
 
 		if (looked_at == 0)
 			return NIL;
-		rows = lock_found(task_hub, ids, max_instances);
-		if (rows > 0)
-			return fetched_from_result(scope, task_hub, rows);
+		instances = lock_found(task_hub, without_resting(task_hub, ids), max_instances);
+		if (instances != NIL)
+			return instances;
 		if (looked_at < (uint64) look_at)
 			return NIL;			/* that was all of them */
 		held = ids;
 	}
 }
 
+/* A row of inbox. */
 static HistoryEvent *
 message_from_row(const Row *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(row->context);
-	HistoryEvent *message = history_event_make((EventType) row_int16(row, 8), row_time(row, 4));
+	HistoryEvent *message = history_event_make((EventType) row_int16(row, MESSAGE_EVENT_TYPE), row_time(row, MESSAGE_TIMESTAMP));
 
-	message->message_id = row_int64(row, 2);
-	message->visible_at = row_time(row, 3);
-	message->fire_at = row_time(row, 5);
-	message->has_execution_id = row_uuid(row, 6, &message->execution_id);
-	if (!row_is_null(row, 7))
-		message->task_id = row_int32(row, 7);
-	message->recurse = row_bool(row, 9);
-	message->name = row_text(row, 10);
-	message->payload = row_jsonb(row, 11);
-	message->failure = row_jsonb(row, 12);
-	row_tid(row, 13, &message->tid);
+	message->message_id = row_int64(row, MESSAGE_ID);
+	message->visible_at = row_time(row, MESSAGE_VISIBLE_AT);
+	message->fire_at = row_time(row, MESSAGE_FIRE_AT);
+	message->has_execution_id = row_uuid(row, MESSAGE_EXECUTION_ID, &message->execution_id);
+	if (!row_is_null(row, MESSAGE_TASK_ID))
+		message->task_id = row_int32(row, MESSAGE_TASK_ID);
+	message->recurse = row_bool(row, MESSAGE_RECURSE);
+	message->name = row_text(row, MESSAGE_NAME);
+	message->payload = row_jsonb(row, MESSAGE_PAYLOAD);
+	message->failure = row_jsonb(row, MESSAGE_FAILURE);
+	place_of_row(row, N_MESSAGE_ATTRIBUTES, &message->tid);
 	MemoryContextSwitchTo(old);
 	return message;
 }
 
+/* The message of a row, and the answers that are packed with it, which have no place of their own. */
+static void
+add_messages_of_row(const Row *row, FetchedInstance *fetched)
+{
+	HistoryEvent *first = message_from_row(row);
+	bytea	   *more = row_bytea(row, MESSAGE_MORE);
+	List	   *packed = NIL;
+	ListCell   *lc;
+
+	fetched->messages = lappend(fetched->messages, first);
+	if (more != NULL && !history_unpack(more, &packed))
+		fetched->state->damaged = true;
+	foreach(lc, packed)
+	{
+		HistoryEvent *message = lfirst(lc);
+
+		message->message_id = first->message_id;
+		message->visible_at = first->visible_at;
+		message->has_execution_id = first->has_execution_id;
+		message->execution_id = first->execution_id;
+		message->turn = 0;
+		message->turn_at = 0;
+		ItemPointerSetInvalid(&message->tid);
+		fetched->messages = lappend(fetched->messages, message);
+	}
+}
+
+/* Not the inputs of what was scheduled. */
+bool
+history_needs_payload(EventType type)
+{
+	return type != EVENT_TASK_SCHEDULED && type != EVENT_SUBORCHESTRATION_CREATED && type != EVENT_TIMER_CREATED &&
+		type != EVENT_EVENT_SENT;
+}
+
+bool
+history_needs_tags(EventType type)
+{
+	return type == EVENT_EXECUTION_TERMINATED || type == EVENT_SUBORCHESTRATION_CREATED;
+}
+
+/* A row of history; "whole": with what is not needed for replay. */
 static HistoryEvent *
-event_from_row(const Row *row)
+event_from_row(const Row *row, bool whole)
 {
 	MemoryContext old = MemoryContextSwitchTo(row->context);
-	HistoryEvent *event = history_event_make((EventType) row_int16(row, 9), row_time(row, 5));
+	HistoryEvent *event = history_event_make((EventType) row_int16(row, HISTORY_EVENT_TYPE), row_time(row, HISTORY_TIMESTAMP));
 
-	event->seq = row_int32(row, 2);
-	event->turn = row_int32(row, 3);
-	event->turn_at = row_time(row, 4);
-	event->fire_at = row_time(row, 6);
-	event->event_id = row_int32(row, 7);
-	if (!row_is_null(row, 8))
-		event->task_id = row_int32(row, 8);
-	event->name = row_text(row, 10);
-	event->version = row_text(row, 11);
-	event->target_instance_id = row_text(row, 12);
-	event->payload = row_jsonb(row, 13);
-	event->failure = row_jsonb(row, 14);
-	event->tags = row_jsonb(row, 15);
-	event->retry = row_jsonb(row, 16);
+	event->seq = row_int32(row, HISTORY_SEQ);
+	event->turn = row_int32(row, HISTORY_TURN);
+	event->turn_at = row_time(row, HISTORY_TURN_AT);
+	event->fire_at = row_time(row, HISTORY_FIRE_AT);
+	event->event_id = row_int32(row, HISTORY_EVENT_ID);
+	if (!row_is_null(row, HISTORY_TASK_ID))
+		event->task_id = row_int32(row, HISTORY_TASK_ID);
+	event->name = row_text(row, HISTORY_NAME);
+	event->version = row_text(row, HISTORY_VERSION);
+	event->target_instance_id = row_text(row, HISTORY_TARGET);
+	if (whole || history_needs_payload(event->type))
+		event->payload = row_jsonb(row, HISTORY_PAYLOAD);
+	event->failure = row_jsonb(row, HISTORY_FAILURE);
+	if (whole || history_needs_tags(event->type))
+		event->tags = row_jsonb(row, HISTORY_TAGS);
+	event->retry = row_jsonb(row, HISTORY_RETRY);
 	MemoryContextSwitchTo(old);
 	return event;
 }
@@ -459,20 +617,73 @@ instance_keys(List *instances, Datum *ids, Datum *generations)
 }
 
 static void
-load_messages(const StoreScope *scope, const char *task_hub, List *instances, Datum ids, TimestampTz now)
+load_messages_by_statement(const char *task_hub, List *instances, TimestampTz now)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), ids, TimestampTzGetDatum(now)};
-	uint64		rows = store_execute(list_length(instances) == 1 ? &read_messages_of_one : &read_messages, values, NULL);
+	Datum		values[3] = {TEXT_DATUM(task_hub), (Datum) 0, TimestampTzGetDatum(now)};
+	Datum		generations;
+	StoreScope	scope;
+	uint64		rows;
 
+	instance_keys(instances, &values[1], &generations);
+	store_open(&scope);
+	rows = store_execute(list_length(instances) == 1 ? &read_messages_of_one : &read_messages, values, NULL);
+	MemoryContextSwitchTo(scope.caller);
 	for (uint64 i = 0; i < rows; i++)
 	{
-		Row			row = store_row(scope, i);
+		Row			row = store_row(&scope, i);
 		FetchedInstance *fetched = list_nth(instances, (int) row_int64(&row, 1) - 1);
-		MemoryContext old = MemoryContextSwitchTo(scope->caller);
 
-		fetched->messages = lappend(fetched->messages, message_from_row(&row));
-		MemoryContextSwitchTo(old);
+		add_messages_of_row(&row, fetched);
 	}
+	store_close(&scope);
+}
+
+/* What MESSAGE_ORDER says. */
+static int
+compare_messages(const ListCell *a, const ListCell *b)
+{
+	const HistoryEvent *first = lfirst(a);
+	const HistoryEvent *second = lfirst(b);
+	TimestampTz first_at = TIMESTAMP_IS_NOBEGIN(first->fire_at) ? first->timestamp : first->fire_at;
+	TimestampTz second_at = TIMESTAMP_IS_NOBEGIN(second->fire_at) ? second->timestamp : second->fire_at;
+
+	if (first_at != second_at)
+		return first_at < second_at ? -1 : 1;
+	return first->message_id < second->message_id ? -1 : first->message_id > second->message_id;
+}
+
+static void
+load_messages_of(DirectScan *scan, ScanKey keys, FetchedInstance *fetched, TimestampTz now)
+{
+	direct_text_key(&keys[1], 2, TEXT_DATUM(fetched->state->instance_id));
+	for (bool found = direct_scan_find(scan, keys); found; found = direct_scan_next(scan))
+	{
+		Row			row = direct_scan_row(scan, CurrentMemoryContext);
+
+		if (row_time(&row, MESSAGE_VISIBLE_AT) <= now || row_int16(&row, MESSAGE_EVENT_TYPE) != EVENT_TIMER_FIRED)
+			add_messages_of_row(&row, fetched);
+	}
+	if (list_length(fetched->messages) > 1)
+		list_sort(fetched->messages, compare_messages);
+}
+
+/* After the lock, as with statements. */
+static void
+load_messages(const char *task_hub, List *instances, TimestampTz now)
+{
+	DirectScan *scan = direct_scan_begin(&direct_inbox, RowShareLock, 2);
+	ScanKeyData keys[2];
+	ListCell   *lc;
+
+	if (scan == NULL)
+	{
+		load_messages_by_statement(task_hub, instances, now);
+		return;
+	}
+	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
+	foreach(lc, instances)
+		load_messages_of(scan, keys, lfirst(lc), now);
+	direct_scan_end(scan);
 }
 
 /* Is it a termination that goes for the children, too? Of the tags that says one. */
@@ -485,42 +696,78 @@ completed_event(HistoryEvent *event)
 
 /* The events of a row: its own, and those that are packed with it. */
 static void
-add_events_of_row(const StoreScope *scope, const Row *row, RuntimeState *state)
+add_events_of_row(const Row *row, RuntimeState *state, bool whole)
 {
-	MemoryContext old = MemoryContextSwitchTo(scope->caller);
-	bytea	   *more = row_bytea(row, 17);
+	bytea	   *more = row_bytea(row, HISTORY_MORE);
 	List	   *packed = NIL;
 	ListCell   *lc;
 
-	state->past_events = lappend(state->past_events, completed_event(event_from_row(row)));
+	state->past_events = lappend(state->past_events, completed_event(event_from_row(row, whole)));
 	if (more != NULL && !history_unpack(more, &packed))
 		state->damaged = true;
 	foreach(lc, packed)
 		state->past_events = lappend(state->past_events, completed_event(lfirst(lc)));
 	state->turn_at = ((HistoryEvent *) llast(state->past_events))->turn_at;
-	MemoryContextSwitchTo(old);
 }
 
 /* Adds events to the instance that the first column of each row numbers. */
 static void
-add_events(const StoreScope *scope, List *instances, uint64 rows)
+add_events(const StoreScope *scope, List *instances, uint64 rows, bool whole)
 {
+	MemoryContext old = MemoryContextSwitchTo(scope->caller);
+
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(scope, i);
 		FetchedInstance *fetched = list_nth(instances, (int) row_int64(&row, 1) - 1);
 
-		add_events_of_row(scope, &row, fetched->state);
+		add_events_of_row(&row, fetched->state, whole);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static void
+load_history_by_statement(const char *task_hub, List *instances)
+{
+	Datum		values[3] = {TEXT_DATUM(task_hub)};
+	StoreScope	scope;
+
+	instance_keys(instances, &values[1], &values[2]);
+	store_open(&scope);
+	add_events(&scope, instances,
+			   store_execute(list_length(instances) == 1 ? &read_history_of_one : &read_history, values, NULL), false);
+	store_close(&scope);
+}
+
+static void
+load_history_of(DirectScan *scan, ScanKey keys, RuntimeState *state)
+{
+	direct_text_key(&keys[1], 2, TEXT_DATUM(state->instance_id));
+	ScanKeyEntryInitialize(&keys[2], 0, 3, BTEqualStrategyNumber, InvalidOid, InvalidOid, F_INT8EQ, Int64GetDatum(state->generation));
+	for (bool found = direct_scan_find(scan, keys); found; found = direct_scan_next(scan))
+	{
+		Row			row = direct_scan_row(scan, CurrentMemoryContext);
+
+		add_events_of_row(&row, state, false);
 	}
 }
 
 static void
-load_history(const StoreScope *scope, const char *task_hub, List *instances, Datum ids, Datum generations)
+load_history(const char *task_hub, List *instances)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), ids, generations};
+	DirectScan *scan = direct_scan_begin(&direct_history, AccessShareLock, 3);
+	ScanKeyData keys[3];
+	ListCell   *lc;
 
-	add_events(scope, instances,
-			   store_execute(list_length(instances) == 1 ? &read_history_of_one : &read_history, values, NULL));
+	if (scan == NULL)
+	{
+		load_history_by_statement(task_hub, instances);
+		return;
+	}
+	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
+	foreach(lc, instances)
+		load_history_of(scan, keys, ((FetchedInstance *) lfirst(lc))->state);
+	direct_scan_end(scan);
 }
 
 /* Has any of them had a turn already? By its number and by its status, lest a wrong one hides a history. */
@@ -539,198 +786,51 @@ have_history(List *instances)
 	return false;
 }
 
-static void
-load_instances(const StoreScope *scope, const char *task_hub, List *instances, TimestampTz now)
+/* Gives those their past events that are known; the others are to be loaded. */
+static List *
+with_unknown_history(List *instances)
 {
-	Datum		ids;
-	Datum		generations;
-
-	instance_keys(instances, &ids, &generations);
-	load_messages(scope, task_hub, instances, ids, now);
-	if (have_history(instances))
-		load_history(scope, task_hub, instances, ids, generations);
-}
-
-static void
-set_rules(List *instances, const HubRules *rules)
-{
+	List	   *unknown = NIL;
 	ListCell   *lc;
 
 	foreach(lc, instances)
-		((FetchedInstance *) lfirst(lc))->state->rules = rules;
-}
-
-/* ------------------------------------------------------------------------
- * Where little is ready, without statements
- *
- * The cost of a statement is that of being set up, which many instances share.
- * A single one, for which somebody waits, pays three times as much for three
- * statements as for its rows.
- * ------------------------------------------------------------------------
- */
-
-/* So many messages are little. */
-#define LITTLE 4
-
-static int
-compare_messages(const ListCell *a, const ListCell *b)
-{
-	const HistoryEvent *first = lfirst(a);
-	const HistoryEvent *second = lfirst(b);
-	TimestampTz first_at = TIMESTAMP_IS_NOBEGIN(first->fire_at) ? first->timestamp : first->fire_at;
-	TimestampTz second_at = TIMESTAMP_IS_NOBEGIN(second->fire_at) ? second->timestamp : second->fire_at;
-
-	if (first_at != second_at)
-		return first_at < second_at ? -1 : 1;
-	return first->message_id < second->message_id ? -1 : 1;
-}
-
-/* Begins to look at the messages of the hub that are ready, in the order of their times. */
-static bool
-look_at_ready(DirectLook *look, const char *task_hub, TimestampTz now)
-{
-	ScanKeyData keys[3];
-
-	direct_text_key(&keys[0], INBOX_TASK_HUB, TEXT_DATUM(task_hub));
-	ScanKeyInit(&keys[1], INBOX_VISIBLE_AT, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
-				TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX)));
-	ScanKeyInit(&keys[2], INBOX_VISIBLE_AT, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(now));
-	return direct_look_begin(look, direct_inbox.name, "inbox_visible", GetTransactionSnapshot(), 3, keys);
-}
-
-/* The instances of the messages that are ready, in their order; false: they are many, or are left to statements. */
-static bool
-find_little(const char *task_hub, TimestampTz now, List **ids)
-{
-	TimestampTz began = GetCurrentTimestamp();
-	DirectLook	look;
-	StringSet  *seen = string_set_make();
-	bool		found = look_at_ready(&look, task_hub, now);
-	bool		little = direct_look_is_plain(&look, &direct_inbox);
-	int			n;
-
-	for (n = 0; little && found && n < LITTLE; n++)
-	{
-		char	   *id = TextDatumGetCString(direct_look_value(&look, INBOX_INSTANCE_ID));
-
-		if (string_set_add(seen, id))
-			*ids = lappend(*ids, id);
-		found = direct_look_next(&look);
-	}
-	direct_look_end(&look);
-	low_water_looked(task_hub, QUEUE_INBOX, began);
-	return little && !found;
+		if (!known_history_find(lfirst(lc)))
+			unknown = lappend(unknown, lfirst(lc));
+	return unknown;
 }
 
 static void
-read_messages_directly(const char *task_hub, FetchedInstance *fetched, TimestampTz now)
+load_instances(const char *task_hub, List *instances, TimestampTz now)
 {
-	ScanKeyData keys[2];
-	DirectLook	look;
+	List	   *unknown;
 
-	direct_text_key(&keys[0], INBOX_TASK_HUB, TEXT_DATUM(task_hub));
-	direct_text_key(&keys[1], INBOX_INSTANCE_ID, TEXT_DATUM(fetched->state->instance_id));
-	if (direct_look_begin(&look, direct_inbox.name, direct_inbox.key, GetTransactionSnapshot(), 2, keys))
-		do
-		{
-			Row			row = {look.row, RelationGetDescr(look.table), CurrentMemoryContext, message_columns};
-			HistoryEvent *message = message_from_row(&row);
-
-			if (message->visible_at <= now || message->type != EVENT_TIMER_FIRED)
-				fetched->messages = lappend(fetched->messages, message);
-		} while (direct_look_next(&look));
-	direct_look_end(&look);
-	list_sort(fetched->messages, compare_messages);
+	load_messages(task_hub, instances, now);
+	unknown = have_history(instances) ? with_unknown_history(instances) : NIL;
+	if (unknown != NIL)
+		load_history(task_hub, unknown);
 }
 
-/* Locks an instance and reads its row, if nobody else holds it. */
-static FetchedInstance *
-lock_directly(const char *task_hub, const char *instance_id)
+static void
+set_rules(const char *task_hub, List *instances)
 {
-	DirectLock	lock;
-	FetchedInstance *fetched;
-	Row			row = {NULL, NULL, CurrentMemoryContext, instance_columns};
-
-	if (!direct_lock_instance(&lock, task_hub, instance_id))
-		return NULL;
-	row.tuple = direct_lock_row(&lock);
-	row.desc = RelationGetDescr(lock.table);
-	fetched = fetched_from_row(task_hub, &row);
-	direct_lock_end(&lock);
-	return fetched;
-}
-
-/* Locks instances in their order, and reads them. Messages are read after the lock, with a newer snapshot. */
-static List *
-fetch_directly(const char *task_hub, List *ids, TimestampTz now, int max_instances)
-{
-	List	   *instances = NIL;
+	const HubRules *rules;
 	ListCell   *lc;
 
-	foreach(lc, ids)
-	{
-		FetchedInstance *fetched = lock_directly(task_hub, lfirst(lc));
-
-		if (fetched == NULL)
-			continue;
-		read_messages_directly(task_hub, fetched, now);
-		instances = lappend(instances, fetched);
-		if (list_length(instances) == max_instances)
-			break;
-	}
-	return instances;
-}
-
-/* Their messages have been read. */
-static void
-load_histories(const char *task_hub, List *instances)
-{
-	StoreScope	scope;
-	Datum		ids;
-	Datum		generations;
-
-	if (!have_history(instances))
+	if (instances == NIL)
 		return;
-	instance_keys(instances, &ids, &generations);
-	store_open(&scope);
-	load_history(&scope, task_hub, instances, ids, generations);
-	store_close(&scope);
-}
-
-/* Fetches instances if few messages are ready; false: that is left to statements. */
-static bool
-fetch_little(const char *task_hub, TimestampTz now, int max_instances, List **instances)
-{
-	List	   *ids = NIL;
-	const HubRules *rules;
-
-	*instances = NIL;
-	if (!find_little(task_hub, now, &ids) || (ids != NIL && !direct_can_lock_instances()))
-		return false;
-	rules = ids == NIL ? NULL : store_rules_of_runnable_hub(task_hub, GetSessionUserId());
-	if (rules == NULL)
-		return true;
-	*instances = fetch_directly(task_hub, ids, now, max_instances);
-	load_histories(task_hub, *instances);
-	set_rules(*instances, rules);
-	return true;
+	rules = store_hub_rules(task_hub);
+	foreach(lc, instances)
+		((FetchedInstance *) lfirst(lc))->state->rules = rules;
 }
 
 List *
 store_fetch_instances(const char *task_hub, TimestampTz now, int max_instances, int max_starts)
 {
-	StoreScope	scope;
-	List	   *instances;
+	List	   *instances = lock_ready_instances(task_hub, now, max_instances, max_starts);
 
-	if (max_starts < 0 && fetch_little(task_hub, now, max_instances, &instances))
-		return instances;
-	store_open(&scope);
-	instances = lock_ready_instances(&scope, task_hub, now, max_instances, max_starts);
 	if (instances != NIL)
-		load_instances(&scope, task_hub, instances, now);
-	store_close(&scope);
-	if (instances != NIL)
-		set_rules(instances, store_hub_rules(task_hub));
+		load_instances(task_hub, instances, now);
+	set_rules(task_hub, instances);
 	return instances;
 }
 
@@ -764,21 +864,16 @@ store_count_starts(List *instances)
 FetchedInstance *
 store_fetch_instance(const char *task_hub, const char *instance_id, TimestampTz now)
 {
-	Datum		values[2] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id)};
-	StoreScope	scope;
-	List	   *instances = NIL;
-	uint64		rows;
+	static const Oid types[] = {TEXTOID};
+	RowBuffer  *ids = row_buffer_make(1, types);
+	List	   *instances;
 
-	store_open(&scope);
-	rows = store_execute(&lock_instance, values, NULL);
-	if (rows > 0)
-	{
-		instances = fetched_from_result(&scope, task_hub, rows);
-		load_instances(&scope, task_hub, instances, now);
-	}
-	store_close(&scope);
+	row_buffer_add(ids);
+	row_buffer_set_text(ids, 0, instance_id);
+	instances = lock_found(task_hub, ids, 1);
 	if (instances != NIL)
-		set_rules(instances, store_hub_rules(task_hub));
+		load_instances(task_hub, instances, now);
+	set_rules(task_hub, instances);
 	return instances == NIL ? NULL : linitial(instances);
 }
 
@@ -804,7 +899,7 @@ add_visible_messages(RowBuffer *tids, const FetchedInstance *instance, Timestamp
 	{
 		HistoryEvent *message = lfirst(lc);
 
-		if (message->visible_at > now)
+		if (message->visible_at > now || !ItemPointerIsValid(&message->tid))
 			continue;
 		row_buffer_add(tids);
 		row_buffer_set(tids, 0, PointerGetDatum(&message->tid));
@@ -843,8 +938,8 @@ states_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
 		Row			row = store_row(scope, i);
 		RuntimeState *state = ((FetchedInstance *) list_nth(instances, i))->state;
 
-		state->output = row_jsonb(&row, row.desc->natts - 1);
-		state->failure = row_jsonb(&row, row.desc->natts);
+		state->output = row_jsonb(&row, INSTANCE_OUTPUT);
+		state->failure = row_jsonb(&row, INSTANCE_FAILURE);
 	}
 	return instances;
 }
@@ -857,7 +952,7 @@ look_up_histories(const StoreScope *scope, const char *task_hub, List *instances
 		list_length(instances) == 1 ? &read_history_of_one : &read_history;
 
 	instance_keys(instances, &values[1], &values[2]);
-	add_events(scope, instances, store_query_with_snapshot(statement, values, NULL, snapshot));
+	add_events(scope, instances, store_query_with_snapshot(statement, values, NULL, snapshot), whole);
 }
 
 /* Instances and their histories as of one moment: one that runs may be on its way to its next generation. */
@@ -883,8 +978,7 @@ look_at(const char *task_hub, List *ids, bool whole)
 	if (instances != NIL)
 		look_up_histories(&scope, task_hub, instances, whole, snapshot);
 	store_close(&scope);
-	if (instances != NIL)
-		set_rules(instances, store_hub_rules(task_hub));
+	set_rules(task_hub, instances);
 	return instances;
 }
 

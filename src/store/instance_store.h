@@ -10,12 +10,19 @@
 #include "core/rewind.h"
 #include "core/runtime_state.h"
 
+/* A version of a row. */
+typedef struct RowVersion
+{
+	ItemPointerData place;
+	TransactionId xmin;			/* who wrote it; 0: not known */
+} RowVersion;
+
 /* A locked instance and what came for it. */
 typedef struct FetchedInstance
 {
 	RuntimeState *state;
 	List	   *messages;		/* of HistoryEvent *, in order of arrival */
-	ItemPointerData tid;		/* of the locked row */
+	RowVersion	version;		/* of the locked row */
 	int			turn;			/* the last one before */
 	struct NewInstance *begun;	/* it begins in this transaction, and has no row nor messages in tables; NULL: it was fetched */
 } FetchedInstance;
@@ -65,6 +72,7 @@ typedef struct Checkpoint
 	Rewind	   *rewind;			/* NULL: it was not rewound */
 	bool		ran;			/* false: its messages are only dropped */
 	bool		charged;		/* it was in hand when a process died */
+	RowVersion	written;		/* the row as it was written */
 	int			n_turns;
 } Checkpoint;
 
@@ -105,5 +113,9 @@ extern List *store_look_at_histories(const char *task_hub, List *ids);
 
 /* One of them, with all that its history holds, inputs of what was scheduled too; NULL: no such instance. */
 extern RuntimeState *store_look_at_whole_history(const char *task_hub, const char *instance_id);
+
+/* What of an event is needed for replay, and read: is its payload, and are its tags? */
+extern bool history_needs_payload(EventType type);
+extern bool history_needs_tags(EventType type);
 
 #endif							/* DURABLE_INSTANCE_STORE_H */

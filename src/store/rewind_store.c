@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "store/activity_store.h"
 #include "store/inbox_store.h"
 #include "store/rewind_store.h"
 #include "store/store.h"
@@ -33,7 +34,7 @@ static StoreStatement release_answers = {
 };
 
 static StoreStatement find_queued = {
-	"SELECT q.task_id FROM durable_store.activity_queue q"
+	"SELECT m.task_id FROM durable_store.activity_queue q" IDS_OF_ROW("q")
 	" WHERE q.task_hub = $1 AND q.instance_id = $2 AND q.execution_id = $3",
 	3, {TEXTOID, TEXTOID, UUIDOID}
 };
@@ -89,8 +90,8 @@ static StoreStatement detach_forgotten = {
 };
 
 static StoreStatement count_forgotten = {
-	"SELECT pg_catalog.count(*) FROM durable_store.activity_queue q WHERE q.task_hub = $1"
-	" AND q.instance_id = $2 AND q.execution_id = $3 AND q.task_id >= $4",
+	"SELECT pg_catalog.count(*) FROM durable_store.activity_queue q" IDS_OF_ROW("q") " WHERE q.task_hub = $1"
+	" AND q.instance_id = $2 AND q.execution_id = $3 AND m.task_id >= $4",
 	4, {TEXTOID, TEXTOID, UUIDOID, INT4OID}
 };
 
@@ -289,6 +290,7 @@ drop_forgotten(const RuntimeState *state, const RewindPoint *point)
 		return;
 	store_open(&scope);
 	(void) store_execute(&detach_forgotten, values, NULL);
+	store_unpack_activities(state->task_hub, state->instance_id, &state->execution_id, NULL);
 	(void) store_execute(&delete_forgotten, values, NULL);
 	(void) store_execute(&count_forgotten, values, NULL);
 	row = store_row(&scope, 0);

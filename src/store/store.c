@@ -163,14 +163,13 @@ store_row(const StoreScope *scope, uint64 n)
 	row.tuple = SPI_tuptable->vals[n];
 	row.desc = SPI_tuptable->tupdesc;
 	row.context = scope->caller;
-	row.columns = NULL;
 	return row;
 }
 
 static Datum
 column(const Row *row, int column, bool *isnull)
 {
-	return SPI_getbinval(row->tuple, row->desc, row->columns ? row->columns[column] : column, isnull);
+	return SPI_getbinval(row->tuple, row->desc, column, isnull);
 }
 
 bool

@@ -68,7 +68,6 @@ typedef struct Row
 	HeapTuple	tuple;
 	TupleDesc	desc;
 	MemoryContext context;
-	const AttrNumber *columns;	/* not NULL: a row of a table, and where it has these columns, from 1 on */
 } Row;
 
 extern Row	store_row(const StoreScope *scope, uint64 n);
@@ -143,6 +142,11 @@ extern Datum store_text_array(List *strings);
 	"ARRAY(SELECT x.ctid FROM pg_catalog.unnest(" instance_ids ") u(instance_id)" \
 	" CROSS JOIN LATERAL (SELECT b.ctid FROM durable_store.inbox b WHERE b.task_hub = " hub \
 	" AND b.instance_id = u.instance_id ORDER BY b.message_id OFFSET 0) x)"
+
+/* SQL: the ids of the activities of a row of the queue, "task_id" of "m". */
+#define IDS_OF_ROW(q) \
+	" CROSS JOIN LATERAL (SELECT " q ".task_id UNION ALL" \
+	" SELECT e.event_id FROM durable_store.unpack_events(" q ".more) e) m"
 
 /* SQL: the row is of this hub; not a condition for an index, where rows are found by ctid. */
 #define OF_HUB(alias, hub) alias ".task_hub || '' = " hub

@@ -18,6 +18,7 @@
 #include "compat.h"
 #include "dispatch/dispatchers.h"
 #include "points.h"
+#include "rests.h"
 #include "session.h"
 #include "settings.h"
 #include "shmem.h"
@@ -138,7 +139,8 @@ next_due(const char *hub, TimestampTz after)
 /*
  * When to look again without being woken. Work that is due although we got
  * none is in the hands of another, or needs a slot to hold: who releases it
- * wakes the hub, so look more and more seldom, but when something else is due.
+ * wakes the hub, so look more and more seldom, but when something else is due,
+ * or an instance has rested.
  */
 static TimestampTz
 next_look(WorkerState *worker, TimestampTz due)
@@ -156,6 +158,7 @@ next_look(WorkerState *worker, TimestampTz due)
 																PATIENCE_FIRST_MS, PATIENCE_LAST_MS));
 	if (worker_next_start() > now)
 		patience = Min(patience, worker_next_start());
+	patience = Min(patience, rest_next_end());
 	return Min(patience, next_due(worker->hub, now));
 }
 

@@ -276,6 +276,20 @@ sub at_gate
 	return "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $gate AND NOT granted) = $count";
 }
 
+# The process that waits at the gate. Between two looks it may be on its way back: what
+# was to share a transaction and had to wait is undone, and comes again alone.
+sub pid_at_gate
+{
+	my ($self, $gate) = @_;
+	my $pid = '';
+
+	for (my $until = time + $ENV{PG_TEST_TIMEOUT_DEFAULT}; $pid eq '' && time < $until;)
+	{
+		$pid = $self->safe_psql('postgres', "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = $gate AND NOT granted LIMIT 1");
+	}
+	return $pid ne '' ? $pid : die "nobody waits at gate $gate";
+}
+
 # A session in the background, which may last as long as the test.
 sub session
 {

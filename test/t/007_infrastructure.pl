@@ -89,8 +89,7 @@ foreach my $how ('killed', 'terminated')
 
 	$gate = $server->close_gate('postgres', 1);
 	$server->start_instance('postgres', 'app', 'turn_at_gate', $id, '{"gate": 1}');
-	$server->wait_until('postgres', DurableServer::at_gate(1, 1));
-	$pid = $server->safe_psql('postgres', "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted");
+	$pid = $server->pid_at_gate(1);
 	$how eq 'killed' ? $server->crash($pid) : $server->safe_psql('postgres', "SELECT pg_terminate_backend($pid, 60000)");
 	$gate->quit;
 	$server->ends('postgres', 'app', $id, "scenario 156: an instance whose worker is $how in a turn completes");

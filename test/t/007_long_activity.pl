@@ -20,9 +20,7 @@ $server->install('postgres', 'app');
 my $gate = $server->close_gate('postgres', 1);
 
 $server->start_instance('postgres', 'app', 'walk_through_gate', 'long', '{"gate": 1}');
-$server->wait_until('postgres', DurableServer::at_gate(1, 1));
-my $worker = $server->safe_psql('postgres',
-	q{SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted});
+my $worker = $server->pid_at_gate(1);
 
 # Other workers come, do all else, and leave again.
 foreach my $round (1 .. 3)

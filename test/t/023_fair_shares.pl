@@ -159,6 +159,14 @@ DELETE FROM durable_store.instances WHERE task_hub = '$hub' AND completed_at IS 
 SQL
 }
 
+# Of both large hubs and the others: there is no worker any more.
+sub all_workers_leave
+{
+	$server->safe_psql('postgres', q{SELECT durable.pause_hub('ann'), durable.pause_hub('bob')});
+	$server->configure('durable.worker_idle_timeout' => 0);
+	$server->wait_until('postgres', DurableServer::count_is('worker', 0));
+}
+
 sub busy_workers { return "(SELECT count(*) FROM durable.workers WHERE task_hub = '$_[0]' AND state = 'busy')"; }
 
 my ($idle) = durations('cid', 'idle');
@@ -202,11 +210,18 @@ foreach my $hub ('ann', 'bob')
 	$server->wait_until('postgres', busy_workers($hub) . ' = 0');
 }
 
-# Both together have all slots: the others take turns.
+# Both together: each has at least one slot, and the last one is for who has none.
 $server->safe_psql('postgres', q{SELECT durable.resume_hub('ann'), durable.resume_hub('bob')});
-$server->wait_until('postgres', busy_workers('ann') . ' + ' . busy_workers('bob') . ' = 4');
-is_prompt('cid', 'beside both', 'beside two such hubs, which have all slots, as well');
-is_prompt('dan', 'beside both', 'and that of a fourth hub');
+$server->wait_until('postgres', busy_workers('ann') . ' > 0 AND ' . busy_workers('bob') . ' > 0');
+is_prompt('cid', 'beside both', 'beside two such hubs as well');
+
+# All slots, if there are no more than hubs: the others take turns.
+all_workers_leave();
+$server->configure('durable.worker_idle_timeout' => '1h', 'durable.max_workers' => 2);
+$server->safe_psql('postgres', q{SELECT durable.resume_hub('ann'), durable.resume_hub('bob')});
+$server->wait_until('postgres', busy_workers('ann') . ' = 1 AND ' . busy_workers('bob') . ' = 1');
+is_prompt('cid', 'beside all', 'beside two such hubs that have all slots, too');
+is_prompt('dan', 'beside all', 'and that of a fourth hub');
 is($server->safe_psql('postgres', q{SELECT EXISTS (SELECT FROM durable_store.inbox WHERE task_hub = 'ann')
 	AND EXISTS (SELECT FROM durable_store.activity_queue WHERE task_hub = 'bob')}), 't', 'long before they are through');
 clear($_) foreach 'ann', 'bob';
@@ -215,8 +230,7 @@ clear($_) foreach 'ann', 'bob';
 
 # Sixty turns that last until they are cut off after a second, in the only slot: a
 # hub that wants it does not wait for the end of their batch.
-$server->configure('durable.worker_idle_timeout' => 0);
-$server->wait_until('postgres', DurableServer::count_is('worker', 0));
+all_workers_leave();
 $server->configure('durable.worker_idle_timeout' => '1h', 'durable.max_workers' => 1, 'durable.orchestrator_timeout' => '1s');
 $server->sql('postgres', 'ann', <<'SQL');
 CREATE FUNCTION turn_at_gate(input jsonb) RETURNS jsonb LANGUAGE plpgsql SET durable.orchestrator_checks = off AS

@@ -36,6 +36,7 @@ sub begin_to_hold
 	my ($way) = @_;
 
 	$server->start_instance('postgres', $way, 'wait_for_go', 'held');
+	$server->safe_psql('postgres', "SELECT durable.set_hub_limits('$way', max_workers => 1)");		# two would sleep by turns
 	$server->wait_until('postgres', "(SELECT waiting_for ? 'events' FROM durable.instances WHERE task_hub = '$way' AND instance_id = 'held')");
 	$holder{$way} = $server->session('postgres', $way);
 	return if $way eq 'driven';

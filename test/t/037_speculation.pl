@@ -266,6 +266,32 @@ $server->wait_until('postgres', q{(SELECT count(*) = 1 FROM durable.history WHER
 is($server->sql('postgres', 'app', q{SELECT last_value FROM runs}), '12', 'what comes to wait is tried once, and then done');
 is(notes('run 3'), 'x x x x x x', 'with each effect once');
 
+# An activity with subtransactions of its own: a few of them use up the ids a transaction has room for. That is
+# no delay of a busy machine, after which it would be tried at every eighth instance: the 2nd, 6th and 22nd try it.
+$server->sql('postgres', 'app', <<'SQL');
+CREATE SEQUENCE attempts;
+CREATE FUNCTION careful() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. 10 LOOP
+		BEGIN
+			PERFORM note('x');
+		EXCEPTION WHEN division_by_zero THEN
+			NULL;
+		END;
+	END LOOP;
+	RETURN CASE WHEN durable.task_id() = 0 THEN nextval('attempts') END;
+END $$;
+SQL
+until_tried('plain', sub {
+	my ($copy) = @_;
+	my $n = 50;
+
+	$server->sql('postgres', 'app', q{SELECT setval('attempts', 1, false)});
+	start("$copy $_", join(', ', ('["careful", {}]') x 8), 'return', $copy), end_of("$copy $_") foreach 1 .. $n;
+	is($server->sql('postgres', 'app', "SELECT count(*) FROM log WHERE instance_id LIKE '$copy %'"), 80 * $n, 'each effect once');
+	return $server->sql('postgres', 'app', 'SELECT last_value FROM attempts') == $n + 3;
+});
+
 # So does an error that may be nobody's fault: it is the activity's when it comes again.
 $server->safe_psql('postgres', q{ALTER ROLE app SET temp_file_limit = 0});
 $server->restart;

@@ -101,11 +101,11 @@ isnt(field($his, 'pid'), field($first, 'pid'), 'in a process of its own');
 
 # --- what is left is not forgotten ----------------------------------------------------------
 
-start('ann', 'sleeps', 'sleeper', '"300 ms"');
-$server->wait_until('postgres', q{EXISTS (SELECT FROM durable.instances WHERE instance_id = 'sleeper' AND waiting_for ? 'timers')});
+start('ann', 'sleeps', 'sleeper', '"1 s"');
+$server->wait_until('postgres', q{EXISTS (SELECT FROM durable.history WHERE instance_id = 'sleeper' AND event_type = 'TimerCreated')});		# which stays
 start('ann_two', 'does', 'meanwhile', '"look"');
 output('ann_two', 'meanwhile');
-ends('ann', 'sleeper', '"300 ms"', 'a timer of a hub that its worker has left wakes it in time');
+ends('ann', 'sleeper', '"1 s"', 'a timer of a hub that its worker has left wakes it in time');
 
 # --- in between ---------------------------------------------------------------------------------
 
