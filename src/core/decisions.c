@@ -41,7 +41,7 @@ record_action(RuntimeState *state, EventType type, const Action *action, Timesta
 static void
 decide_schedule_task(RuntimeState *state, const Action *action, bool continued, Outbox *outbox, TimestampTz now)
 {
-	OutboundActivity *activity = palloc(sizeof(OutboundActivity));
+	OutboundActivity *activity = palloc0(sizeof(OutboundActivity));
 
 	activity->execution_id = state->execution_id;
 	activity->generation = state->generation;

@@ -149,7 +149,7 @@ pass_over(Attempt *attempt)
 	attempt->activity = NULL;
 	if (session_is_worker() && can_be_parked(key))
 	{
-		store_park_activities(attempt->task_hub, key);
+		store_park_activities(attempt->task_hub, clock_now(), key);
 		work_item_commit();
 		return;
 	}

@@ -622,14 +622,19 @@ point_of_failure(OrchestrationContext *context, const Task *fatal)
 RewindPoint *
 orchestration_find_failure(RuntimeState *state)
 {
-	OrchestrationContext *context = orchestration_context_make(state_before_failure(state));
-	OrchestratorCall call = {0};
+	OrchestrationContext *context;
+	OrchestratorCall call;
 	ErrorData  *error;
 	SandboxOutcome outcome;
 
-	if (!feed_start(context))
-		return point_of_failure(context, NULL);
-	outcome = run_code(context, &call, setting_orchestrator_timeout, &error);
+	do							/* again if the function was changed meanwhile */
+	{
+		memset(&call, 0, sizeof(call));
+		context = orchestration_context_make(state_before_failure(state));
+		if (!feed_start(context))
+			return point_of_failure(context, NULL);
+		outcome = run_code(context, &call, setting_orchestrator_timeout, &error);
+	} while (code_has_changed(&call));
 	if (must_repeat(context, outcome, error))
 		ReThrowError(error);
 	state->needs_copy = context->state->needs_copy;

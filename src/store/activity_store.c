@@ -122,11 +122,12 @@ static StoreStatement find_parked = {
 	1, {TEXTOID}
 };
 
+/* Those that are due: the index of parked ones leads to the first of each name, and the look to the first of all. */
 static StoreStatement park_activities = {
 	"UPDATE durable_store.activity_queue q SET parked = true WHERE q.ctid = ANY (ARRAY(SELECT a.ctid"
 	" FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND NOT a.parked AND a.name = $2 AND coalesce(a.version, '') = $3"
-	" FOR UPDATE SKIP LOCKED)) AND " OF_HUB("q", "$1"),
-	3, {TEXTOID, TEXTOID, TEXTOID}
+	" AND a.visible_at <= $4 FOR UPDATE SKIP LOCKED)) AND " OF_HUB("q", "$1"),
+	4, {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };
 
 /* The answer goes to the execution that asked, if it still runs; else only the row goes. */
@@ -163,15 +164,15 @@ static StoreStatement pin_ended = {
 	3, {TEXTOID, TEXTOID, UUIDOID}
 };
 
-/* Rows of several activities, which are locked, become a row for each. */
+/* Rows of several activities, which are locked, become a row for each, in their order. */
 #define UNPACK(rows, condition) \
 	"WITH packed AS (DELETE FROM durable_store.activity_queue q WHERE q.ctid = ANY (" rows ") AND " OF_HUB("q", "$1") " RETURNING q.*)" \
 	" INSERT INTO durable_store.activity_queue (task_hub, instance_id, execution_id, generation, task_id, attempt, visible_at, parked," \
 	"  name, version, input, tags)" \
-	" SELECT p.task_hub, p.instance_id, p.execution_id, p.generation, m.task_id, p.attempt, p.visible_at, p.parked," \
-	"  p.name, p.version, m.input, m.tags" \
-	" FROM packed p CROSS JOIN LATERAL (SELECT p.task_id, p.input, p.tags UNION ALL" \
-	"  SELECT e.event_id, e.payload, e.tags FROM durable_store.unpack_events(p.more) e) m WHERE " condition
+	" SELECT p.task_hub, p.instance_id, p.execution_id, p.generation, m.task_id, p.attempt, p.visible_at + m.n * interval '1 microsecond'," \
+	"  p.parked, p.name, p.version, m.input, m.tags" \
+	" FROM packed p CROSS JOIN LATERAL (SELECT 0 AS n, p.task_id, p.input, p.tags UNION ALL" \
+	"  SELECT e.ordinality, e.event_id, e.payload, e.tags FROM durable_store.unpack_events(p.more) WITH ORDINALITY e) m WHERE " condition
 
 static StoreStatement unpack_activities = {
 	UNPACK("ARRAY(SELECT a.ctid FROM durable_store.activity_queue a WHERE a.task_hub = $1 AND a.instance_id = $2"
@@ -183,9 +184,10 @@ static StoreStatement unpack_rest = {
 	UNPACK("ARRAY[$2]", "m.task_id <> ALL ($3)"), 3, {TEXTOID, TIDOID, INT4ARRAYOID}
 };
 
+/* Not a row of several, whose others would go with it: somebody else had that when it was to be unpacked. */
 static StoreStatement reclaim_activity = {
 	"SELECT FROM durable_store.activity_queue q WHERE q.task_hub = $1 AND q.instance_id = $2"
-	" AND q.execution_id = $3 AND q.task_id = $4 FOR UPDATE SKIP LOCKED",
+	" AND q.execution_id = $3 AND q.task_id = $4 AND q.more IS NULL FOR UPDATE SKIP LOCKED",
 	4, {TEXTOID, TEXTOID, UUIDOID, INT4OID}
 };
 
@@ -593,9 +595,9 @@ store_find_parked_activities(const char *task_hub)
 }
 
 void
-store_park_activities(const char *task_hub, const ActivityKey *key)
+store_park_activities(const char *task_hub, TimestampTz now, const ActivityKey *key)
 {
-	Datum		values[3] = {TEXT_DATUM(task_hub), TEXT_DATUM(key->name), TEXT_DATUM(key->version ? key->version : "")};
+	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(key->name), TEXT_DATUM(key->version ? key->version : ""), TimestampTzGetDatum(now)};
 
 	(void) store_execute_once(&park_activities, values);
 }

@@ -92,8 +92,8 @@ typedef struct ParkedActivity
 extern List *store_find_parked_activities(const char *task_hub);
 extern ClaimedActivity *store_claim_parked_activity(const char *task_hub, TimestampTz now, const ActivityKey *key);
 
-/* Parks all queued activities of a name and version that nobody holds. */
-extern void store_park_activities(const char *task_hub, const ActivityKey *key);
+/* Parks all queued activities of a name and version that are due and nobody holds. */
+extern void store_park_activities(const char *task_hub, TimestampTz now, const ActivityKey *key);
 
 /*
  * Deletes the claimed activity and sends the outcome to its instance, if that
@@ -120,7 +120,8 @@ extern void store_finish_activities(const char *task_hub, List *claimed, List *f
 
 /*
  * Locks this activity again, in a later transaction than the one that claimed
- * it first; false if it is gone or held by another.
+ * it first; false if it is gone, held by another, or has its row together with
+ * others.
  */
 extern bool store_reclaim_activity(const char *task_hub, const ClaimedActivity *activity);
 

@@ -168,10 +168,21 @@ static StoreStatement insert_begun = {
 		TIMESTAMPTZARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID}
 };
 
-/* A recursive termination that came meanwhile stays: its children have to hear of it. */
+/*
+ * What came meanwhile and nobody will read. A recursive termination stays: the
+ * children have to hear of it. So do results that came to one that has failed:
+ * a rewind makes them visible, and what was done is not done again.
+ */
 static StoreStatement clear_inboxes = {
-	"DELETE FROM durable_store.inbox m WHERE m.ctid = ANY (" MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1")
-	" AND NOT m.recurse",
+	"WITH gone AS (DELETE FROM durable_store.inbox m WHERE m.ctid = ANY (" MESSAGES_OF_ALL("$1", "$2") ") AND " OF_HUB("m", "$1")
+	"  AND NOT m.recurse RETURNING m.*)"
+	" INSERT INTO durable_store.inbox (task_hub, instance_id, visible_at, \"timestamp\", execution_id, task_id, event_type, name, payload)"
+	" SELECT $1, g.instance_id, 'infinity', e.\"timestamp\", g.execution_id, e.task_id, 5, e.name, e.payload FROM gone g"
+	" CROSS JOIN LATERAL (SELECT i.status, i.execution_id FROM durable_store.instances i"
+	"  WHERE i.task_hub = $1 AND i.instance_id = g.instance_id OFFSET 0) i"
+	" CROSS JOIN LATERAL (SELECT g.event_type, g.\"timestamp\", g.task_id, g.name, g.payload UNION ALL"
+	"  SELECT a.event_type, a.\"timestamp\", a.task_id, a.name, a.payload FROM durable_store.unpack_events(g.more) a) e"
+	" WHERE e.event_type = 5 AND i.status = 'failed' AND i.execution_id = g.execution_id",
 	2, {TEXTOID, TEXTARRAYOID}
 };
 
@@ -387,7 +398,6 @@ goes_with(const OutboundActivity *first, const OutboundActivity *activity)
 static void
 add_activity_rows(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now)
 {
-	int			n_left = list_length(checkpoint->outbox.activities);
 	const OutboundActivity *first = NULL;
 	HistoryPack *pack = NULL;
 	int			n = 0;
@@ -396,7 +406,7 @@ add_activity_rows(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now
 	foreach(lc, checkpoint->outbox.activities)
 	{
 		const OutboundActivity *activity = lfirst(lc);
-		TimestampTz visible_at = now - Min(--n_left, LONGEST_ORDER);
+		int			n_behind = list_length(checkpoint->outbox.activities) - 1 - foreach_current_index(lc);
 
 		if (pack != NULL && n < first->together && goes_with(first, activity) && history_pack_add(pack, activity->scheduled))
 		{
@@ -404,7 +414,7 @@ add_activity_rows(RowBuffer *rows, const Checkpoint *checkpoint, TimestampTz now
 			continue;
 		}
 		set_more(rows, A_MORE, pack);
-		add_activity_row(rows, checkpoint->state->instance_id, activity, visible_at);
+		add_activity_row(rows, checkpoint->state->instance_id, activity, now - Min(n_behind, LONGEST_ORDER));
 		first = activity;
 		pack = first->together > 1 ? history_pack_make() : NULL;
 		n = 1;

@@ -105,6 +105,48 @@ $server->ends('postgres', 'app', 'pairs', 'all of them run in the end');
 $server->effects_are_exact('postgres', 'app', 5, "instance_id = 'pairs'", 'each once');
 $server->effects_are_exact('postgres', 'app', 4, "instance_id = 'crowd'", 'whatever was in its way');
 
+# One that is to be repeated later is not parked with others of its name: it would hide those of other names, which are due.
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION pass_a(gate int) RETURNS int LANGUAGE sql AS 'SELECT pass_gate(gate, 1)';
+CREATE FUNCTION pass_b(gate int) RETURNS int LANGUAGE sql AS 'SELECT pass_gate(gate, 1)';
+CREATE FUNCTION passes(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN durable.call_activity(input ->> 'name', input - 'name'); END $$;
+SELECT durable.register_activity('pass_a', max_concurrency => 1), durable.register_activity('pass_b', max_concurrency => 1);
+SQL
+sub is_parked { return "(SELECT parked FROM durable_store.activity_queue WHERE instance_id = '$_[0]')"; }
+
+$gate->query_safe('SELECT pg_advisory_lock(1), pg_advisory_lock(2), pg_advisory_lock(3)');
+$server->safe_psql('postgres', q{SELECT durable.set_hub_limits('app', max_workers => 1)});
+$server->runs('postgres', 'app', 'needs no help', 'the coordinator looks');
+$server->wait_until('postgres', q{(SELECT count(*) <= 1 FROM pg_stat_activity WHERE backend_type = 'durable worker')});
+$server->sql('postgres', 'app', q{SELECT durable.start_instance('passes', '{"name": "pass_a", "gate": 1}', instance_id => 'a' || i) FROM generate_series(1, 3) i});
+$server->wait_until('postgres', DurableServer::at_gate(1, 1));
+my ($later, $queued) = split /\n/, $server->safe_psql('postgres', <<'SQL');
+UPDATE durable_store.activity_queue SET visible_at = now() + interval '1 hour' WHERE ctid = (SELECT ctid FROM durable_store.activity_queue
+	WHERE task_hub = 'app' LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING instance_id;		-- as after a conflict
+SELECT instance_id FROM durable_store.activity_queue WHERE task_hub = 'app' AND visible_at < now() LIMIT 1 FOR UPDATE SKIP LOCKED
+SQL
+$server->safe_psql('postgres', q{SELECT durable.set_hub_limits('app')});
+$server->runs('postgres', 'app', 'calls for help', 'another worker comes');
+$server->wait_until('postgres', is_parked($queued));
+# The row of the one that runs is in the queue as well: let it be one that was parked.
+$server->start_instance('postgres', 'app', 'passes', 'b1', '{"name": "pass_b", "gate": 2}');
+$server->wait_until('postgres', DurableServer::at_gate(2, 1));
+$server->sql('postgres', 'app', q{SELECT durable.start_instance('passes', '{"name": "pass_b", "gate": 3}', instance_id => 'b' || i) FROM generate_series(2, 3) i});
+$server->wait_until('postgres', is_parked('b2') . ' AND ' . is_parked('b3'));
+$gate->query_safe('SELECT pg_advisory_unlock(2)');
+$server->wait_until('postgres', DurableServer::at_gate(3, 1));
+$gate->query_safe('SELECT pg_advisory_unlock(1)');
+$server->wait_until('postgres', q{(SELECT count(*) = 2 FROM durable.instances WHERE instance_id IN ('a1', 'a2', 'a3') AND status = 'completed')});
+$server->wait_until('postgres', q{(SELECT count(*) = 1 FROM durable.workers WHERE kind = 'worker' AND state = 'busy')});
+$server->sql('postgres', 'app', q{SELECT durable.register_activity('pass_b', max_concurrency => 2)});
+$server->comes_true('postgres', DurableServer::at_gate(3, 2), 'what is parked is found beside an activity of another name that is to be repeated later');
+$gate->query_safe('SELECT pg_advisory_unlock(3)');
+$server->ends('postgres', 'app', $_, 'and ends') foreach 'b1', 'b2', 'b3';
+$server->safe_psql('postgres', "UPDATE durable_store.activity_queue SET visible_at = now() WHERE instance_id = '$later'");		# the hour is over
+$server->runs('postgres', 'app', 'wakes', 'somebody looks again');
+$server->ends('postgres', 'app', $later, 'that one runs in its time');
+$server->effects_are_exact('postgres', 'app', 1, q{name = 'passes'}, 'each has had its effect once');
+
 # --- external ---------------------------------------------------------------------
 
 # The first one's commit, and the turn after it, come behind the place it tells; only

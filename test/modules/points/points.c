@@ -13,6 +13,7 @@
  * what it says:
  *
  *		pause		waits until the test removes the file, or ends the process (also if it is empty)
+ *		learn		the same, and then learns what others have changed in the catalogs, as whoever reads one may; in a transaction
  *		kill		kills itself, so that the server starts again
  *		terminate	ends itself as pg_terminate_backend() does
  *		error		raises an error, if an error may be raised there
@@ -27,6 +28,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/pmsignal.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 
 #include "points.h"
 #include "shmem.h"
@@ -87,7 +89,11 @@ act(const char *name, const char *path, const char *action)
 	else if (strcmp(action, "terminate") == 0)
 		terminate_self();
 	else if (strcmp(action, "error") != 0)
+	{
 		wait_for_release(path);
+		if (strcmp(action, "learn") == 0)
+			AcceptInvalidationMessages();
+	}
 	else if (INTERRUPTS_CAN_BE_PROCESSED())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
