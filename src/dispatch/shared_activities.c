@@ -13,6 +13,7 @@
 #include "dispatch/shared_activities.h"
 #include "dispatch/sharing.h"
 #include "durations.h"
+#include "points.h"
 #include "session.h"
 #include "settings.h"
 #include "shmem.h"
@@ -163,13 +164,17 @@ shared_activities_run(const char *task_hub, SharedActivities *shared)
 		int			nest_level;
 
 		shared->alone = activities;	/* should something throw */
+		DURABLE_POINT("activity.shared_claimed");
 		finished = run_all(task_hub, activities, &alone);
+		DURABLE_POINT("activity.shared_run");
 		nest_level = sharing_begin_writing();
 		store_finish_activities(task_hub, activities, finished);
 		sharing_end_writing(nest_level);
 		shared->n_done = list_length(finished);
 	}
 	work_item_commit();
+	if (activities != NIL)
+		DURABLE_POINT("activity.shared_committed");
 	shared->alone = alone;
 	return activities == NIL ? DISPATCH_IDLE : DISPATCH_DONE;
 }

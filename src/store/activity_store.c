@@ -14,6 +14,7 @@
 
 #include "core/history_pack.h"
 #include "core/json.h"
+#include "points.h"
 #include "store/activity_store.h"
 #include "store/direct_rows.h"
 #include "store/hub_store.h"
@@ -791,6 +792,7 @@ unpack_row(const char *task_hub, List *claimed, const ClaimedActivity *first)
 	}
 	values[2] = PointerGetDatum(construct_array(done, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 	(void) store_execute_once(&unpack_rest, values);
+	DURABLE_POINT("activity.split");
 }
 
 /* Deletes the rows of which all was done; what is left of others is unpacked. */
@@ -830,6 +832,7 @@ store_finish_activities(const char *task_hub, List *claimed, List *finished)
 	ListCell   *lc;
 
 	leave_queue(task_hub, claimed);
+	DURABLE_POINT("activity.shared_left");
 	if (finished == NIL)
 		return;
 	foreach(lc, answer_all(task_hub, finished))
@@ -839,6 +842,7 @@ store_finish_activities(const char *task_hub, List *claimed, List *finished)
 		store_finish_activity(task_hub, rest->activity, rest->result, rest->failure, rest->finished_at);
 	}
 	wake_hub_at_commit(task_hub, list_length(finished));
+	DURABLE_POINT("activity.shared_recorded");
 }
 
 void
@@ -851,6 +855,7 @@ store_unpack_activities(const char *task_hub, const char *instance_id, const pg_
 	store_open(&scope);
 	(void) store_execute(&unpack_activities, values, task_id ? NULL : "   n");
 	store_close(&scope);
+	DURABLE_POINT("activity.unpacked");
 }
 
 bool

@@ -200,6 +200,31 @@ someone_interfered(void)
 			 errmsg("a locked instance or its messages were changed by another session")));
 }
 
+/* Had it failed before this transaction? Then nothing of what came is read, and results are kept for a rewind. */
+static bool
+had_failed(const Checkpoint *checkpoint)
+{
+	return !checkpoint->ran && checkpoint->fetched->begun == NULL && checkpoint->state->status == STATUS_FAILED;
+}
+
+/* The messages of a checkpoint that are consumed; those that came with another one have no row. */
+static void
+add_consumed(RowBuffer *tids, const Checkpoint *checkpoint)
+{
+	ListCell   *lc;
+
+	foreach(lc, checkpoint->fetched->messages)
+	{
+		HistoryEvent *message = lfirst(lc);
+
+		if (!ItemPointerIsValid(&message->tid) ||
+			(had_failed(checkpoint) && (message->type == EVENT_TASK_COMPLETED || message->type == EVENT_TASK_FAILED)))
+			continue;
+		row_buffer_add(tids);
+		row_buffer_set(tids, 0, PointerGetDatum(&message->tid));
+	}
+}
+
 /*
  * Deletes what was consumed. We hold the instance's lock since before we read the
  * messages, so they must all be there still; if not, somebody took part in
@@ -213,23 +238,13 @@ consume_messages(const char *task_hub, List *checkpoints)
 	Datum		values[2] = {TEXT_DATUM(task_hub)};
 	int64		deleted;
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	foreach(lc, checkpoints)
 	{
-		Checkpoint *checkpoint = lfirst(lc);
+		const Checkpoint *checkpoint = lfirst(lc);
 
-		if (checkpoint->fetched->begun)
-			continue;			/* they never were in the inbox */
-		foreach(lc2, checkpoint->fetched->messages)
-		{
-			HistoryEvent *message = lfirst(lc2);
-
-			if (!ItemPointerIsValid(&message->tid))
-				continue;		/* it came with the one before it */
-			row_buffer_add(tids);
-			row_buffer_set(tids, 0, PointerGetDatum(&message->tid));
-		}
+		if (checkpoint->fetched->begun == NULL)	/* else they never were in the inbox */
+			add_consumed(tids, checkpoint);
 	}
 	if (tids->n_rows == 0)
 		return;
@@ -882,6 +897,11 @@ close_finished(const char *task_hub, List *checkpoints)
 		Checkpoint *checkpoint = lfirst(lc);
 		RuntimeState *state = checkpoint->state;
 
+		if (had_failed(checkpoint))
+		{
+			row_buffer_add(ids);
+			row_buffer_set_text(ids, 0, state->instance_id);
+		}
 		if (!checkpoint->ran || is_unknown(checkpoint->fetched))
 			continue;
 		if (runtime_status_is_finished(state->status) && checkpoint->fetched->begun == NULL)

@@ -589,7 +589,10 @@ direct_scan_row(const DirectScan *scan, MemoryContext context)
 	Row			row = {NULL, RelationGetDescr(scan->table), context};
 	bool		copied;
 
+	slot_getallattrs(scan->row);
 	row.tuple = ExecFetchSlotHeapTuple(scan->row, false, &copied);
+	row.values = scan->row->tts_values;
+	row.nulls = scan->row->tts_isnull;
 	return row;
 }
 

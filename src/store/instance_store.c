@@ -206,9 +206,22 @@ place_of_row(const Row *row, int n_attributes, ItemPointer place)
 		*place = row->tuple->t_self;
 }
 
-/* A row of instances. */
+/* The settings of an instance, which are mostly those of the one before (NULL: none), in the same memory. */
+static void
+read_settings(RuntimeState *state, const FetchedInstance *before)
+{
+	const Jsonb *json = before ? before->state->settings_json : NULL;
+
+	if (json != NULL && state->settings_json != NULL && VARSIZE(json) == VARSIZE(state->settings_json) &&
+		memcmp(json, state->settings_json, VARSIZE(json)) == 0)
+		state->settings = before->state->settings;
+	else
+		instance_settings_read(state->settings_json, &state->settings);
+}
+
+/* A row of instances; "before": one that was fetched before it. */
 static FetchedInstance *
-fetched_from_row(const char *task_hub, const Row *row)
+fetched_from_row(const char *task_hub, const Row *row, const FetchedInstance *before)
 {
 	MemoryContext old = MemoryContextSwitchTo(row->context);
 	FetchedInstance *fetched = palloc0(sizeof(FetchedInstance));
@@ -236,7 +249,7 @@ fetched_from_row(const char *task_hub, const Row *row)
 	state->trace_parent = row_text(row, INSTANCE_TRACE_PARENT);
 	place_of_row(row, N_INSTANCE_ATTRIBUTES, &fetched->version.place);
 	state->code = code_from_row(row, INSTANCE_CODE, state->function);
-	instance_settings_read(state->settings_json, &state->settings);
+	read_settings(state, before);
 	MemoryContextSwitchTo(old);
 	return fetched;
 }
@@ -250,7 +263,7 @@ fetched_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(scope, i);
-		FetchedInstance *fetched = fetched_from_row(task_hub, &row);
+		FetchedInstance *fetched = fetched_from_row(task_hub, &row, instances ? llast(instances) : NULL);
 		MemoryContext old = MemoryContextSwitchTo(scope->caller);
 
 		instances = lappend(instances, fetched);
@@ -433,7 +446,7 @@ lock_directly(const char *task_hub, const RowBuffer *ids, int max_instances, Lis
 		{
 			Row			row = direct_scan_row(scan, CurrentMemoryContext);
 
-			FetchedInstance *fetched = fetched_from_row(task_hub, &row);
+			FetchedInstance *fetched = fetched_from_row(task_hub, &row, *instances ? llast(*instances) : NULL);
 
 			fetched->version.xmin = HeapTupleHeaderGetRawXmin(row.tuple->t_data);
 			*instances = lappend(*instances, fetched);

@@ -51,6 +51,9 @@ my @of_inline = (
 	(map { "checkpoint.$_" } qw(consumed history activities messages instances)),
 	qw(commit.before commit.after wake.waiters));		# few wake a hub there
 
+# Of a row of the queue that several share: only the wide fan-out is sure to have one.
+my @of_shared = map { "activity.$_" } qw(shared_claimed shared_run split shared_left shared_recorded shared_committed);
+
 # Where a scenario never comes: nobody sends messages in it but clients and activities' answers.
 # Activities that speak to their own instance run alone, so no turn follows them in their transaction.
 my %never = ('message.inserted' => [qw(sequence fan_out again)], 'turn.next' => ['event'], 'turn.within' => ['event']);
@@ -234,6 +237,39 @@ foreach my $subject (sort keys %of_others)
 $server->configure('durable.inline_activities' => 'always');
 $mode = ', inline';
 test_point_of_workers($_) foreach grep { /$wanted/ && $_ ne 'turn.next' } @of_inline;
+
+foreach my $point (grep { /$wanted/ } @of_shared)
+{
+	test_point($point, 'fan_out');
+	$server->release;
+}
+
+# What is in a shared row when sharing is turned off gets rows of its own: a worker that has the row
+# in hand stops, until the others may not share any more, and ends.
+sub test_unpacking
+{
+	my ($way) = @_;
+	my $point = 'activity.unpacked';
+	my $prefix = "$point $way";
+
+	$server->arm('activity.shared_claimed', 'pause', 'fan_out');
+	start($prefix, 2);
+	ok($server->all_come('activity.shared_claimed', 'fan_out'), "$point: a worker has a row in hand");
+	$server->arm($point, 'pause', 'fan_out');
+	$server->configure('durable.inline_activities' => 'off');
+	$server->terminate_waiting('activity.shared_claimed');
+	ok($server->all_come($point, 'fan_out'), "$point: another one unpacks it") || $server->show_state('postgres');
+	$hits{$point}{"$way$mode"} = { fan_out => 1 };
+	$way eq 'kill' ? $server->kill_waiting($point) : $server->terminate_waiting($point);
+	$server->release;
+	all_is_well($prefix, 2, "$point: all is well after $way");
+	$server->safe_psql('postgres', purge_scenarios());
+	$server->configure('durable.inline_activities' => 'always');
+}
+foreach my $way (grep { 'activity.unpacked' =~ /$wanted/ } 'terminate', 'kill')
+{
+	test_unpacking($way);
+}
 
 # Code that was seen to return is not replayed for its next turn, unless each turn runs twice.
 $server->configure('durable.double_replay' => 'on');
