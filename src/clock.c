@@ -4,12 +4,17 @@
  */
 #include "postgres.h"
 
+#include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "portability/instr_time.h"
 #include "storage/latch.h"
+#include "storage/s_lock.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
@@ -90,4 +95,67 @@ clock_wait_until(TimestampTz until)
 			CHECK_FOR_INTERRUPTS();
 	} while (!(events & WL_LATCH_SET) && clock_now() < until);
 	return (events & WL_LATCH_SET) != 0;
+}
+
+/* So often one looks before the core is offered to others. */
+#define LOOKS 20
+
+/* An offer that took longer was taken, in us: then one may as well sleep. */
+#define TAKEN 100
+
+/*
+ * Has every thread that wants to run a core, this one included? Linux says how
+ * many they are; where nobody says it, no.
+ */
+static bool
+has_core_to_spare(void)
+{
+	static long cores = 0;
+	char		text[64] = "";
+	int			running;
+	int			file = open("/proc/loadavg", O_RDONLY);
+
+	if (file < 0)
+		return false;
+	if (read(file, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(file);
+	if (cores == 0)
+		cores = sysconf(_SC_NPROCESSORS_ONLN);
+	return sscanf(text, "%*s %*s %*s %d/", &running) == 1 && running <= cores;
+}
+
+static int64
+microseconds_since(instr_time begin)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, begin);
+	return (int64) INSTR_TIME_GET_MICROSEC(now);
+}
+
+bool
+clock_wait_awake(bool (*is_still_so) (void), int64 us)
+{
+	instr_time	begin;
+	int64		spent = 0;
+	int64		before = 0;
+
+	if (!has_core_to_spare())
+		return !is_still_so();
+	INSTR_TIME_SET_CURRENT(begin);
+	while (spent < us && spent - before < TAKEN)
+	{
+		for (int i = 0; i < LOOKS; i++)
+		{
+			if (!is_still_so())
+				return true;
+			SPIN_DELAY();
+		}
+		(void) sched_yield();
+		before = spent;
+		spent = microseconds_since(begin);
+	}
+	return !is_still_so();
 }

@@ -28,4 +28,11 @@ extern void (*clock_serve_requests) (void);
  */
 extern bool clock_wait_until(TimestampTz until);
 
+/*
+ * Waits without falling asleep for what others change in shared memory, for
+ * what comes sooner than one wakes up. Gives up after so many microseconds, and
+ * at once if others want its core: false then, if it is still so.
+ */
+extern bool clock_wait_awake(bool (*is_still_so) (void), int64 us);
+
 #endif							/* DURABLE_CLOCK_H */

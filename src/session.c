@@ -55,6 +55,18 @@ static PinnedSetting pinned_settings[] = {
 	{"lock_timeout", "0", NULL} /* the engine waits for clients */
 };
 
+/*
+ * What was restored last in this work item of a worker, and which settings had
+ * to be. Instances of a batch mostly have the same, and what a worker itself
+ * runs with does not change within a work item.
+ */
+static struct
+{
+	bool		is_valid;
+	char	   *values[N_RECORDED_SETTINGS];
+	bool		had_to_be[N_RECORDED_SETTINGS];
+}			last_restored;
+
 /* The client's subtransaction that a work item runs in. */
 static MemoryContext outer_context;
 static ResourceOwner outer_owner;
@@ -219,6 +231,7 @@ work_item_begin(const char *activity)
 	}
 	else
 		begin_subtransaction();
+	last_restored.is_valid = false;
 	if (owner_has_changed || !extension_lock() || (serves_hub && !owner_may_run()))
 	{
 		work_item_abort();
@@ -305,10 +318,11 @@ engine_leave(EngineScope *scope)
 }
 
 /*
- * Lets a setting be what was recorded; most are that already. An empty name of
- * a locale is what PostgreSQL has before anybody gave it one, and cannot be set.
+ * Lets a setting be what was recorded; false: it is that already, as most are. An
+ * empty name of a locale is what PostgreSQL has before anybody gave it one, and
+ * cannot be set.
  */
-static void
+static bool
 restore_setting(const RecordedSetting *setting, const char *value)
 {
 	const char *current = GetConfigOption(setting->name, false, false);
@@ -316,9 +330,58 @@ restore_setting(const RecordedSetting *setting, const char *value)
 	if (value == NULL)
 		value = GetConfigOptionResetString(setting->name);
 	if (value == NULL || strcmp(value, current) == 0 || (value[0] == '\0' && strncmp(setting->name, "lc_", 3) == 0))
-		return;
+		return false;
 	(void) set_config_option(setting->name, value, setting->by_superuser ? PGC_SUSET : PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return true;
+}
+
+/* The level of settings of user code in a subtransaction of a work item, with no other user code around it. */
+#define OUTERMOST_LEVEL 3
+
+static bool
+is_same_value(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+are_as_last(const InstanceSettings *settings)
+{
+	for (int i = 0; i < N_RECORDED_SETTINGS; i++)
+		if (!is_same_value(last_restored.values[i], settings->values[i]))
+			return false;
+	return true;
+}
+
+static void
+note_restored(int i, const char *value, bool had_to_be)
+{
+	if (last_restored.values[i] != NULL)
+		pfree(last_restored.values[i]);
+	last_restored.values[i] = NULL;
+	last_restored.values[i] = value ? MemoryContextStrdup(TopMemoryContext, value) : NULL;
+	last_restored.had_to_be[i] = had_to_be;
+}
+
+static void
+restore_settings(const InstanceSettings *settings, bool is_outermost)
+{
+	bool		as_last = is_outermost && last_restored.is_valid && are_as_last(settings);
+
+	if (is_outermost && !as_last)
+		last_restored.is_valid = false;
+	for (int i = 0; i < N_RECORDED_SETTINGS; i++)
+	{
+		bool		had_to_be;
+
+		if (as_last && !last_restored.had_to_be[i])
+			continue;
+		had_to_be = restore_setting(&recorded_settings[i], settings->values[i]);
+		if (is_outermost && !as_last)
+			note_restored(i, settings->values[i], had_to_be);
+	}
+	last_restored.is_valid = last_restored.is_valid || is_outermost;
 }
 
 /*
@@ -346,8 +409,8 @@ user_code_enter(const InstanceSettings *settings)
 	for (int i = 0; i < lengthof(pinned_settings); i++)
 		if (pinned_settings[i].own)
 			save_setting(pinned_settings[i].name, pinned_settings[i].own);
-	for (int i = 0; settings->are_known && i < N_RECORDED_SETTINGS; i++)
-		restore_setting(&recorded_settings[i], settings->values[i]);
+	if (settings->are_known)
+		restore_settings(settings, is_worker && nest_level == OUTERMOST_LEVEL);
 	if (DURABLE_SQL_FUNCTIONS_KEEP_PLANS)
 		forget_plans_of_others(outer_settings);
 	return nest_level;

@@ -99,10 +99,21 @@ typedef struct HubOffer
 /* What any backend may have here, by the number of its PGPROC. */
 typedef struct BackendEntry
 {
+	pg_atomic_uint32 news;		/* a News: why it was woken */
 	Oid			held_database;	/* its DDL keeps our processes out of this database */
 	Oid			waits_in;		/* it waits for an instance in this database */
 	uint64		waits_for;		/* which, as a hash */
 } BackendEntry;
+
+/*
+ * What a process that was woken finds. Who wakes says that there is something
+ * to look for. Who is about to commit, and will wake in a moment, may announce
+ * that: so the process is awake when there is something.
+ */
+typedef enum News
+{
+	NEWS_NONE, NEWS_ANNOUNCED, NEWS_HERE
+} News;
 
 typedef struct SharedState
 {
@@ -200,6 +211,8 @@ initialize_shared_state(void)
 		slot_at(i)->info.ref.number = i;
 		SpinLockInit(&slot_at(i)->mutex);
 	}
+	for (int i = 0; i < shared->n_backends; i++)
+		pg_atomic_init_u32(&backend_at(i)->news, NEWS_NONE);
 }
 
 /*
@@ -300,7 +313,18 @@ find_coordinator(Oid dboid)
 static void
 set_latch_of(int procno)
 {
+	pg_atomic_write_u32(&backend_at(procno)->news, NEWS_HERE);
 	SetLatch(&GetPGProcByNumber(procno)->procLatch);
+}
+
+/* Wakes a process for what it will be woken for in a moment. */
+static void
+announce_to(int procno)
+{
+	uint32		none = NEWS_NONE;
+
+	if (pg_atomic_compare_exchange_u32(&backend_at(procno)->news, &none, NEWS_ANNOUNCED))
+		SetLatch(&GetPGProcByNumber(procno)->procLatch);
 }
 
 static void
@@ -1674,25 +1698,17 @@ wake_for(ProcessSlot *slot, TimestampTz due)
 }
 
 /*
- * One idle worker is enough. When there is none the busy ones look again
- * before they sleep, and the coordinator may start another: at once when the
- * hub has none for all kinds of work, else it is told only if it does not look
- * again anyway.
+ * When no worker is idle the busy ones look again before they sleep, and the
+ * coordinator may start another: at once when the hub has none for all kinds of
+ * work, else it is told only if it does not look again anyway.
  * Returns false if there is no coordinator.
  */
 static bool
-wake_hub(const char *hub, TimestampTz due)
+wake_busy_hub(const char *hub, TimestampTz due)
 {
-	ProcessSlot *worker = (hub == NULL) ? NULL : find_idle_worker(hub);
+	int			n_workers = wake_workers(hub);
 	ProcessSlot *coordinator;
-	int			n_workers;
 
-	if (worker != NULL)
-	{
-		wake_for(worker, due);
-		return true;
-	}
-	n_workers = wake_workers(hub);
 	coordinator = find_coordinator(MyDatabaseId);
 	if (coordinator == NULL)
 		return false;
@@ -1703,16 +1719,49 @@ wake_hub(const char *hub, TimestampTz due)
 	return true;
 }
 
+/*
+ * One idle worker is enough. Its latch is set without the lock, which is the
+ * first thing it needs: if it has left meanwhile, whoever has its PGPROC now
+ * is woken for nothing.
+ */
 void
 shmem_wake_hub(const char *hub, TimestampTz due)
 {
-	bool		served;
+	ProcessSlot *worker;
+	int			procno = -1;
+	bool		served = true;
 
 	LWLockAcquire(lock, LW_SHARED);
-	served = wake_hub(hub, due);
+	worker = hub == NULL ? NULL : find_idle_worker(hub);
+	if (worker == NULL)
+		served = wake_busy_hub(hub, due);
+	else if (due < worker->info.looks_at)
+		procno = worker->info.procno;
 	LWLockRelease(lock);
+	if (procno >= 0)
+		set_latch_of(procno);
 	if (!served)
 		shmem_wake_launcher(MyDatabaseId);
+}
+
+void
+shmem_announce_work(const char *hub)
+{
+	ProcessSlot *worker;
+
+	LWLockAcquire(lock, LW_SHARED);
+	worker = find_idle_worker(hub);
+	if (worker != NULL && GetCurrentTimestamp() >= worker->info.deaf_until)
+		announce_to(worker->info.procno);
+	LWLockRelease(lock);
+}
+
+void
+slot_be_deaf(TimestampTz until)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	my_slot->info.deaf_until = until;
+	LWLockRelease(lock);
 }
 
 bool
@@ -1767,6 +1816,7 @@ shmem_waiter_enter(uint64 hash)
 		pg_atomic_fetch_add_u32(&shared->n_waiters, 1);
 	entry->waits_in = MyDatabaseId;
 	entry->waits_for = hash;
+	pg_atomic_write_u32(&entry->news, NEWS_NONE);
 	LWLockRelease(lock);
 	return true;
 }
@@ -1805,6 +1855,30 @@ shmem_wake_waiters(uint64 hash)
 			set_latch_of(i);
 	}
 	LWLockRelease(lock);
+}
+
+static News
+my_news(void)
+{
+	return (News) pg_atomic_read_u32(&backend_at(DURABLE_PROC_NUMBER)->news);
+}
+
+bool
+shmem_news_are_announced(void)
+{
+	return my_news() == NEWS_ANNOUNCED;
+}
+
+bool
+shmem_news_are_missing(void)
+{
+	return my_news() != NEWS_HERE;
+}
+
+void
+shmem_take_news(void)
+{
+	pg_atomic_write_u32(&backend_at(DURABLE_PROC_NUMBER)->news, NEWS_NONE);
 }
 
 void

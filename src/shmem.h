@@ -134,6 +134,7 @@ typedef struct SlotInfo
 	bool		holds;			/* worker: it runs an activity that is not known to be short */
 	uint64		activity;		/* worker: the activity it runs, as a hash; 0: none */
 	TimestampTz activity_since;
+	TimestampTz deaf_until;		/* announcements are of no use to it before */
 	TimestampTz looks_at;		/* asleep: it looks by itself at this time, DT_NOBEGIN: soon; DT_NOEND: awake */
 	TimestampTz started_at;
 	TimestampTz state_since;
@@ -291,6 +292,18 @@ extern bool shmem_has_coordinator(Oid dboid);
 extern bool shmem_waiter_enter(uint64 hash);
 extern void shmem_waiter_leave(void);
 extern void shmem_wake_waiters(uint64 hash);
+
+/*
+ * Why this process was woken. Who wakes it says that there is something to
+ * look for, and who is about to commit may announce that, so that a worker is
+ * awake when he has. News are to be taken before one looks: what comes later
+ * wakes again.
+ */
+extern void shmem_announce_work(const char *hub);
+extern bool shmem_news_are_announced(void);
+extern void slot_be_deaf(TimestampTz until);
+extern bool shmem_news_are_missing(void);
+extern void shmem_take_news(void);
 
 /* ---- for suspects.c ---- */
 

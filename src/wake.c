@@ -12,8 +12,10 @@
 #include "commands/extension.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "points.h"
 #include "settings.h"
 #include "shmem.h"
@@ -43,6 +45,23 @@ static uint64 instances[MAX_INSTANCES];
 static uint64 cancelled[MAX_CANCELLED];
 static SubTransactionId cancelled_by[MAX_CANCELLED];
 
+/* When this transaction began to commit, and how long the last one took that had something to announce, in us. */
+static TimestampTz commit_began = 0;
+static int64 last_commit = 0;
+
+/* A commit that takes longer is not announced: who is woken would not wait for it awake. */
+#define SHORT_COMMIT 1000
+
+/* So long somebody waits awake, in us; then he sleeps, for what was announced not for long. */
+#define AWAKE_FOR 300
+#define ASLEEP_FOR (10 * INT64CONST(1000))
+
+/* A worker that could not wait awake is not told for so long, in us: it would be woken twice. */
+#define DEAF_FOR (20 * INT64CONST(1000))
+
+/* Where that was not enough it is not tried the next time, the next three times, and so on. */
+#define MOST_LEFT_OUT 63
+
 /* Does this session wait? */
 static bool waiting = false;
 
@@ -69,6 +88,30 @@ fire_hubs(void)
 				shmem_wake_hub(hubs[i], hub_due[i]);
 		}
 	}
+}
+
+/*
+ * Tells workers of what they will find when this transaction has committed.
+ * They wake up while the commit is written to disk, which takes longer.
+ */
+static void
+announce_work(void)
+{
+	commit_began = 0;
+	if (wakes.n_hubs == 0 || wakes.n_hubs > MAX_HUBS || synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+		return;
+	commit_began = GetCurrentTimestamp();
+	for (int i = 0; i < wakes.n_hubs && last_commit < SHORT_COMMIT; i++)
+		if (hub_due[i] <= commit_began)
+			shmem_announce_work(hubs[i]);
+}
+
+/* How long did it take? One that waited for standbys, say, tells that the next will, too. */
+static void
+note_commit(void)
+{
+	if (commit_began != 0)
+		last_commit = GetCurrentTimestamp() - commit_began;
 }
 
 static void
@@ -114,7 +157,11 @@ at_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
+		case XACT_EVENT_PRE_COMMIT:
+			announce_work();
+			return;
 		case XACT_EVENT_COMMIT:
+			note_commit();
 			fire();
 			break;
 		case XACT_EVENT_ABORT:
@@ -203,6 +250,52 @@ wake_waiters_at_commit(const char *task_hub, const char *instance_id)
 	if (wakes.n_instances < MAX_INSTANCES)
 		instances[wakes.n_instances] = hash_instance(task_hub, instance_id);
 	wakes.n_instances++;
+}
+
+/* After a wait without clock_wait_until(). */
+static void
+reset_latch(void)
+{
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+void
+await_announced_work(void)
+{
+	if (!shmem_news_are_announced() || clock_wait_awake(shmem_news_are_announced, AWAKE_FOR))
+		reset_latch();
+	else
+	{
+		TimestampTz now = clock_now();
+
+		slot_be_deaf(now + DEAF_FOR);
+		(void) clock_wait_until(now + ASLEEP_FOR);
+	}
+	shmem_take_news();
+}
+
+bool
+wake_await_soon(void)
+{
+	static int	failures = 0;
+	static int	left_out = 0;
+
+	if (left_out > 0)
+		left_out--;
+	else if (clock_wait_awake(shmem_news_are_missing, AWAKE_FOR))
+	{
+		failures = 0;
+		reset_latch();
+		shmem_take_news();
+		return true;
+	}
+	else
+	{
+		failures = Min(2 * failures + 1, MOST_LEFT_OUT);
+		left_out = failures;
+	}
+	return false;
 }
 
 bool

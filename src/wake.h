@@ -23,6 +23,12 @@ extern void wake_hub_when_due_at_commit(const char *task_hub, int items, Timesta
 extern void wake_waiters_at_commit(const char *task_hub, const char *instance_id);
 
 /*
+ * For a worker that was woken: if it was only told that somebody is about to
+ * commit, waits until he has, or for a little while. Then is the time to look.
+ */
+extern void await_announced_work(void);
+
+/*
  * At commit: cancels the statements of activities of this instance that run in
  * workers. False: this transaction cancels too many already.
  */
@@ -55,6 +61,9 @@ extern void wake_after_prepared(void);
  */
 extern bool wake_register_waiter(const char *task_hub, const char *instance_id);
 extern void wake_unregister_waiter(void);
+
+/* For a registered waiter, before it sleeps: waits awake for a moment, if that was enough lately. True: it was woken. */
+extern bool wake_await_soon(void);
 
 /* Installs the transaction callback, once a process; called from _PG_init. */
 extern void wake_init(void);

@@ -64,10 +64,20 @@ make_durable(TransactionId writer)
 	RESUME_INTERRUPTS();
 }
 
+/* Waits for whoever changes the status of the instance; who is registered is woken. */
+static void
+sleep_until(TimestampTz deadline, TimestampTz now, bool registered)
+{
+	if (!registered)
+		(void) clock_wait_until(Min(deadline, now + POLL_INTERVAL));
+	else if (!wake_await_soon())
+		(void) clock_wait_until(Min(deadline, now + SAFETY_INTERVAL));
+}
+
 static void
 wait_until(const Hub *hub, const char *instance_id, StatusTest test, TimestampTz deadline)
 {
-	bool		woken = wake_register_waiter(hub->name, instance_id);
+	bool		registered = wake_register_waiter(hub->name, instance_id);
 
 	for (;;)
 	{
@@ -88,7 +98,7 @@ wait_until(const Hub *hub, const char *instance_id, StatusTest test, TimestampTz
 		if (now >= deadline)
 			break;
 		DURABLE_POINT("client.wait");
-		(void) clock_wait_until(Min(deadline, now + (woken ? SAFETY_INTERVAL : POLL_INTERVAL)));
+		sleep_until(deadline, now, registered);
 	}
 	wake_unregister_waiter();
 }

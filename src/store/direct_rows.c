@@ -17,6 +17,7 @@
 #include "catalog/pg_collation.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -297,7 +298,39 @@ direct_look_begin(DirectLook *look, const char *table, const char *index, Snapsh
 	look->table = table_open(get_relname_relid(table, schema), AccessShareLock);
 	look->snapshot = RegisterSnapshot(snapshot);
 	look->scan = systable_beginscan(look->table, get_relname_relid(index, schema), true, look->snapshot, n_keys, keys);
+	look->slot = NULL;
 	return direct_look_next(look);
+}
+
+DirectPlace
+direct_look_place(const DirectLook *look)
+{
+	DirectPlace place = {look->table->rd_rel->relfilenode, look->row->t_self};
+
+	return place;
+}
+
+bool
+direct_look_again(DirectLook *look, const char *table, const DirectPlace *place, Snapshot snapshot)
+{
+	ItemPointerData tid = place->tid;
+
+	look->table = table_open(get_relname_relid(table, get_namespace_oid("durable_store", false)), AccessShareLock);
+	look->snapshot = RegisterSnapshot(snapshot);
+	look->scan = NULL;
+	look->slot = table_slot_create(look->table, NULL);
+	look->row = NULL;
+	if (place->file == look->table->rd_rel->relfilenode &&
+		ItemPointerGetBlockNumber(&tid) < RelationGetNumberOfBlocks(look->table) &&
+		table_tuple_fetch_row_version(look->table, &tid, look->snapshot, look->slot))
+		look->row = ExecFetchSlotHeapTuple(look->slot, false, NULL);
+	return look->row != NULL;
+}
+
+bool
+direct_look_is_plain(const DirectLook *look, const DirectTable *table)
+{
+	return is_plain(look->table, table->n_columns);
 }
 
 bool
@@ -325,9 +358,22 @@ direct_look_value(const DirectLook *look, AttrNumber column)
 void
 direct_look_end(DirectLook *look)
 {
-	systable_endscan(look->scan);
+	if (look->scan != NULL)
+		systable_endscan(look->scan);
+	if (look->slot != NULL)
+		ExecDropSingleTupleTableSlot(look->slot);
 	UnregisterSnapshot(look->snapshot);
 	table_close(look->table, AccessShareLock);
+}
+
+bool
+direct_table_is_empty(const char *table)
+{
+	Relation	relation = table_open(get_relname_relid(table, get_namespace_oid("durable_store", false)), AccessShareLock);
+	bool		is_empty = RelationGetNumberOfBlocks(relation) == 0;
+
+	table_close(relation, AccessShareLock);
+	return is_empty;
 }
 
 bool
@@ -543,7 +589,10 @@ direct_scan_row(const DirectScan *scan, MemoryContext context)
 	Row			row = {NULL, RelationGetDescr(scan->table), context};
 	bool		copied;
 
+	slot_getallattrs(scan->row);
 	row.tuple = ExecFetchSlotHeapTuple(scan->row, false, &copied);
+	row.values = scan->row->tts_values;
+	row.nulls = scan->row->tts_isnull;
 	return row;
 }
 

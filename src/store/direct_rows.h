@@ -106,13 +106,32 @@ typedef struct DirectLook
 {
 	Relation	table;
 	Snapshot	snapshot;
-	struct SysScanDescData *scan;
+	struct SysScanDescData *scan;	/* NULL: by its place */
+	struct TupleTableSlot *slot;	/* by its place */
 	HeapTuple	row;			/* the first that was found; NULL: none */
 } DirectLook;
 
 /* Looks with a snapshot; true if there is a row. To be ended in any case. */
 extern bool direct_look_begin(DirectLook *look, const char *table, const char *index, Snapshot snapshot,
 							  int n_keys, ScanKey keys);
+
+/* Where a row was found. */
+typedef struct DirectPlace
+{
+	Oid			file;			/* of the table; InvalidOid: none was found */
+	ItemPointerData tid;
+} DirectPlace;
+
+extern DirectPlace direct_look_place(const DirectLook *look);
+
+/*
+ * Looks there again, which costs less than an index: true if a row is to be
+ * seen there. The caller asks whether it is the one. To be ended in any case.
+ */
+extern bool direct_look_again(DirectLook *look, const char *table, const DirectPlace *place, Snapshot snapshot);
+
+/* Has the table that is looked at nothing out of the ordinary? */
+extern bool direct_look_is_plain(const DirectLook *look, const DirectTable *table);
 
 /* Goes on to the next row. */
 extern bool direct_look_next(DirectLook *look);
@@ -123,6 +142,9 @@ extern Datum direct_look_attribute(const DirectLook *look, AttrNumber column, bo
 extern Datum direct_look_value(const DirectLook *look, AttrNumber column);
 
 extern void direct_look_end(DirectLook *look);
+
+/* Has the table nothing at all, for anybody? That is known at a fraction of the cost of a look. */
+extern bool direct_table_is_empty(const char *table);
 
 /* Is there a row of these keys, as this transaction sees the table now? */
 extern bool direct_has_row(const char *table, const char *index, int n_keys, ScanKey keys);

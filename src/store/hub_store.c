@@ -197,8 +197,7 @@ enum
 	H_MAX_STARTS_PER_SECOND
 };
 
-/* The columns "visible_at" of the queues. */
-#define INBOX_VISIBLE_AT 4
+/* The column "visible_at" of the queue of activities. */
 #define QUEUE_VISIBLE_AT 8
 
 /* The column "retry" of activities. */
@@ -223,25 +222,67 @@ limits_from_look(const DirectLook *look, HubLimits *limits)
 	limits->max_starts_per_second = DatumGetInt32(direct_look_value(look, H_MAX_STARTS_PER_SECOND));
 }
 
+static HubPlace
+place_from_look(const DirectLook *look)
+{
+	HubPlace	place = {(uint64) DatumGetInt64(direct_look_value(look, H_SYSTEM_IDENTIFIER)),
+		DatumGetObjectId(direct_look_value(look, H_DATABASE_OID)), TextDatumGetCString(direct_look_value(look, H_IDENTITY))};
+
+	return place;
+}
+
 static void
 hub_from_look(const DirectLook *look, Hub *hub)
 {
 	strlcpy(hub->name, TextDatumGetCString(direct_look_value(look, H_TASK_HUB)), NAMEDATALEN);
 	hub->owner = DatumGetObjectId(direct_look_value(look, H_OWNER));
 	hub->paused = DatumGetBool(direct_look_value(look, H_PAUSED));
-	hub->place.system_identifier = (uint64) DatumGetInt64(direct_look_value(look, H_SYSTEM_IDENTIFIER));
-	hub->place.database_oid = DatumGetObjectId(direct_look_value(look, H_DATABASE_OID));
-	hub->place.identity = TextDatumGetCString(direct_look_value(look, H_IDENTITY));
+	hub->place = place_from_look(look);
 	hub->is_ours = place_is_here(&hub->place);
 	hub->default_version = text_or_null(look, H_DEFAULT_VERSION);
 	limits_from_look(look, &hub->limits);
 }
 
+/* Where the last hub was found. Mostly it is the one that is looked for next, too, and still there. */
+static DirectPlace last_place;
+
+/* Is it the hub of this name, or else the default hub of this role? One at most is. */
 static bool
-find_one(const char *index, ScanKey key, Hub *hub)
+is_the_hub(const DirectLook *look, const char *name, Oid owner)
+{
+	if (name != NULL)
+		return strcmp(TextDatumGetCString(direct_look_value(look, H_TASK_HUB)), name) == 0;
+	return DatumGetObjectId(direct_look_value(look, H_OWNER)) == owner && DatumGetBool(direct_look_value(look, H_IS_DEFAULT));
+}
+
+/* Looks at the hub of this name, or else at the default hub of this role; true if there is one. To be ended in any case. */
+static bool
+look_at_hub(DirectLook *look, const char *name, Oid owner)
+{
+	ScanKeyData key;
+
+	if (OidIsValid(last_place.file))
+	{
+		if (direct_look_again(look, "hubs", &last_place, GetTransactionSnapshot()) && is_the_hub(look, name, owner))
+			return true;
+		direct_look_end(look);
+	}
+	if (name != NULL)
+		direct_text_key(&key, H_TASK_HUB, TEXT_DATUM(name));
+	else
+		ScanKeyInit(&key, H_OWNER, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(owner));
+	/* the index of owners has defaults only */
+	if (!direct_look_begin(look, "hubs", name ? "hubs_pkey" : "hubs_default_of_owner", GetTransactionSnapshot(), 1, &key))
+		return false;
+	last_place = direct_look_place(look);
+	return true;
+}
+
+static bool
+find_hub(const char *name, Oid owner, Hub *hub)
 {
 	DirectLook	look;
-	bool		found = direct_look_begin(&look, "hubs", index, GetTransactionSnapshot(), 1, key);
+	bool		found = look_at_hub(&look, name, owner);
 
 	if (found)
 		hub_from_look(&look, hub);
@@ -252,20 +293,13 @@ find_one(const char *index, ScanKey key, Hub *hub)
 bool
 store_find_hub(const char *name, Hub *hub)
 {
-	ScanKeyData key;
-
-	direct_text_key(&key, H_TASK_HUB, TEXT_DATUM(name));
-	return find_one("hubs_pkey", &key, hub);
+	return find_hub(name, InvalidOid, hub);
 }
 
-/* The index has defaults only. */
 bool
 store_find_default_hub(Oid owner, Hub *hub)
 {
-	ScanKeyData key;
-
-	ScanKeyInit(&key, H_OWNER, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(owner));
-	return find_one("hubs_default_of_owner", &key, hub);
+	return find_hub(NULL, owner, hub);
 }
 
 bool
@@ -274,7 +308,7 @@ store_has_orchestrators(const char *task_hub)
 	ScanKeyData key;
 
 	direct_text_key(&key, 1, TEXT_DATUM(task_hub));
-	return direct_has_row("orchestrators", "orchestrators_pkey", 1, &key);
+	return !direct_table_is_empty("orchestrators") && direct_has_row("orchestrators", "orchestrators_pkey", 1, &key);
 }
 
 bool
@@ -330,6 +364,8 @@ has_default_retries(const char *task_hub)
 	DirectLook	look;
 	bool		found;
 
+	if (direct_table_is_empty("activities"))
+		return false;
 	direct_text_key(&key, 1, TEXT_DATUM(task_hub));
 	found = direct_look_begin(&look, "activities", "activities_pkey", GetTransactionSnapshot(), 1, &key);
 	while (found && direct_look_value(&look, ACTIVITY_RETRY) == 0)
@@ -338,15 +374,33 @@ has_default_retries(const char *task_hub)
 	return found;
 }
 
+/* What RUNNABLE_HUB asks. */
+static bool
+is_runnable(const DirectLook *look, Oid role)
+{
+	HubPlace	place = place_from_look(look);
+
+	return !DatumGetBool(direct_look_value(look, H_PAUSED)) &&
+		DatumGetObjectId(direct_look_value(look, H_OWNER)) == role && place_is_here(&place);
+}
+
+bool
+store_hub_is_runnable(const char *task_hub, Oid role)
+{
+	DirectLook	look;
+	bool		runnable = look_at_hub(&look, task_hub, InvalidOid) && is_runnable(&look, role);
+
+	direct_look_end(&look);
+	return runnable;
+}
+
 const HubRules *
 store_hub_rules(const char *task_hub)
 {
 	HubRules   *rules = palloc0(sizeof(HubRules));
-	ScanKeyData key;
 	DirectLook	look;
 
-	direct_text_key(&key, H_TASK_HUB, TEXT_DATUM(task_hub));
-	if (direct_look_begin(&look, "hubs", "hubs_pkey", GetTransactionSnapshot(), 1, &key))
+	if (look_at_hub(&look, task_hub, InvalidOid))
 	{
 		versioning_from_look(&look, &rules->versioning);
 		limits_from_look(&look, &rules->limits);
@@ -557,7 +611,7 @@ TimestampTz
 store_next_turn(const char *task_hub)
 {
 	TimestampTz began = GetCurrentTimestamp();
-	TimestampTz due = first_of_queue("inbox", "inbox_visible", task_hub, INBOX_VISIBLE_AT, low_water(task_hub, QUEUE_INBOX));
+	TimestampTz due = first_of_queue("inbox", "inbox_visible", task_hub, MESSAGE_VISIBLE_AT, low_water(task_hub, QUEUE_INBOX));
 
 	low_water_looked(task_hub, QUEUE_INBOX, began);
 	return due;

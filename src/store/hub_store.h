@@ -72,6 +72,9 @@ extern void store_note_obstacle(const char *name, const char *obstacle);
 /* What turns must know of a hub, in CurrentMemoryContext of the caller. */
 extern const HubRules *store_hub_rules(const char *task_hub);
 
+/* RUNNABLE_HUB, asked without a statement. */
+extern bool store_hub_is_runnable(const char *task_hub, Oid role);
+
 /*
  * Keeps the versioning of a hub from being changed until the end of the
  * transaction. False if it is not "versioning" any more, or about to be changed.

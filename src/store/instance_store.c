@@ -206,9 +206,22 @@ place_of_row(const Row *row, int n_attributes, ItemPointer place)
 		*place = row->tuple->t_self;
 }
 
-/* A row of instances. */
+/* The settings of an instance, which are mostly those of the one before (NULL: none), in the same memory. */
+static void
+read_settings(RuntimeState *state, const FetchedInstance *before)
+{
+	const Jsonb *json = before ? before->state->settings_json : NULL;
+
+	if (json != NULL && state->settings_json != NULL && VARSIZE(json) == VARSIZE(state->settings_json) &&
+		memcmp(json, state->settings_json, VARSIZE(json)) == 0)
+		state->settings = before->state->settings;
+	else
+		instance_settings_read(state->settings_json, &state->settings);
+}
+
+/* A row of instances; "before": one that was fetched before it. */
 static FetchedInstance *
-fetched_from_row(const char *task_hub, const Row *row)
+fetched_from_row(const char *task_hub, const Row *row, const FetchedInstance *before)
 {
 	MemoryContext old = MemoryContextSwitchTo(row->context);
 	FetchedInstance *fetched = palloc0(sizeof(FetchedInstance));
@@ -236,7 +249,7 @@ fetched_from_row(const char *task_hub, const Row *row)
 	state->trace_parent = row_text(row, INSTANCE_TRACE_PARENT);
 	place_of_row(row, N_INSTANCE_ATTRIBUTES, &fetched->version.place);
 	state->code = code_from_row(row, INSTANCE_CODE, state->function);
-	instance_settings_read(state->settings_json, &state->settings);
+	read_settings(state, before);
 	MemoryContextSwitchTo(old);
 	return fetched;
 }
@@ -250,7 +263,7 @@ fetched_from_result(const StoreScope *scope, const char *task_hub, uint64 rows)
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Row			row = store_row(scope, i);
-		FetchedInstance *fetched = fetched_from_row(task_hub, &row);
+		FetchedInstance *fetched = fetched_from_row(task_hub, &row, instances ? llast(instances) : NULL);
 		MemoryContext old = MemoryContextSwitchTo(scope->caller);
 
 		instances = lappend(instances, fetched);
@@ -283,15 +296,10 @@ note_other_messages(const StoreScope *scope, uint64 rows, TimestampTz now)
 	others_ready_from = now - LATE_COMMIT;
 }
 
-/* If the last look found so few the next may well find none; after one that did somebody has said that there is something. */
-#define FEW_FOUND 4
-
-static uint64 last_found = 0;
-
 /* So many may be left out. */
 #define MAX_LEFT_OUT 8
 
-/* Executes find_ready, unless nothing is there; leaves out those (NULL: none) if they are few. Returns the number of rows. */
+/* Executes find_ready; leaves out those (NULL: none) if they are few. Returns the number of rows. */
 static uint64
 find_any(const char *task_hub, Datum *values, RowBuffer *but, TimestampTz now)
 {
@@ -299,12 +307,10 @@ find_any(const char *task_hub, Datum *values, RowBuffer *but, TimestampTz now)
 	bool		leaves_out = but != NULL && but->n_rows <= MAX_LEFT_OUT;
 	uint64		rows;
 
-	if (but == NULL && last_found > 0 && last_found < FEW_FOUND && store_next_turn(task_hub) > now)
-		return last_found = 0;
 	values[4] = TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX));
 	if (leaves_out)
 		row_buffer_arrays(but, values + 5);
-	last_found = rows = store_execute(leaves_out ? &find_ready_but_some : &find_ready, values, NULL);
+	rows = store_execute(leaves_out ? &find_ready_but_some : &find_ready, values, NULL);
 	low_water_looked(task_hub, QUEUE_INBOX, began);
 	return rows;
 }
@@ -327,6 +333,55 @@ find_limited(const StoreScope *scope, const char *task_hub, Datum *values, Times
 	return rows;
 }
 
+static void
+add_id(RowBuffer *ids, StringSet *seen, char *id)
+{
+	if (!string_set_add(seen, id))
+		return;
+	row_buffer_add(ids);
+	row_buffer_set_text(ids, 0, id);
+}
+
+/* Begins to look at the messages of the hub that are ready, in the order of their times. */
+static bool
+look_at_ready(DirectLook *look, const char *task_hub, TimestampTz now)
+{
+	ScanKeyData keys[3];
+
+	direct_text_key(&keys[0], MESSAGE_TASK_HUB, TEXT_DATUM(task_hub));
+	ScanKeyInit(&keys[1], MESSAGE_VISIBLE_AT, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+				TimestampTzGetDatum(low_water(task_hub, QUEUE_INBOX)));
+	ScanKeyInit(&keys[2], MESSAGE_VISIBLE_AT, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(now));
+	return direct_look_begin(look, direct_inbox.name, "inbox_visible", GetTransactionSnapshot(), 3, keys);
+}
+
+/* So many messages are found without a statement, whose cost would not be shared by many instances. */
+#define LITTLE 4
+
+/* What find_ready does, if it finds so few; false: left to the statement. */
+static bool
+find_little(const char *task_hub, TimestampTz now, RowBuffer *ids, uint64 *looked_at)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	StringSet  *seen = string_set_make();
+	DirectLook	look;
+	bool		found = look_at_ready(&look, task_hub, now);
+	bool		is_plain = direct_look_is_plain(&look, &direct_inbox);
+
+	for (*looked_at = 0; is_plain && found && *looked_at < LITTLE; (*looked_at)++)
+	{
+		add_id(ids, seen, TextDatumGetCString(direct_look_value(&look, MESSAGE_INSTANCE_ID)));
+		found = direct_look_next(&look);
+	}
+	direct_look_end(&look);
+	low_water_looked(task_hub, QUEUE_INBOX, began);
+	if (!is_plain || found)
+		return false;
+	if (*looked_at > 0 && !store_hub_is_runnable(task_hub, GetSessionUserId()))
+		*looked_at = 0;
+	return true;
+}
+
 /* The distinct instances among the first visible messages, in order, perhaps but some; *looked_at: how many messages were read. */
 static RowBuffer *
 find_ready_instances(const char *task_hub, TimestampTz now, int64 look_at, int max_starts, RowBuffer *but,
@@ -339,18 +394,17 @@ find_ready_instances(const char *task_hub, TimestampTz now, int64 look_at, int m
 	StringSet  *seen = string_set_make();
 	StoreScope	scope;
 
+	if (max_starts < 0 && but == NULL && find_little(task_hub, now, ids, looked_at))
+		return ids;
+	ids->n_rows = 0;
 	store_open(&scope);
 	*looked_at = max_starts < 0 ? find_any(task_hub, values, but, now) : find_limited(&scope, task_hub, values, now);
 	MemoryContextSwitchTo(scope.caller);
 	for (uint64 i = 0; i < *looked_at; i++)
 	{
 		Row			row = store_row(&scope, i);
-		char	   *id = row_text(&row, 1);
 
-		if (!string_set_add(seen, id))
-			continue;
-		row_buffer_add(ids);
-		row_buffer_set_text(ids, 0, id);
+		add_id(ids, seen, row_text(&row, 1));
 	}
 	store_close(&scope);
 	return ids;
@@ -392,7 +446,7 @@ lock_directly(const char *task_hub, const RowBuffer *ids, int max_instances, Lis
 		{
 			Row			row = direct_scan_row(scan, CurrentMemoryContext);
 
-			FetchedInstance *fetched = fetched_from_row(task_hub, &row);
+			FetchedInstance *fetched = fetched_from_row(task_hub, &row, *instances ? llast(*instances) : NULL);
 
 			fetched->version.xmin = HeapTupleHeaderGetRawXmin(row.tuple->t_data);
 			*instances = lappend(*instances, fetched);

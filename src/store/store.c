@@ -163,13 +163,18 @@ store_row(const StoreScope *scope, uint64 n)
 	row.tuple = SPI_tuptable->vals[n];
 	row.desc = SPI_tuptable->tupdesc;
 	row.context = scope->caller;
+	row.values = NULL;
+	row.nulls = NULL;
 	return row;
 }
 
 static Datum
 column(const Row *row, int column, bool *isnull)
 {
-	return SPI_getbinval(row->tuple, row->desc, column, isnull);
+	if (row->values == NULL)
+		return SPI_getbinval(row->tuple, row->desc, column, isnull);
+	*isnull = row->nulls[column - 1];
+	return row->values[column - 1];
 }
 
 bool

@@ -68,6 +68,8 @@ typedef struct Row
 	HeapTuple	tuple;
 	TupleDesc	desc;
 	MemoryContext context;
+	const Datum *values;		/* the columns, and which are null; NULL: they are taken out of the tuple */
+	const bool *nulls;
 } Row;
 
 extern Row	store_row(const StoreScope *scope, uint64 n);

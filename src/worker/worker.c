@@ -21,6 +21,8 @@
 #include "rests.h"
 #include "session.h"
 #include "settings.h"
+#include "shmem.h"
+#include "wake.h"
 #include "worker/workers.h"
 
 /* Work is due but another process has it: how often to look whether it is still so, in ms. */
@@ -213,6 +215,9 @@ sleep_until_due(WorkerState *worker)
 		until = DT_NOBEGIN;		/* it was not idle yet when that was offered */
 	DURABLE_POINT("worker.idle");
 	(void) clock_wait_until(until);
+	if (shmem_news_are_announced())
+		(void) next_due(worker->hub, DT_NOBEGIN);	/* in vain, but it fetches into caches what the next look needs */
+	await_announced_work();
 	slot_set_state(SLOT_BUSY);
 }
 

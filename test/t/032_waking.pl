@@ -18,6 +18,8 @@ durable.max_workers = 12
 durable.worker_idle_timeout = 1h
 max_worker_processes = 20
 max_prepared_transactions = 5
+wal_level = replica
+max_wal_senders = 1
 END
 my @ways = ('rollback', 'terminated', 'error', 'rollback_prepared', 'commit_prepared', 'driven');
 
@@ -155,6 +157,26 @@ $sender->query_until(qr/done/, '');
 like($sender->{stderr}, qr/UD004/, 'who sends to it hears that there is none');
 is($server->safe_psql('postgres', q{SELECT count(*) FROM durable_store.inbox WHERE instance_id = 'purged'}), '0', 'and no message is left to nobody');
 $sender->quit;
+
+# --- a commit that is announced and takes its time ---------------------------------------------
+
+# Its client waits for a standby that never comes. The worker was told that it commits, and sleeps again when it
+# has found nothing: nobody else would wake it than the commit.
+$server->wait_until('postgres', q{(SELECT bool_and(state = 'idle' AND clock_timestamp() - since > '1 s') FROM durable.workers WHERE task_hub = 'app')});
+$server->configure(synchronous_standby_names => 'nobody');
+my $began = $server->safe_psql('postgres', 'SELECT clock_timestamp()');
+my $late = $server->session('postgres', 'app');
+$late->{stdin} .= qq{SELECT durable.start_instance('walk', '{"steps": 1}', instance_id => 'announced');\n\\echo done\n};
+$late->{run}->pump_nb;
+$server->wait_until('postgres', q{EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')});
+$server->comes_true('postgres', "(SELECT bool_or(since > '$began' AND state = 'idle') FROM durable.workers WHERE task_hub = 'app')",
+	'a worker is awake for a commit that is announced, and sleeps again if it does not come');
+is($server->safe_psql('postgres', q{SELECT count(*) FROM durable.instances WHERE instance_id = 'announced'}), '0', 'it has not come yet');
+$server->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'});
+$late->query_until(qr/done/, '');
+$server->comes_true('postgres', q{EXISTS (SELECT FROM durable.instances WHERE instance_id = 'announced' AND status = 'completed')}, 'and is woken by it all the same');
+$server->configure(synchronous_standby_names => '');
+$late->quit;
 
 # One that is there all the same is in nobody's way, and goes with the next sweep.
 $server->safe_psql('postgres', <<'SQL');
