@@ -6,7 +6,8 @@
  * A turn replays the code from its first line. Of a wide fan-out that takes
  * long, and workers that look for turns would spend their time on one for
  * each few answers. So after a long turn the instance rests for several times
- * as long, or until none of its activities is in the queue any more.
+ * as long, or until none of its activities is in the queue any more, or
+ * something else comes than answers.
  */
 #ifndef DURABLE_RESTS_H
 #define DURABLE_RESTS_H

@@ -410,9 +410,38 @@ find_ready_instances(const char *task_hub, TimestampTz now, int64 look_at, int m
 	return ids;
 }
 
-/* Those whose turn may not wait. */
+static bool
+is_answer(EventType type)
+{
+	return type == EVENT_TASK_COMPLETED || type == EVENT_TASK_FAILED ||
+		type == EVENT_SUBORCHESTRATION_COMPLETED || type == EVENT_SUBORCHESTRATION_FAILED;
+}
+
+/* Has nothing come to an instance but answers? */
+static bool
+has_only_answers(const char *task_hub, const char *instance_id, TimestampTz now)
+{
+	DirectScan *scan = direct_scan_begin(&direct_inbox, AccessShareLock, 2);
+	ScanKeyData keys[2];
+	bool		only = scan != NULL;
+
+	if (scan == NULL)
+		return false;
+	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
+	direct_text_key(&keys[1], 2, TEXT_DATUM(instance_id));
+	for (bool found = direct_scan_find(scan, keys); found && only; found = direct_scan_next(scan))
+	{
+		Row			row = direct_scan_row(scan, CurrentMemoryContext);
+
+		only = is_answer((EventType) row_int16(&row, MESSAGE_EVENT_TYPE)) || row_time(&row, MESSAGE_VISIBLE_AT) > now;
+	}
+	direct_scan_end(scan);
+	return only;
+}
+
+/* Those whose turn may not wait: answers may, for those that are still to come. */
 static RowBuffer *
-without_resting(const char *task_hub, const RowBuffer *ids)
+without_resting(const char *task_hub, const RowBuffer *ids, TimestampTz now)
 {
 	static const Oid types[] = {TEXTOID};
 	RowBuffer  *others = row_buffer_make(1, types);
@@ -421,7 +450,7 @@ without_resting(const char *task_hub, const RowBuffer *ids)
 	{
 		const char *id = TextDatumGetCString(ids->values[0][i]);
 
-		if (rest_lasts(task_hub, id) && store_has_activities(task_hub, id))
+		if (rest_lasts(task_hub, id) && store_has_activities(task_hub, id) && has_only_answers(task_hub, id, now))
 			continue;
 		row_buffer_add(others);
 		row_buffer_set(others, 0, ids->values[0][i]);
@@ -504,7 +533,7 @@ lock_ready_instances(const char *task_hub, TimestampTz now, int max_instances, i
 
 		if (looked_at == 0)
 			return NIL;
-		instances = lock_found(task_hub, without_resting(task_hub, ids), max_instances);
+		instances = lock_found(task_hub, without_resting(task_hub, ids, now), max_instances);
 		if (instances != NIL)
 			return instances;
 		if (looked_at < (uint64) look_at)

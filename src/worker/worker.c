@@ -146,6 +146,7 @@ static TimestampTz
 next_look(WorkerState *worker, TimestampTz due)
 {
 	TimestampTz now = clock_now();
+	TimestampTz rested = rest_next_end();
 	TimestampTz patience;
 
 	if (due > now)
@@ -158,7 +159,7 @@ next_look(WorkerState *worker, TimestampTz due)
 																PATIENCE_FIRST_MS, PATIENCE_LAST_MS));
 	if (worker_next_start() > now)
 		patience = Min(patience, worker_next_start());
-	patience = Min(patience, rest_next_end());
+	patience = Min(patience, rested);
 	return Min(patience, next_due(worker->hub, now));
 }
 

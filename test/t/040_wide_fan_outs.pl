@@ -174,7 +174,7 @@ DECLARE
 	event jsonb;
 BEGIN
 	LOOP
-		FOR i IN 1 .. 100000 LOOP
+		FOR i IN 1 .. coalesce((input ->> 'burns')::int, 100000) LOOP
 			n := n + 1;
 		END LOOP;
 		event := durable.wait_for_event('go');
@@ -226,6 +226,21 @@ foreach my $idle_timeout ('100ms', '1min')
 	$server->sql('postgres', 'app', "DELETE FROM gates WHERE instance_id LIKE '$id%'");
 	$server->ends('postgres', 'app', $id, 'the activity ends, and the instance');
 }
+
+# What is no answer does not wait for the end of the rest, four times as long as the turn.
+$server->sql('postgres', 'app', q{INSERT INTO gates VALUES ('burns', 0)});
+$server->start_instance('postgres', 'app', 'rests', 'burns', '{"burns": 10000000}');
+$server->wait_until('postgres', q{EXISTS (SELECT FROM durable.activities WHERE instance_id = 'burns')});
+event_arrives('burns', $_, "$_ for an instance that rests long") foreach 1 .. 3;
+is($server->sql('postgres', 'app', <<'SQL'), 't', 'at least one of these events had its turn within the rest');
+SELECT count(*) > 0 FROM (SELECT turn, min("timestamp") AS began, lag(min("timestamp")) OVER turns AS began_before, lag(max("timestamp")) OVER turns AS ended_before
+	FROM durable.history WHERE instance_id = 'burns' AND event_type IN ('OrchestratorStarted', 'OrchestratorCompleted')
+	GROUP BY turn WINDOW turns AS (ORDER BY turn)) t
+WHERE began < ended_before + 4 * (ended_before - began_before)
+SQL
+$server->sql('postgres', 'app', q{DELETE FROM gates WHERE instance_id = 'burns'; SELECT durable.terminate('burns')});
+$server->ends('postgres', 'app', 'burns', 'nor does a termination', 'terminated');
+$server->comes_true('postgres', q{NOT EXISTS (SELECT FROM durable.messages WHERE instance_id = 'burns')}, 'and nothing comes after it');
 
 # All but one of a fan-out have answered, and the code goes on after the first.
 $server->sql('postgres', 'app', q{INSERT INTO gates VALUES ('any', 700)});
