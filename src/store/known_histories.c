@@ -117,13 +117,13 @@ copy_event(const HistoryEvent *event)
 	return copy;
 }
 
-/* Adds those events that it does not have yet. */
+/* Adds those events that it does not have yet, until they are too many. */
 static void
 add_events(KnownHistory *history, List *events, int n_known)
 {
 	MemoryContext old = MemoryContextSwitchTo(history->context);
 
-	for (int i = n_known; i < list_length(events); i++)
+	for (int i = n_known; i < list_length(events) && MemoryContextMemAllocated(history->context, false) <= MAX_KNOWN_OF_ONE; i++)
 		history->events = lappend(history->events, copy_event(list_nth(events, i)));
 	MemoryContextSwitchTo(old);
 	total_size -= history->size;
