@@ -259,7 +259,7 @@ wake_waiters_at_commit(const char *task_hub, const char *instance_id)
 }
 
 void
-await_announced_work(void)
+await_announced_work(TimestampTz until)
 {
 	if (!shmem_news_are_announced() || clock_wait_awake(shmem_news_are_announced, AWAKE_FOR))
 		clock_reset_latch();
@@ -268,7 +268,7 @@ await_announced_work(void)
 		TimestampTz now = clock_now();
 
 		slot_be_deaf(now + DEAF_FOR);
-		(void) clock_wait_until(now + ASLEEP_FOR);
+		(void) clock_wait_until(Min(until, now + ASLEEP_FOR));
 	}
 	shmem_take_news();
 }

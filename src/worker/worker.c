@@ -218,7 +218,7 @@ sleep_until_due(WorkerState *worker)
 	DURABLE_POINT("worker.woken");
 	if (shmem_news_are_announced())
 		(void) next_due(worker->hub, DT_NOBEGIN);	/* in vain, but it fetches into caches what the next look needs */
-	await_announced_work();
+	await_announced_work(until);
 	slot_set_state(SLOT_BUSY);
 }
 
