@@ -107,6 +107,22 @@ rest_begin(const char *task_hub, const char *instance_id, int64 turn_time)
 	LWLockRelease(lock);
 }
 
+void
+rest_end(const char *task_hub, const char *instance_id)
+{
+	uint64		key;
+	Rest	   *rest;
+
+	if (shared == NULL || GetCurrentTimestamp() >= (TimestampTz) pg_atomic_read_u64(&shared->last_until))
+		return;
+	key = rest_key(task_hub, instance_id);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	rest = entry_for(key);
+	if (rest->key == key)
+		rest->until = 0;
+	LWLockRelease(lock);
+}
+
 /* If it seems to be for longer than any rest, the clock was set back. */
 static bool
 lasts(TimestampTz until, TimestampTz now)

@@ -22,6 +22,9 @@ extern void rests_attach(LWLock *rests_lock);
 /* The instance goes on running after turns of this worker that took so long, in us. */
 extern void rest_begin(const char *task_hub, const char *instance_id, int64 turn_time);
 
+/* It rests no longer: it is to do at once what it is told. From any process. */
+extern void rest_end(const char *task_hub, const char *instance_id);
+
 /* Does it rest? Who asks sees to it that activities of it are in the queue. Never outside a worker. */
 extern bool rest_lasts(const char *task_hub, const char *instance_id);
 

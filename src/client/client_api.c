@@ -34,6 +34,7 @@
 #include "points.h"
 #include "replay/orchestration_context.h"
 #include "replay/sandbox.h"
+#include "rests.h"
 #include "store/activity_store.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
@@ -413,6 +414,7 @@ send_message(const Hub *hub, const char *instance_id, HistoryEvent *event)
 	event->visible_at = event->timestamp;
 	message_buffer_add(messages, instance_id, event);
 	store_send_messages(hub->name, messages);
+	rest_end(hub->name, instance_id);
 }
 
 static void
