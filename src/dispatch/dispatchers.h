@@ -18,12 +18,13 @@ typedef enum DispatchResult
 /*
  * One batch of turns / one activity of the hub, in transactions of its own.
  * Adds to *done the number of work items completed, and sets *queued to the
- * number of activities that the turns queued. Errors of user code
+ * number of activities that the turns queued, *wait_again if most of them took
+ * what others sent and now wait for more of it. Errors of user code
  * become history; errors of the engine are logged and the item is deferred;
  * neither is thrown. Only FATAL, query cancel in a client session, a deadlock
  * before there is an item to defer, and "cannot happen" get out.
  */
-extern DispatchResult orchestration_dispatcher_run(const char *task_hub, int64 *done, int64 *queued);
+extern DispatchResult orchestration_dispatcher_run(const char *task_hub, int64 *done, int64 *queued, bool *wait_again);
 extern DispatchResult activity_dispatcher_run(const char *task_hub, int64 *done);
 
 /* A batch of turns or an activity, whichever is next of those this process may run. */

@@ -658,6 +658,7 @@ typedef struct Batch
 	int			n_reached;		/* of the instances that were fetched; the others are left for the next batch */
 	int64		n_done;			/* work items */
 	int64		n_queued;		/* activities */
+	bool		wait_again;		/* most of the instances */
 } Batch;
 
 /* What takes its next turn later, for the sake of its activities. */
@@ -739,6 +740,24 @@ count_activities(List *checkpoints)
 	return count;
 }
 
+/* Have most of them had turns before, and wait for more than they have asked for themselves now? */
+static bool
+most_wait_again(List *checkpoints)
+{
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, checkpoints)
+	{
+		const Checkpoint *checkpoint = lfirst(lc);
+
+		if (checkpoint->ran && checkpoint->fetched->turn > 0 && !runtime_status_is_finished(checkpoint->state->status) &&
+			checkpoint->outbox.activities == NIL && checkpoint->outbox.children == NIL)
+			count++;
+	}
+	return count > list_length(checkpoints) / 2;
+}
+
 /* How many instances a batch had room for lately: what it has not is read in vain. */
 static int recent_batch = INT_MAX;
 
@@ -798,6 +817,7 @@ try_batch(Batch *batch)
 		write_turns(batch->task_hub, checkpoints);
 		put_off_rejected(batch->task_hub, batch->rejected);
 		batch->n_queued = count_activities(checkpoints);
+		batch->wait_again = most_wait_again(checkpoints);
 		adapt_fetch_size(list_length(instances), batch->n_reached);
 	}
 	if (starts != UNLIMITED_STARTS)
@@ -1009,7 +1029,7 @@ run_batch(Batch *batch)
 }
 
 DispatchResult
-orchestration_dispatcher_run(const char *task_hub, int64 *done, int64 *queued)
+orchestration_dispatcher_run(const char *task_hub, int64 *done, int64 *queued, bool *wait_again)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "durable batch of turns", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -1018,6 +1038,7 @@ orchestration_dispatcher_run(const char *task_hub, int64 *done, int64 *queued)
 
 	*done += batch.n_done;
 	*queued = batch.n_queued;
+	*wait_again = batch.wait_again;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return result;

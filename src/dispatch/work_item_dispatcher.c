@@ -45,9 +45,10 @@ static TimestampTz no_look_until = 0;
 #define LONGEST_REST 25000
 
 /*
- * Where processors are short, workers beside the first take turns less often:
- * others would only split among themselves what came meanwhile, to more turns
- * with fewer messages each, and take the processor from those who send them.
+ * Where processors are short, and instances wait for what others send, workers
+ * beside the first take turns less often: they would only split among
+ * themselves what came meanwhile, to more turns with fewer messages each, and
+ * take the processor from those who send them.
  */
 static void
 give_way(int64 waited)
@@ -71,14 +72,15 @@ run_turns(const char *task_hub, int64 *done)
 {
 	TimestampTz begin = GetCurrentTimestamp();
 	int64		waited_before = session_is_worker() ? processor_waited() : 0;
-	DispatchResult result = orchestration_dispatcher_run(task_hub, done, &activities_first);
+	bool		wait_again;
+	DispatchResult result = orchestration_dispatcher_run(task_hub, done, &activities_first, &wait_again);
 	TimestampTz end = GetCurrentTimestamp();
 
 	no_look_until = session_is_worker() && result == DISPATCH_IDLE ?
 		end + Min((end - begin) * PART_OF_VAIN_LOOKS, LONGEST_WITHOUT_LOOK) : 0;
 	activities_first_until = session_is_worker() ?
 		end + Max(end - begin, setting_batch_time * INT64CONST(1000)) : DT_NOEND;
-	if (session_is_worker() && result == DISPATCH_DONE)
+	if (session_is_worker() && wait_again)
 		give_way(processor_waited() - waited_before);
 	return result;
 }

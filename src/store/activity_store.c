@@ -795,7 +795,27 @@ unpack_row(const char *task_hub, List *claimed, const ClaimedActivity *first)
 	DURABLE_POINT("activity.split");
 }
 
-/* Deletes the rows of which all was done; what is left of others is unpacked. */
+static bool
+is_last_of_row(List *claimed, ListCell *lc)
+{
+	ListCell   *next = lnext(claimed, lc);
+
+	return next == NULL || ((ClaimedActivity *) lfirst(next))->first != ((ClaimedActivity *) lfirst(lc))->first;
+}
+
+/* A row of which so many are done, and so many have to run alone: it goes if that is all, or what is left is unpacked. */
+static void
+leave_row(const char *task_hub, List *claimed, const ClaimedActivity *first, int n_done, int n_alone, RowBuffer *tids)
+{
+	if (n_done == list_length(first->more) + 1)
+	{
+		row_buffer_add(tids);
+		row_buffer_set(tids, 0, PointerGetDatum(&first->tid));
+	}
+	else if (first->more != NIL && n_done + n_alone > 0)
+		unpack_row(task_hub, claimed, first);
+}
+
 static void
 leave_queue(const char *task_hub, List *claimed)
 {
@@ -808,19 +828,12 @@ leave_queue(const char *task_hub, List *claimed)
 	foreach(lc, claimed)
 	{
 		const ClaimedActivity *activity = lfirst(lc);
-		const ClaimedActivity *next = lnext(claimed, lc) ? lfirst(lnext(claimed, lc)) : NULL;
 
 		n_done += activity->is_done ? 1 : 0;
 		n_alone += activity->must_be_alone ? 1 : 0;
-		if (next != NULL && next->first == activity->first)
-			continue;			/* not the last of its row */
-		if (n_done == list_length(activity->first->more) + 1)
-		{
-			row_buffer_add(tids);
-			row_buffer_set(tids, 0, PointerGetDatum(&activity->first->tid));
-		}
-		else if (activity->first->more != NIL && n_done + n_alone > 0)
-			unpack_row(task_hub, claimed, activity->first);
+		if (!is_last_of_row(claimed, lc))
+			continue;
+		leave_row(task_hub, claimed, activity->first, n_done, n_alone, tids);
 		n_done = n_alone = 0;
 	}
 	delete_rows(task_hub, tids);
@@ -851,10 +864,13 @@ store_unpack_activities(const char *task_hub, const char *instance_id, const pg_
 	Datum		values[4] = {TEXT_DATUM(task_hub), TEXT_DATUM(instance_id), UUIDPGetDatum(execution_id),
 	Int32GetDatum(task_id ? *task_id : 0)};
 	StoreScope	scope;
+	uint64		rows;
 
 	store_open(&scope);
-	(void) store_execute(&unpack_activities, values, task_id ? NULL : "   n");
+	rows = store_execute(&unpack_activities, values, task_id ? NULL : "   n");
 	store_close(&scope);
+	if (rows > 0)
+		wake_hub_at_commit(task_hub, (int) rows);
 	DURABLE_POINT("activity.unpacked");
 }
 

@@ -367,6 +367,16 @@ direct_look_end(DirectLook *look)
 }
 
 bool
+direct_table_is_empty(const char *table)
+{
+	Relation	relation = table_open(get_relname_relid(table, get_namespace_oid("durable_store", false)), AccessShareLock);
+	bool		is_empty = RelationGetNumberOfBlocks(relation) == 0;
+
+	table_close(relation, AccessShareLock);
+	return is_empty;
+}
+
+bool
 direct_has_row(const char *table, const char *index, int n_keys, ScanKey keys)
 {
 	DirectLook	look;

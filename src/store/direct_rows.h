@@ -143,6 +143,9 @@ extern Datum direct_look_value(const DirectLook *look, AttrNumber column);
 
 extern void direct_look_end(DirectLook *look);
 
+/* Has the table nothing at all, for anybody? That is known at a fraction of the cost of a look. */
+extern bool direct_table_is_empty(const char *table);
+
 /* Is there a row of these keys, as this transaction sees the table now? */
 extern bool direct_has_row(const char *table, const char *index, int n_keys, ScanKey keys);
 

@@ -308,7 +308,7 @@ store_has_orchestrators(const char *task_hub)
 	ScanKeyData key;
 
 	direct_text_key(&key, 1, TEXT_DATUM(task_hub));
-	return direct_has_row("orchestrators", "orchestrators_pkey", 1, &key);
+	return !direct_table_is_empty("orchestrators") && direct_has_row("orchestrators", "orchestrators_pkey", 1, &key);
 }
 
 bool
@@ -364,6 +364,8 @@ has_default_retries(const char *task_hub)
 	DirectLook	look;
 	bool		found;
 
+	if (direct_table_is_empty("activities"))
+		return false;
 	direct_text_key(&key, 1, TEXT_DATUM(task_hub));
 	found = direct_look_begin(&look, "activities", "activities_pkey", GetTransactionSnapshot(), 1, &key);
 	while (found && direct_look_value(&look, ACTIVITY_RETRY) == 0)

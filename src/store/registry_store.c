@@ -113,15 +113,17 @@ store_find_activity(const char *task_hub, const char *name, const char *version,
 	return find_function(&find_activity, task_hub, name, version, function);
 }
 
-/* Is any version registered? Mostly none is, which an index says at a fraction of the cost of a statement. */
+/* Is any version of an activity registered? Mostly none is, which is found out at a fraction of the cost of a statement. */
 static bool
-has_versions(const char *table, const char *index, const char *task_hub, const char *name)
+activity_is_registered(const char *task_hub, const char *name)
 {
 	ScanKeyData keys[2];
 
+	if (direct_table_is_empty("activities"))
+		return false;
 	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
 	direct_text_key(&keys[1], 2, TEXT_DATUM(name));
-	return direct_has_row(table, index, 2, keys);
+	return direct_has_row("activities", "activities_pkey", 2, keys);
 }
 
 RegistryMatch
@@ -133,7 +135,7 @@ store_find_registration(const char *task_hub, const char *name, const char *vers
 
 	memset(registration, 0, sizeof(ActivityRegistration));
 	registration->name = name;
-	if (!has_versions("activities", "activities_pkey", task_hub, name))
+	if (!activity_is_registered(task_hub, name))
 		return NOT_REGISTERED;
 	set_key(values, task_hub, name, version);
 	store_open(&scope);

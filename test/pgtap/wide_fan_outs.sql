@@ -72,6 +72,7 @@ BEGIN
 EXCEPTION WHEN duplicate_object OR unique_violation THEN
 	NULL;
 END $$;
+SET client_min_messages = warning;
 GRANT pg_monitor TO durable_wide_monitor;
 GRANT durable_wide_monitor TO app;
 SELECT durable.grant_usage('durable_wide_monitor');
@@ -440,6 +441,30 @@ SELECT durable.rewind(id) FROM unnest(ARRAY['answered before', 'answered after']
 :run
 SELECT is(outcome(id), 'completed 40', 'rewound it completes: ' || id) FROM unnest(ARRAY['answered before', 'answered after']) id;
 SELECT is(done(id), '40 of 40', 'with what was done before: ' || id) FROM unnest(ARRAY['answered before', 'answered after']) id;
+
+-- Packed answers to one whose version the hub does not run wait with it; results that wait for a rewind stay when it changes.
+INSERT INTO unheard VALUES ('of version 1');
+SELECT '# ' || durable.start_instance('fan', calls('act', 40), 'of version 1', version => '1');
+SELECT start_held('failed then', NULL, 'fragile_event');
+:run
+SELECT go('failed then');
+:run
+SELECT free('failed then');
+:run
+SELECT durable.set_hub_versioning('app', '2', 'strict');
+SELECT hear('of version 1');
+:run
+SELECT is(status('of version 1') || ' ' || status('failed then'), 'running failed', 'one is rejected, the other one has failed');
+SELECT is((SELECT count(*) FILTER (WHERE instance_id = 'of version 1') || ' ' || count(*) FILTER (WHERE instance_id = 'failed then') FROM durable.messages
+	WHERE instance_id IN ('of version 1', 'failed then') AND visible_at = 'infinity'), '40 40', 'all their answers wait');
+SELECT durable.set_hub_versioning('app');
+:run
+SELECT is(outcome('of version 1'), 'completed ' || upto(40)::text, 'it has all of them when the hub runs its version');
+INSERT INTO mended VALUES ('failed then');
+SELECT durable.rewind('failed then');
+:run
+SELECT is(outcome('failed then'), 'completed 40', 'so has the other one when it is rewound');
+SELECT is(done(id), '40 of 40', 'once each: ' || id) FROM unnest(ARRAY['of version 1', 'failed then']) id;
 
 -- ---------------------------------------------------------------------------
 -- Turns that are divided, and rows that cannot be read
