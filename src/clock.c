@@ -74,6 +74,16 @@ milliseconds_until(TimestampTz until)
 	return (long) Min(ms, INT_MAX);
 }
 
+void
+clock_reset_latch(void)
+{
+	ResetLatch(MyLatch);
+	if (clock_serve_requests != NULL)
+		clock_serve_requests();
+	else
+		CHECK_FOR_INTERRUPTS();
+}
+
 /*
  * The only wait of the program: it ends with the postmaster, and lets
  * interrupts and barriers through, without which DROP DATABASE of any
@@ -88,11 +98,7 @@ clock_wait_until(TimestampTz until)
 	{
 		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						   milliseconds_until(until), PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		if (clock_serve_requests != NULL)
-			clock_serve_requests();
-		else
-			CHECK_FOR_INTERRUPTS();
+		clock_reset_latch();
 	} while (!(events & WL_LATCH_SET) && clock_now() < until);
 	return (events & WL_LATCH_SET) != 0;
 }

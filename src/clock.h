@@ -28,6 +28,9 @@ extern void (*clock_serve_requests) (void);
  */
 extern bool clock_wait_until(TimestampTz until);
 
+/* The same at its end, for who has waited otherwise. */
+extern void clock_reset_latch(void);
+
 /*
  * Waits without falling asleep for what others change in shared memory, for
  * what comes sooner than one wakes up. Gives up after so many microseconds, and

@@ -12,7 +12,6 @@
 #include "commands/extension.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "storage/latch.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
@@ -75,6 +74,13 @@ takes_all_work_of(const char *hub)
 		mine->index < setting_orchestrator_workers && mine->index < setting_activity_workers;
 }
 
+/* Is there more in a hub than this process will find by itself? */
+static bool
+has_work_for_others(int hub)
+{
+	return hub_items[hub] > 1 || !takes_all_work_of(hubs[hub]);
+}
+
 static void
 fire_hubs(void)
 {
@@ -84,7 +90,7 @@ fire_hubs(void)
 	{
 		for (int i = 0; i < wakes.n_hubs; i++)
 		{
-			if (hub_items[i] > 1 || !takes_all_work_of(hubs[i]))
+			if (has_work_for_others(i))
 				shmem_wake_hub(hubs[i], hub_due[i]);
 		}
 	}
@@ -102,7 +108,7 @@ announce_work(void)
 		return;
 	commit_began = GetCurrentTimestamp();
 	for (int i = 0; i < wakes.n_hubs && last_commit < SHORT_COMMIT; i++)
-		if (hub_due[i] <= commit_began)
+		if (hub_due[i] <= commit_began && has_work_for_others(i))
 			shmem_announce_work(hubs[i]);
 }
 
@@ -252,25 +258,17 @@ wake_waiters_at_commit(const char *task_hub, const char *instance_id)
 	wakes.n_instances++;
 }
 
-/* After a wait without clock_wait_until(). */
-static void
-reset_latch(void)
-{
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-}
-
 void
-await_announced_work(void)
+await_announced_work(TimestampTz until)
 {
 	if (!shmem_news_are_announced() || clock_wait_awake(shmem_news_are_announced, AWAKE_FOR))
-		reset_latch();
+		clock_reset_latch();
 	else
 	{
 		TimestampTz now = clock_now();
 
 		slot_be_deaf(now + DEAF_FOR);
-		(void) clock_wait_until(now + ASLEEP_FOR);
+		(void) clock_wait_until(Min(until, now + ASLEEP_FOR));
 	}
 	shmem_take_news();
 }
@@ -286,7 +284,7 @@ wake_await_soon(void)
 	else if (clock_wait_awake(shmem_news_are_missing, AWAKE_FOR))
 	{
 		failures = 0;
-		reset_latch();
+		clock_reset_latch();
 		shmem_take_news();
 		return true;
 	}

@@ -24,9 +24,10 @@ extern void wake_waiters_at_commit(const char *task_hub, const char *instance_id
 
 /*
  * For a worker that was woken: if it was only told that somebody is about to
- * commit, waits until he has, or for a little while. Then is the time to look.
+ * commit, waits until he has, or for a little while, but not beyond "until".
+ * Then is the time to look.
  */
-extern void await_announced_work(void);
+extern void await_announced_work(TimestampTz until);
 
 /*
  * At commit: cancels the statements of activities of this instance that run in

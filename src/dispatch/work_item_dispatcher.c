@@ -53,11 +53,12 @@ static TimestampTz no_look_until = 0;
 static void
 give_way(int64 waited)
 {
-	TimestampTz until = GetCurrentTimestamp() + Min(waited * REST_FACTOR, LONGEST_REST);
+	int64		rest = Min(waited * REST_FACTOR, LONGEST_REST);
+	TimestampTz until = clock_now() + rest;
 
 	if (waited <= SHORT_WAIT || !worker_is_additional())
 		return;
-	while (GetCurrentTimestamp() < until && !worker_is_asked_to_leave())
+	while (clock_now() < until && until - clock_now() <= rest && !worker_is_asked_to_leave())
 		(void) clock_wait_until(until);
 }
 

@@ -713,7 +713,7 @@ load_messages_of(DirectScan *scan, ScanKey keys, FetchedInstance *fetched, Times
 static void
 load_messages(const char *task_hub, List *instances, TimestampTz now)
 {
-	DirectScan *scan = direct_scan_begin(&direct_inbox, RowShareLock, 2);
+	DirectScan *scan = direct_scan_begin(&direct_inbox, AccessShareLock, 2);
 	ScanKeyData keys[2];
 	ListCell   *lc;
 

@@ -117,13 +117,13 @@ copy_event(const HistoryEvent *event)
 	return copy;
 }
 
-/* Adds those events that it does not have yet. */
+/* Adds those events that it does not have yet, until they are too many. */
 static void
 add_events(KnownHistory *history, List *events, int n_known)
 {
 	MemoryContext old = MemoryContextSwitchTo(history->context);
 
-	for (int i = n_known; i < list_length(events); i++)
+	for (int i = n_known; i < list_length(events) && MemoryContextMemAllocated(history->context, false) <= MAX_KNOWN_OF_ONE; i++)
 		history->events = lappend(history->events, copy_event(list_nth(events, i)));
 	MemoryContextSwitchTo(old);
 	total_size -= history->size;
@@ -150,29 +150,28 @@ is_worth_it(const Checkpoint *checkpoint)
 		!runtime_status_is_finished(checkpoint->state->status);
 }
 
+/* Where the events of an instance are kept, or are to be; NULL: nowhere, there are none. What was kept of others is forgotten. */
+static KnownHistory *
+history_for(const Checkpoint *checkpoint, List *events)
+{
+	KnownHistory *history = look_up(&checkpoint->fetched->state->execution_id);
+
+	if (history != NULL && has_given(history, events))
+		return history;
+	if (history != NULL)
+		forget(history);
+	return events == NIL ? NULL : begin_history(&checkpoint->state->execution_id);
+}
+
 static void
 keep(const Checkpoint *checkpoint)
 {
 	const RuntimeState *state = checkpoint->state;
-	KnownHistory *history = look_up(&checkpoint->fetched->state->execution_id);
-	List	   *events;
+	List	   *events = is_worth_it(checkpoint) ? list_concat_copy(state->past_events, state->new_events) : NIL;
+	KnownHistory *history = history_for(checkpoint, events);
 
-	if (!is_worth_it(checkpoint))
-	{
-		if (history != NULL)
-			forget(history);
-		return;
-	}
-	events = list_concat_copy(state->past_events, state->new_events);
-	if (history != NULL && !has_given(history, events))
-	{
-		forget(history);
-		history = NULL;
-	}
-	if (events == NIL)
-		return;
 	if (history == NULL)
-		history = begin_history(&state->execution_id);
+		return;
 	history->version.xmin = InvalidTransactionId;	/* until it is whole, were it not to become so */
 	add_events(history, events, list_length(history->events));
 	history->version = checkpoint->written;

@@ -216,9 +216,10 @@ sleep_until_due(WorkerState *worker)
 		until = DT_NOBEGIN;		/* it was not idle yet when that was offered */
 	DURABLE_POINT("worker.idle");
 	(void) clock_wait_until(until);
+	DURABLE_POINT("worker.woken");
 	if (shmem_news_are_announced())
 		(void) next_due(worker->hub, DT_NOBEGIN);	/* in vain, but it fetches into caches what the next look needs */
-	await_announced_work();
+	await_announced_work(until);
 	slot_set_state(SLOT_BUSY);
 }
 

@@ -37,7 +37,7 @@ sub points_of
 # Points that every scenario passes. A process that ends there has interrupts held: it dies a little later.
 my %held = map { $_ => 1 } qw(wake.before wake.hubs wake.waiters process.exit process.left);
 my @of_workers = (
-	qw(worker.begin worker.connected worker.nothing_due worker.idle process.leave process.exit process.left),
+	qw(worker.begin worker.connected worker.nothing_due worker.idle worker.woken process.leave process.exit process.left),
 	qw(turn.before_claim turn.claimed turn.taken turn.chosen turn.replayed turn.before_checkpoint turn.committed),
 	(map { "checkpoint.$_" } qw(begin consumed history activities children timers messages instances end)),
 	qw(commit.before commit.after wake.before wake.hubs wake.waiters),
