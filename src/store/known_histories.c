@@ -140,11 +140,15 @@ has_given(const KnownHistory *history, List *events)
 	return n > 0 && n <= list_length(events) && list_nth(events, n - 1) == llast(history->events);
 }
 
-/* Is its history what was loaded and what the turn has added? */
+/*
+ * Is its history what was loaded and what the turn has added? And does it wait
+ * for what others send? What it has asked for itself takes longer than to read
+ * a history, and thousands that ask would only push others out.
+ */
 static bool
 is_worth_it(const Checkpoint *checkpoint)
 {
-	return checkpoint->ran && checkpoint->fetched->begun == NULL && checkpoint->rewind == NULL &&
+	return checkpoint->ran && checkpoint->outbox.activities == NIL && checkpoint->outbox.children == NIL && checkpoint->fetched->begun == NULL && checkpoint->rewind == NULL &&
 		TransactionIdIsNormal(checkpoint->written.xmin) && !checkpoint->state->damaged &&
 		checkpoint->state->generation == checkpoint->fetched->state->generation &&
 		!runtime_status_is_finished(checkpoint->state->status);
