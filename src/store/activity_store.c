@@ -409,8 +409,7 @@ store_has_activities(const char *task_hub, const char *instance_id)
 {
 	ScanKeyData keys[2];
 
-	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
-	direct_text_key(&keys[1], 2, TEXT_DATUM(instance_id));
+	direct_instance_keys(keys, task_hub, instance_id);
 	return direct_has_row("activity_queue", "activity_queue_pkey", 2, keys);
 }
 

@@ -31,12 +31,18 @@
 const DirectTable direct_instances = {"instances", "instances_pkey", N_INSTANCE_ATTRIBUTES};
 const DirectTable direct_history = {"history", "history_pkey", N_HISTORY_ATTRIBUTES};
 
-struct DirectInsert
+/* A table that rows are written to, as the executor's functions want it. */
+typedef struct RowWriter
 {
 	Relation	table;
 	EState	   *estate;
 	ResultRelInfo *target;
-	TupleTableSlot *slot;
+	TupleTableSlot *slot;		/* the row */
+} RowWriter;
+
+struct DirectInsert
+{
+	RowWriter	to;
 	bool		key_may_exist;
 };
 
@@ -68,31 +74,55 @@ open_table(const DirectTable *table, LOCKMODE mode)
 	return NULL;
 }
 
+/* False: it is left to statements. "speculative": the insertions may be. */
+static bool
+begin_writing(RowWriter *to, const DirectTable *table, bool speculative)
+{
+	to->table = open_table(table, RowExclusiveLock);
+	if (to->table == NULL)
+		return false;
+	to->estate = CreateExecutorState();
+	to->target = makeNode(ResultRelInfo);
+	InitResultRelInfo(to->target, to->table, 0, NULL, 0);
+	ExecOpenIndices(to->target, speculative);
+	to->slot = table_slot_create(to->table, NULL);
+	return true;
+}
+
+static void
+end_writing(RowWriter *to)
+{
+	ExecDropSingleTupleTableSlot(to->slot);
+	ExecCloseIndices(to->target);
+	FreeExecutorState(to->estate);
+	table_close(to->table, NoLock);
+}
+
+/* Does the row satisfy the constraints? Throws if not. */
+static void
+check_row(RowWriter *to)
+{
+	if (RelationGetDescr(to->table)->constr != NULL)
+		ExecConstraints(to->target, to->slot, to->estate);
+}
+
 DirectInsert *
 direct_insert_begin(const DirectTable *table, bool key_may_exist)
 {
-	Relation	relation = open_table(table, RowExclusiveLock);
-	DirectInsert *insert;
+	DirectInsert *insert = palloc(sizeof(DirectInsert));
 
-	if (relation == NULL)
+	if (!begin_writing(&insert->to, table, key_may_exist))
 		return NULL;
-	insert = palloc(sizeof(DirectInsert));
-	insert->table = relation;
 	insert->key_may_exist = key_may_exist;
-	insert->estate = CreateExecutorState();
-	insert->target = makeNode(ResultRelInfo);
-	InitResultRelInfo(insert->target, relation, 0, NULL, 0);
-	ExecOpenIndices(insert->target, key_may_exist);
-	insert->slot = table_slot_create(relation, NULL);
-	ExecStoreAllNullTuple(insert->slot);
+	ExecStoreAllNullTuple(insert->to.slot);
 	return insert;
 }
 
 void
 direct_insert_set(DirectInsert *insert, AttrNumber column, Datum value)
 {
-	insert->slot->tts_values[column - 1] = value;
-	insert->slot->tts_isnull[column - 1] = false;
+	insert->to.slot->tts_values[column - 1] = value;
+	insert->to.slot->tts_isnull[column - 1] = false;
 }
 
 void
@@ -108,7 +138,7 @@ direct_insert_set_row(DirectInsert *insert, const char *task_hub, const RowBuffe
 static void
 set_whole_row(DirectInsert *insert, Datum task_hub, const RowBuffer *rows, int row)
 {
-	ExecStoreAllNullTuple(insert->slot);
+	ExecStoreAllNullTuple(insert->to.slot);
 	direct_insert_set(insert, 1, task_hub);
 	for (int i = 0; i < rows->n_columns; i++)
 		if (!rows->nulls[i][row])
@@ -123,12 +153,12 @@ insert_unless_taken(DirectInsert *insert)
 	uint32		token;
 	bool		taken = false;
 
-	if (!durable_check_index_constraints(insert->target, insert->slot, insert->estate, &taken_by))
+	if (!durable_check_index_constraints(insert->to.target, insert->to.slot, insert->to.estate, &taken_by))
 		return false;
 	token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
-	table_tuple_insert_speculative(insert->table, insert->slot, GetCurrentCommandId(true), 0, NULL, token);
-	(void) durable_insert_index_tuples(insert->target, insert->slot, insert->estate, true, &taken);
-	table_tuple_complete_speculative(insert->table, insert->slot, token, !taken);
+	table_tuple_insert_speculative(insert->to.table, insert->to.slot, GetCurrentCommandId(true), 0, NULL, token);
+	(void) durable_insert_index_tuples(insert->to.target, insert->to.slot, insert->to.estate, true, &taken);
+	table_tuple_complete_speculative(insert->to.table, insert->to.slot, token, !taken);
 	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
 	return !taken;
 }
@@ -136,12 +166,11 @@ insert_unless_taken(DirectInsert *insert)
 static bool
 put_row(DirectInsert *insert)
 {
-	if (RelationGetDescr(insert->table)->constr != NULL)
-		ExecConstraints(insert->target, insert->slot, insert->estate);
+	check_row(&insert->to);
 	if (insert->key_may_exist)
 		return insert_unless_taken(insert);
-	table_tuple_insert(insert->table, insert->slot, GetCurrentCommandId(true), 0, NULL);
-	(void) durable_insert_index_tuples(insert->target, insert->slot, insert->estate, false, NULL);
+	table_tuple_insert(insert->to.table, insert->to.slot, GetCurrentCommandId(true), 0, NULL);
+	(void) durable_insert_index_tuples(insert->to.target, insert->to.slot, insert->to.estate, false, NULL);
 	return true;
 }
 
@@ -159,10 +188,7 @@ direct_insert_end(DirectInsert *insert)
 {
 	if (insert == NULL)
 		return;
-	ExecDropSingleTupleTableSlot(insert->slot);
-	ExecCloseIndices(insert->target);
-	FreeExecutorState(insert->estate);
-	table_close(insert->table, NoLock);
+	end_writing(&insert->to);
 }
 
 int
@@ -189,29 +215,18 @@ direct_delete(const DirectTable *table, const RowBuffer *places)
 
 struct DirectUpdate
 {
-	Relation	table;
-	EState	   *estate;
-	ResultRelInfo *target;
+	RowWriter	to;
 	TupleTableSlot *old;		/* the row that was taken; holds what is not set anew */
-	TupleTableSlot *new;
 };
 
 DirectUpdate *
 direct_update_begin(const DirectTable *table)
 {
-	Relation	relation = open_table(table, RowExclusiveLock);
-	DirectUpdate *update;
+	DirectUpdate *update = palloc(sizeof(DirectUpdate));
 
-	if (relation == NULL)
+	if (!begin_writing(&update->to, table, false))
 		return NULL;
-	update = palloc(sizeof(DirectUpdate));
-	update->table = relation;
-	update->estate = CreateExecutorState();
-	update->target = makeNode(ResultRelInfo);
-	InitResultRelInfo(update->target, relation, 0, NULL, 0);
-	ExecOpenIndices(update->target, false);
-	update->old = table_slot_create(relation, NULL);
-	update->new = table_slot_create(relation, NULL);
+	update->old = table_slot_create(update->to.table, NULL);
 	return update;
 }
 
@@ -227,25 +242,25 @@ is_of_hub(TupleTableSlot *slot, const char *task_hub)
 bool
 direct_update_take(DirectUpdate *update, const char *task_hub, ItemPointer place)
 {
-	int			natts = RelationGetDescr(update->table)->natts;
+	int			natts = RelationGetDescr(update->to.table)->natts;
 
 	CHECK_FOR_INTERRUPTS();
-	if (!table_tuple_fetch_row_version(update->table, place, SnapshotSelf, update->old) ||
+	if (!table_tuple_fetch_row_version(update->to.table, place, SnapshotSelf, update->old) ||
 		!is_of_hub(update->old, task_hub))
 		return false;
 	slot_getallattrs(update->old);
-	ExecClearTuple(update->new);
-	memcpy(update->new->tts_values, update->old->tts_values, natts * sizeof(Datum));
-	memcpy(update->new->tts_isnull, update->old->tts_isnull, natts * sizeof(bool));
-	ExecStoreVirtualTuple(update->new);
+	ExecClearTuple(update->to.slot);
+	memcpy(update->to.slot->tts_values, update->old->tts_values, natts * sizeof(Datum));
+	memcpy(update->to.slot->tts_isnull, update->old->tts_isnull, natts * sizeof(bool));
+	ExecStoreVirtualTuple(update->to.slot);
 	return true;
 }
 
 void
 direct_update_set(DirectUpdate *update, AttrNumber column, Datum value, bool isnull)
 {
-	update->new->tts_values[column - 1] = value;
-	update->new->tts_isnull[column - 1] = isnull;
+	update->to.slot->tts_values[column - 1] = value;
+	update->to.slot->tts_isnull[column - 1] = isnull;
 }
 
 bool
@@ -255,14 +270,13 @@ direct_update_run(DirectUpdate *update, ItemPointer place)
 	LockTupleMode mode;
 	DurableStaleIndexes stale;
 
-	ResetPerTupleExprContext(update->estate);
-	if (RelationGetDescr(update->table)->constr != NULL)
-		ExecConstraints(update->target, update->new, update->estate);
-	if (table_tuple_update(update->table, &update->old->tts_tid, update->new, GetCurrentCommandId(true), GetActiveSnapshot(),
+	ResetPerTupleExprContext(update->to.estate);
+	check_row(&update->to);
+	if (table_tuple_update(update->to.table, &update->old->tts_tid, update->to.slot, GetCurrentCommandId(true), GetActiveSnapshot(),
 						   InvalidSnapshot, true, &failure, &mode, &stale) != TM_Ok)
 		return false;
-	(void) durable_update_index_tuples(update->target, update->new, update->estate, stale);
-	*place = update->new->tts_tid;
+	(void) durable_update_index_tuples(update->to.target, update->to.slot, update->to.estate, stale);
+	*place = update->to.slot->tts_tid;
 	return true;
 }
 
@@ -270,11 +284,8 @@ void
 direct_update_end(DirectUpdate *update)
 {
 	CommandCounterIncrement();
-	ExecDropSingleTupleTableSlot(update->new);
 	ExecDropSingleTupleTableSlot(update->old);
-	ExecCloseIndices(update->target);
-	FreeExecutorState(update->estate);
-	table_close(update->table, NoLock);
+	end_writing(&update->to);
 }
 
 void
@@ -283,8 +294,8 @@ direct_text_key(ScanKey key, AttrNumber column, Datum value)
 	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, value);
 }
 
-static void
-instance_keys(ScanKey keys, const char *task_hub, const char *instance_id)
+void
+direct_instance_keys(ScanKey keys, const char *task_hub, const char *instance_id)
 {
 	direct_text_key(&keys[0], INSTANCE_TASK_HUB, TEXT_DATUM(task_hub));
 	direct_text_key(&keys[1], INSTANCE_ID, TEXT_DATUM(instance_id));
@@ -391,7 +402,7 @@ direct_look_at_instance(DirectLook *look, const char *task_hub, const char *inst
 {
 	ScanKeyData keys[2];
 
-	instance_keys(keys, task_hub, instance_id);
+	direct_instance_keys(keys, task_hub, instance_id);
 	return direct_look_begin(look, direct_instances.name, direct_instances.key, snapshot, 2, keys);
 }
 
@@ -406,7 +417,7 @@ direct_insert_rows(const DirectTable *table, const char *task_hub, const RowBuff
 	for (int i = 0; i < rows->n_rows; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		ResetPerTupleExprContext(insert->estate);
+		ResetPerTupleExprContext(insert->to.estate);
 		set_whole_row(insert, hub, rows, i);
 		(void) put_row(insert);
 	}
@@ -455,7 +466,7 @@ direct_share_instance(DirectLock *lock, const char *task_hub, const char *instan
 	/* while we have the table, REINDEX CONCURRENTLY does not drop the index it has exchanged */
 	index = get_relname_relid(direct_instances.key, get_namespace_oid("durable_store", false));
 	lock->slot = table_slot_create(lock->table, NULL);
-	instance_keys(keys, task_hub, instance_id);
+	direct_instance_keys(keys, task_hub, instance_id);
 	if (OidIsValid(index) && find_and_lock(lock, index, keys, 2))
 		return true;
 	direct_lock_end(lock);

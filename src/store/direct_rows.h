@@ -101,6 +101,9 @@ extern int	direct_delete(const DirectTable *table, const RowBuffer *places);
 /* The key of a scan: a column of type text COLLATE "C" is this. */
 extern void direct_text_key(ScanKey key, AttrNumber column, Datum value);
 
+/* The first two keys of a scan by a primary key: those of an instance, in whichever table. */
+extern void direct_instance_keys(ScanKey keys, const char *task_hub, const char *instance_id);
+
 /* A look at a table of ours by the first columns of an index. */
 typedef struct DirectLook
 {

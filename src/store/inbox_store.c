@@ -29,10 +29,12 @@ static const Oid column_types[N_COLUMNS] = {
 	TEXTOID, JSONBOID, JSONBOID
 };
 
-/* The columns of the table: task_hub, instance_id, message_id and those that follow. */
-static const AttrNumber table_columns[N_COLUMNS] = {2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
+/* Where the table has them. */
+static const AttrNumber table_columns[N_COLUMNS] = {
+	MESSAGE_INSTANCE_ID, MESSAGE_VISIBLE_AT, MESSAGE_TIMESTAMP, MESSAGE_FIRE_AT, MESSAGE_EXECUTION_ID, MESSAGE_TASK_ID,
+	MESSAGE_EVENT_TYPE, MESSAGE_RECURSE, MESSAGE_NAME, MESSAGE_PAYLOAD, MESSAGE_FAILURE
+};
 const DirectTable direct_inbox = {"inbox", "inbox_pkey", N_MESSAGE_ATTRIBUTES};
-#define MESSAGE_ID 3
 
 struct MessageBuffer
 {

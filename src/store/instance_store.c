@@ -427,8 +427,7 @@ has_only_answers(const char *task_hub, const char *instance_id, TimestampTz now)
 
 	if (scan == NULL)
 		return false;
-	direct_text_key(&keys[0], 1, TEXT_DATUM(task_hub));
-	direct_text_key(&keys[1], 2, TEXT_DATUM(instance_id));
+	direct_instance_keys(keys, task_hub, instance_id);
 	for (bool found = direct_scan_find(scan, keys); found && only; found = direct_scan_next(scan))
 	{
 		Row			row = direct_scan_row(scan, CurrentMemoryContext);

@@ -497,45 +497,11 @@ SELECT is_empty($$ SELECT instance_id, event_type, visible_at, count(*) FROM dur
 -- ---------------------------------------------------------------------------
 
 SELECT fill();
-SELECT pg_stat_force_next_flush() \g /dev/null
-CREATE TEMP TABLE before AS SELECT * FROM reads;
-SELECT start_held('filled split', calls('notifies', 60)), start_held('filled unpacked', calls('act', 60)), start_held('filled rewound', '1', 'fragile');
-:run
-SELECT go('filled rewound');
-:run
-INSERT INTO mended VALUES ('filled rewound');
-SELECT durable.rewind('filled rewound');
-:run
-SELECT free(id) FROM unnest(ARRAY['filled split', 'filled rewound']) id;
-:run
-SELECT free('filled unpacked');
-SET durable.inline_activities = off;
-:run
-SET durable.inline_activities = always;
-SELECT pg_stat_force_next_flush() \g /dev/null
-SELECT is((SELECT string_agg(status, ' ') FROM unnest(ARRAY['split', 'unpacked', 'rewound']) w, LATERAL status('filled ' || w)), 'completed completed completed', 'filled: the work is done');
-SELECT is_empty($$ SELECT name, r.n - b.n FROM reads r JOIN before b USING (name) WHERE r.n - b.n >= r.allowed $$, 'filled: no table or index is read as a whole');
-DROP TABLE before;
+\set prefix filled
+\ir include/packed_work.psql
 
 -- Statistics make the plans anew.
 CALL analyze_tables();
-SELECT pg_stat_force_next_flush() \g /dev/null
-CREATE TEMP TABLE before AS SELECT * FROM reads;
-SELECT start_held('analyzed split', calls('notifies', 60)), start_held('analyzed unpacked', calls('act', 60)), start_held('analyzed rewound', '1', 'fragile');
-:run
-SELECT go('analyzed rewound');
-:run
-INSERT INTO mended VALUES ('analyzed rewound');
-SELECT durable.rewind('analyzed rewound');
-:run
-SELECT free(id) FROM unnest(ARRAY['analyzed split', 'analyzed rewound']) id;
-:run
-SELECT free('analyzed unpacked');
-SET durable.inline_activities = off;
-:run
-SET durable.inline_activities = always;
-SELECT pg_stat_force_next_flush() \g /dev/null
-SELECT is((SELECT string_agg(status, ' ') FROM unnest(ARRAY['split', 'unpacked', 'rewound']) w, LATERAL status('analyzed ' || w)), 'completed completed completed', 'analyzed: the work is done');
-SELECT is_empty($$ SELECT name, r.n - b.n FROM reads r JOIN before b USING (name) WHERE r.n - b.n >= r.allowed $$, 'analyzed: no table or index is read as a whole');
-DROP TABLE before;
+\set prefix analyzed
+\ir include/packed_work.psql
 SELECT * FROM finish();
