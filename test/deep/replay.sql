@@ -431,11 +431,15 @@ SELECT is_empty($$ SELECT c.instance_id, c.generation, e.generation, e.input, n.
 -- The same messages in the same order, but in more turns
 -- ---------------------------------------------------------------------------
 
--- "step": the turn a message makes. One turn of the record becomes one or more.
+-- "step": the turn a message makes. One turn of the record becomes one or more. What came in one turn with a suspension is answered
+-- when that is over; if that was the turn that continued as new, what it decided is not in the record, and must not be decided before.
 CREATE TABLE sent AS
 	SELECT *, 'regroup ' || generation AS hub, count(*) FILTER (WHERE begins) OVER (PARTITION BY instance_id, generation ORDER BY seq) AS step
-	FROM (SELECT *, lag(turn) OVER (PARTITION BY instance_id, generation ORDER BY seq) IS DISTINCT FROM turn OR app.pick(:seed + seq, ascii(right(md5(instance_id), 1)), 3) > 0 AS begins
-		FROM recorded WHERE NOT is_child AND NOT is_action AND event_type <> 1) r;
+	FROM (SELECT *, lag(turn) OVER (PARTITION BY instance_id, generation ORDER BY seq) IS DISTINCT FROM turn
+			OR NOT (continued AND coalesce(seq <= max(seq) FILTER (WHERE event_type = 19) OVER (PARTITION BY instance_id, generation, turn), false))
+			AND app.pick(:seed + seq, ascii(right(md5(instance_id), 1)), 3) > 0 AS begins
+		FROM (SELECT *, EXISTS (SELECT FROM last_turns l WHERE (l.instance_id, l.generation) = (r.instance_id, r.generation)) AS continued
+			FROM recorded r WHERE NOT is_child AND NOT is_action AND event_type <> 1) r) r;
 CREATE INDEX ON sent (hub, step);
 CREATE PROCEDURE put_fresh(hub text) LANGUAGE plpgsql AS $$
 BEGIN
