@@ -141,15 +141,13 @@ microseconds_since(instr_time begin)
 	return (int64) INSTR_TIME_GET_MICROSEC(now);
 }
 
-bool
-clock_wait_awake(bool (*is_still_so) (void), int64 us)
+static bool
+stay_awake(bool (*is_still_so) (void), int64 us)
 {
 	instr_time	begin;
 	int64		spent = 0;
 	int64		before = 0;
 
-	if (!has_core_to_spare())
-		return !is_still_so();
 	INSTR_TIME_SET_CURRENT(begin);
 	while (spent < us && spent - before < TAKEN)
 	{
@@ -164,4 +162,32 @@ clock_wait_awake(bool (*is_still_so) (void), int64 us)
 		spent = microseconds_since(begin);
 	}
 	return !is_still_so();
+}
+
+bool
+clock_wait_awake(bool (*is_still_so) (void), int64 us)
+{
+	return has_core_to_spare() ? stay_awake(is_still_so, us) : !is_still_so();
+}
+
+/* So often it is left out at most. */
+#define MOST_LEFT_OUT 63
+
+/* That there is no core to spare says nothing of how long it would have taken. */
+bool
+clock_try_awake(AwakeWaits *waits, bool (*is_still_so) (void), int64 us)
+{
+	bool		succeeded;
+
+	if (waits->left_out > 0)
+	{
+		waits->left_out--;
+		return false;
+	}
+	if (!has_core_to_spare())
+		return !is_still_so();
+	succeeded = stay_awake(is_still_so, us);
+	waits->failures = succeeded ? 0 : Min(2 * waits->failures + 1, MOST_LEFT_OUT);
+	waits->left_out = waits->failures;
+	return succeeded;
 }

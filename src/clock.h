@@ -38,4 +38,17 @@ extern void clock_reset_latch(void);
  */
 extern bool clock_wait_awake(bool (*is_still_so) (void), int64 us);
 
+/* How it went the last times, for waits of one kind; to begin with {0}. */
+typedef struct AwakeWaits
+{
+	int			failures;
+	int			left_out;		/* still to be */
+} AwakeWaits;
+
+/*
+ * The same where it was enough lately: what was in vain is not tried the next
+ * time, then not the next three times, and so on. True: it is so no more.
+ */
+extern bool clock_try_awake(AwakeWaits *waits, bool (*is_still_so) (void), int64 us);
+
 #endif							/* DURABLE_CLOCK_H */

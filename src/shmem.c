@@ -103,6 +103,7 @@ typedef struct BackendEntry
 	Oid			held_database;	/* its DDL keeps our processes out of this database */
 	Oid			waits_in;		/* it waits for an instance in this database */
 	uint64		waits_for;		/* which, as a hash */
+	pg_atomic_uint64 end_of_commit; /* in the WAL, of the last one that it waited for; written before the news */
 } BackendEntry;
 
 /*
@@ -212,7 +213,10 @@ initialize_shared_state(void)
 		SpinLockInit(&slot_at(i)->mutex);
 	}
 	for (int i = 0; i < shared->n_backends; i++)
+	{
 		pg_atomic_init_u32(&backend_at(i)->news, NEWS_NONE);
+		pg_atomic_init_u64(&backend_at(i)->end_of_commit, InvalidXLogRecPtr);
+	}
 }
 
 /*
@@ -1756,6 +1760,17 @@ shmem_announce_work(const char *hub)
 	LWLockRelease(lock);
 }
 
+bool
+shmem_has_idle_worker(const char *hub)
+{
+	bool		found;
+
+	LWLockAcquire(lock, LW_SHARED);
+	found = find_idle_worker(hub) != NULL;
+	LWLockRelease(lock);
+	return found;
+}
+
 void
 slot_be_deaf(TimestampTz until)
 {
@@ -1842,7 +1857,7 @@ shmem_waiter_leave(void)
  * count after its rows have become visible: one of them sees the other.
  */
 void
-shmem_wake_waiters(uint64 hash)
+shmem_wake_waiters(uint64 hash, XLogRecPtr end_of_commit)
 {
 	if (pg_atomic_read_u32(&shared->n_waiters) == 0)
 		return;
@@ -1851,10 +1866,20 @@ shmem_wake_waiters(uint64 hash)
 	{
 		BackendEntry *entry = backend_at(i);
 
-		if (entry->waits_in == MyDatabaseId && (hash == 0 || entry->waits_for == hash))
-			set_latch_of(i);
+		if (entry->waits_in != MyDatabaseId || (hash != 0 && entry->waits_for != hash))
+			continue;
+		pg_atomic_write_u64(&entry->end_of_commit, end_of_commit);
+		pg_write_barrier();
+		set_latch_of(i);
 	}
 	LWLockRelease(lock);
+}
+
+XLogRecPtr
+shmem_end_of_awaited_commit(void)
+{
+	pg_read_barrier();
+	return pg_atomic_read_u64(&backend_at(DURABLE_PROC_NUMBER)->end_of_commit);
 }
 
 static News
@@ -1867,6 +1892,12 @@ bool
 shmem_news_are_announced(void)
 {
 	return my_news() == NEWS_ANNOUNCED;
+}
+
+bool
+shmem_has_no_news(void)
+{
+	return my_news() == NEWS_NONE;
 }
 
 bool

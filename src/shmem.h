@@ -12,6 +12,7 @@
 #define DURABLE_SHMEM_H
 
 #include "postgres.h"
+#include "access/xlogdefs.h"
 #include "compat.h"
 #include "datatype/timestamp.h"
 
@@ -291,7 +292,10 @@ extern bool shmem_has_coordinator(Oid dboid);
 /* The sessions waiting for an instance, known by a hash; 0 wakes all of this database. */
 extern bool shmem_waiter_enter(uint64 hash);
 extern void shmem_waiter_leave(void);
-extern void shmem_wake_waiters(uint64 hash);
+extern void shmem_wake_waiters(uint64 hash, XLogRecPtr end_of_commit);
+
+/* For who was woken so: where in the WAL the commit ends that it waited for; 0: not known. */
+extern XLogRecPtr shmem_end_of_awaited_commit(void);
 
 /*
  * Why this process was woken. Who wakes it says that there is something to
@@ -300,8 +304,10 @@ extern void shmem_wake_waiters(uint64 hash);
  * wakes again.
  */
 extern void shmem_announce_work(const char *hub);
+extern bool shmem_has_idle_worker(const char *hub);
 extern bool shmem_news_are_announced(void);
 extern void slot_be_deaf(TimestampTz until);
+extern bool shmem_has_no_news(void);
 extern bool shmem_news_are_missing(void);
 extern void shmem_take_news(void);
 

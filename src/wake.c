@@ -9,12 +9,14 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "commands/extension.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "early_commit.h"
 #include "points.h"
 #include "settings.h"
 #include "shmem.h"
@@ -55,11 +57,11 @@ static int64 last_commit = 0;
 #define AWAKE_FOR 300
 #define ASLEEP_FOR (10 * INT64CONST(1000))
 
+/* A worker that has nothing to do any more is awake for so long, in us: the client whom it answered may go on at once. */
+#define AWAKE_FOR_MORE 1000
+
 /* A worker that could not wait awake is not told for so long, in us: it would be woken twice. */
 #define DEAF_FOR (20 * INT64CONST(1000))
-
-/* Where that was not enough it is not tried the next time, the next three times, and so on. */
-#define MOST_LEFT_OUT 63
 
 /* Does this session wait? */
 static bool waiting = false;
@@ -96,6 +98,16 @@ fire_hubs(void)
 	}
 }
 
+/* Is there something to do for an idle worker? */
+static bool
+may_begin_at_once(void)
+{
+	for (int i = 0; i < wakes.n_hubs; i++)
+		if (hub_due[i] <= commit_began && has_work_for_others(i) && shmem_has_idle_worker(hubs[i]))
+			return true;
+	return false;
+}
+
 /*
  * Tells workers of what they will find when this transaction has committed.
  * They wake up while the commit is written to disk, which takes longer.
@@ -103,13 +115,23 @@ fire_hubs(void)
 static void
 announce_work(void)
 {
+	for (int i = 0; i < wakes.n_hubs; i++)
+		if (hub_due[i] <= commit_began && has_work_for_others(i))
+			shmem_announce_work(hubs[i]);
+}
+
+/* While a commit is written to disk, workers are at work on what it brings, or, if they may not see that before, wake up. */
+static void
+before_commit(void)
+{
 	commit_began = 0;
 	if (wakes.n_hubs == 0 || wakes.n_hubs > MAX_HUBS || synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
 		return;
 	commit_began = GetCurrentTimestamp();
-	for (int i = 0; i < wakes.n_hubs && last_commit < SHORT_COMMIT; i++)
-		if (hub_due[i] <= commit_began && has_work_for_others(i))
-			shmem_announce_work(hubs[i]);
+	if (early_commit_is_allowed() && may_begin_at_once())
+		early_commit_begin();
+	else if (last_commit < SHORT_COMMIT)
+		announce_work();
 }
 
 /* How long did it take? One that waited for standbys, say, tells that the next will, too. */
@@ -124,11 +146,11 @@ static void
 fire_waiters(void)
 {
 	if (wakes.n_instances > MAX_INSTANCES)
-		shmem_wake_waiters(0);
+		shmem_wake_waiters(0, XactLastCommitEnd);
 	else
 	{
 		for (int i = 0; i < wakes.n_instances; i++)
-			shmem_wake_waiters(instances[i]);
+			shmem_wake_waiters(instances[i], XactLastCommitEnd);
 	}
 }
 
@@ -164,11 +186,12 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			announce_work();
+			before_commit();
 			return;
 		case XACT_EVENT_COMMIT:
-			note_commit();
 			fire();
+			early_commit_make_durable();
+			note_commit();
 			break;
 		case XACT_EVENT_ABORT:
 			fire_hubs();
@@ -179,6 +202,7 @@ at_transaction_end(XactEvent event, void *arg)
 			return;
 	}
 	memset(&wakes, 0, sizeof(wakes));
+	early_commit_reset();
 	wake_unregister_waiter();
 	database_release();
 }
@@ -237,9 +261,8 @@ wake_hub_when_due_at_commit(const char *task_hub, int items, TimestampTz due)
 	wakes.n_hubs++;
 }
 
-/* Never 0, which means everybody. */
-static uint64
-hash_instance(const char *task_hub, const char *instance_id)
+uint64
+wake_instance_hash(const char *task_hub, const char *instance_id)
 {
 	uint64		hash = hash_bytes_extended((const unsigned char *) task_hub,
 										   strlen(task_hub), MyDatabaseId);
@@ -254,8 +277,16 @@ wake_waiters_at_commit(const char *task_hub, const char *instance_id)
 	if (!shmem_attached() || wakes.n_instances > MAX_INSTANCES)
 		return;
 	if (wakes.n_instances < MAX_INSTANCES)
-		instances[wakes.n_instances] = hash_instance(task_hub, instance_id);
+		instances[wakes.n_instances] = wake_instance_hash(task_hub, instance_id);
 	wakes.n_instances++;
+}
+
+bool
+await_more_work(TimestampTz until)
+{
+	static AwakeWaits waits;
+
+	return until > clock_now() + AWAKE_FOR_MORE && clock_try_awake(&waits, shmem_has_no_news, AWAKE_FOR_MORE);
 }
 
 void
@@ -276,24 +307,13 @@ await_announced_work(TimestampTz until)
 bool
 wake_await_soon(void)
 {
-	static int	failures = 0;
-	static int	left_out = 0;
+	static AwakeWaits waits;
 
-	if (left_out > 0)
-		left_out--;
-	else if (clock_wait_awake(shmem_news_are_missing, AWAKE_FOR))
-	{
-		failures = 0;
-		clock_reset_latch();
-		shmem_take_news();
-		return true;
-	}
-	else
-	{
-		failures = Min(2 * failures + 1, MOST_LEFT_OUT);
-		left_out = failures;
-	}
-	return false;
+	if (!clock_try_awake(&waits, shmem_news_are_missing, AWAKE_FOR))
+		return false;
+	clock_reset_latch();
+	shmem_take_news();
+	return true;
 }
 
 bool
@@ -303,7 +323,7 @@ cancel_activities_at_commit(const char *task_hub, const char *instance_id)
 		return true;
 	if (wakes.n_cancelled == MAX_CANCELLED)
 		return false;
-	cancelled[wakes.n_cancelled] = hash_instance(task_hub, instance_id);
+	cancelled[wakes.n_cancelled] = wake_instance_hash(task_hub, instance_id);
 	cancelled_by[wakes.n_cancelled++] = GetCurrentSubTransactionId();
 	return true;
 }
@@ -311,7 +331,7 @@ cancel_activities_at_commit(const char *task_hub, const char *instance_id)
 void
 activity_begins(const char *task_hub, const char *instance_id)
 {
-	worker_begin_cancellable(hash_instance(task_hub, instance_id));
+	worker_begin_cancellable(wake_instance_hash(task_hub, instance_id));
 }
 
 void
@@ -352,7 +372,7 @@ wake_database_at_commit(void)
 bool
 wake_register_waiter(const char *task_hub, const char *instance_id)
 {
-	waiting = shmem_attached() && shmem_waiter_enter(hash_instance(task_hub, instance_id));
+	waiting = shmem_attached() && shmem_waiter_enter(wake_instance_hash(task_hub, instance_id));
 	return waiting;
 }
 
@@ -377,5 +397,5 @@ wake_after_prepared(void)
 		shmem_wake_hub(NULL, DT_NOBEGIN);
 	else if (OidIsValid(get_extension_oid("durable", true)))
 		shmem_wake_launcher(MyDatabaseId);
-	shmem_wake_waiters(0);
+	shmem_wake_waiters(0, InvalidXLogRecPtr);
 }

@@ -23,6 +23,12 @@ extern void wake_hub_when_due_at_commit(const char *task_hub, int items, Timesta
 extern void wake_waiters_at_commit(const char *task_hub, const char *instance_id);
 
 /*
+ * For a worker that has just worked, before it sleeps: waits awake for the next
+ * news, if those came soon lately. True: there are some.
+ */
+extern bool await_more_work(TimestampTz until);
+
+/*
  * For a worker that was woken: if it was only told that somebody is about to
  * commit, waits until he has, or for a little while, but not beyond "until".
  * Then is the time to look.
@@ -65,6 +71,9 @@ extern void wake_unregister_waiter(void);
 
 /* For a registered waiter, before it sleeps: waits awake for a moment, if that was enough lately. True: it was woken. */
 extern bool wake_await_soon(void);
+
+/* What an instance is known by there; never 0, which means everybody. */
+extern uint64 wake_instance_hash(const char *task_hub, const char *instance_id);
 
 /* Installs the transaction callback, once a process; called from _PG_init. */
 extern void wake_init(void);

@@ -29,6 +29,7 @@
 #include "dispatch/pinned_code.h"
 #include "dispatch/registry.h"
 #include "dispatch/sharing.h"
+#include "early_commit.h"
 #include "errors.h"
 #include "ids.h"
 #include "points.h"
@@ -449,8 +450,10 @@ durable_start_instance(PG_FUNCTION_ARGS)
 	check_for_hub(&hub, event_data, "data of the event");
 	require_hub_may_run(&hub);
 	find_code(&hub, &instance);
+	early_commit_work_begins(hub.name, instance.instance_id);
 	if (start_or_replace(&hub, &instance, &policy) && event_name)
 		send_event(&hub, instance.instance_id, event_name, event_data);
+	early_commit_work_ends();
 	DURABLE_POINT("client.start");
 	PG_RETURN_TEXT_P(cstring_to_text(instance.instance_id));
 }
@@ -501,7 +504,9 @@ durable_raise_event(PG_FUNCTION_ARGS)
 	instance_id = addressee(fcinfo, 3, &hub);
 	check_for_hub(&hub, event->payload, "data of the event");
 	event->name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	early_commit_work_begins(hub.name, instance_id);
 	deliver(&hub, instance_id, event);
+	early_commit_work_ends();
 	DURABLE_POINT("client.raise_event");
 	PG_RETURN_VOID();
 }

@@ -15,6 +15,7 @@
 #include "arguments.h"
 #include "client/hub_access.h"
 #include "clock.h"
+#include "early_commit.h"
 #include "errors.h"
 #include "points.h"
 #include "replay/orchestration_context.h"
@@ -118,6 +119,7 @@ wait_for(FunctionCallInfo fcinfo, StatusTest test)
 	require_argument(fcinfo, 0, "instance_id");
 	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	hub_to_look_in(fcinfo, 2, &hub);
+	early_commit_note_wait(hub.name, instance_id);
 	wait_until(&hub, instance_id, test, deadline_argument(fcinfo, 1));
 	if (!store_instance_row(hub.name, instance_id, &row))
 		no_such_instance(&hub, instance_id);

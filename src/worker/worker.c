@@ -35,6 +35,7 @@ typedef struct WorkerState
 	int			index;
 	TimestampTz idle_since;
 	int			vain_looks;		/* work was due, but not to be had */
+	bool		has_worked;		/* since it slept last */
 	MemoryContext loop_context;
 	DispatchResult result;		/* of the last step of the dispatchers */
 } WorkerState;
@@ -215,7 +216,9 @@ sleep_until_due(WorkerState *worker)
 	if (due > clock_now() && slot_is_offered_a_hub())
 		until = DT_NOBEGIN;		/* it was not idle yet when that was offered */
 	DURABLE_POINT("worker.idle");
-	(void) clock_wait_until(until);
+	if (!worker->has_worked || !await_more_work(until))
+		(void) clock_wait_until(until);
+	worker->has_worked = false;
 	DURABLE_POINT("worker.woken");
 	if (shmem_news_are_announced())
 		(void) next_due(worker->hub, DT_NOBEGIN);	/* in vain, but it fetches into caches what the next look needs */
@@ -242,6 +245,7 @@ durable_worker_main(Datum main_arg)
 		{
 			worker.idle_since = clock_now();
 			worker.vain_looks = 0;
+			worker.has_worked = true;
 		}
 		else
 			sleep_until_due(&worker);
