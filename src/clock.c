@@ -173,19 +173,22 @@ clock_wait_awake(bool (*is_still_so) (void), int64 us)
 /* So often it is left out at most. */
 #define MOST_LEFT_OUT 63
 
-/* That there is no core to spare says nothing of how long it would have taken. */
+bool
+clock_awake_is_due(AwakeWaits *waits)
+{
+	return waits->left_out == 0 || waits->left_out-- == 0;
+}
+
+/* That it is so no more, or that there is no core to spare, says nothing of how long it would have taken. */
 bool
 clock_try_awake(AwakeWaits *waits, bool (*is_still_so) (void), int64 us)
 {
 	bool		succeeded;
 
-	if (waits->left_out > 0)
-	{
-		waits->left_out--;
-		return false;
-	}
+	if (!is_still_so())
+		return true;
 	if (!has_core_to_spare())
-		return !is_still_so();
+		return false;
 	succeeded = stay_awake(is_still_so, us);
 	waits->failures = succeeded ? 0 : Min(2 * waits->failures + 1, MOST_LEFT_OUT);
 	waits->left_out = waits->failures;

@@ -38,6 +38,9 @@ extern void clock_reset_latch(void);
  */
 extern bool clock_wait_awake(bool (*is_still_so) (void), int64 us);
 
+/* So long somebody waits so for another process that is at work for him, in us. */
+#define AWAKE_FOR 300
+
 /* How it went the last times, for waits of one kind; to begin with {0}. */
 typedef struct AwakeWaits
 {
@@ -46,9 +49,10 @@ typedef struct AwakeWaits
 } AwakeWaits;
 
 /*
- * The same where it was enough lately: what was in vain is not tried the next
- * time, then not the next three times, and so on. True: it is so no more.
+ * The same where it was enough lately: what was in vain is not due the next
+ * time, then not the next three times, and so on. To be asked once for each wait.
  */
+extern bool clock_awake_is_due(AwakeWaits *waits);
 extern bool clock_try_awake(AwakeWaits *waits, bool (*is_still_so) (void), int64 us);
 
 #endif							/* DURABLE_CLOCK_H */

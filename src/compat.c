@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "replication/walsender_private.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
@@ -39,3 +40,14 @@ durable_to_regprocedure(const char *signature)
 	return fcinfo->isnull ? InvalidOid : DatumGetObjectId(oid);
 }
 #endif
+
+/* The field has had another name since minor releases of 2025. */
+bool
+durable_sync_standbys_defined(void)
+{
+#ifdef SYNC_STANDBY_DEFINED
+	return (((volatile WalSndCtlData *) WalSndCtl)->sync_standbys_status & SYNC_STANDBY_DEFINED) != 0;
+#else
+	return ((volatile WalSndCtlData *) WalSndCtl)->sync_standbys_defined;
+#endif
+}

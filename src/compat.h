@@ -81,6 +81,9 @@ extern Oid	durable_to_regprocedure(const char *signature);
 	makeJsonLexContextCstringLen((char *) (text), (length), (encoding), true)
 #endif
 
+/* Do standbys confirm commits, as the checkpointer has told all? */
+extern bool durable_sync_standbys_defined(void);
+
 #if PG_VERSION_NUM >= 170000
 #define DURABLE_PROC_NUMBER MyProcNumber
 #else

@@ -10,26 +10,24 @@
 #include "replication/walsender.h"
 
 #include "clock.h"
+#include "compat.h"
 #include "early_commit.h"
 #include "points.h"
 #include "settings.h"
 #include "shmem.h"
-#include "wake.h"
-
-/* The completion that a commit goes to disk with is awaited for so long, in us. */
-#define AWAKE_FOR 300
 
 /* Of the transaction at work. */
 static struct
 {
-	XLogRecPtr	end_of_ours;	/* the end of what it has written to the WAL, if all of that is ours; 0: nothing */
-	bool		has_other_writes;
+	XLogRecPtr	end_of_ours;	/* the end of what it has written for us to the WAL; 0: nothing yet */
+	bool		makes_work;		/* a call is at it */
+	bool		is_forbidden;	/* it has written something else, too, or may have */
 	bool		begun;			/* it commits early */
-	bool		awaits;			/* and registered as one that waits for the instance */
+	bool		awaits;			/* and is registered as one that waits for the instance */
 	int			demanded;		/* synchronous_commit as the session has it */
 }			transaction;
 
-/* Of the session: for which instance it made work last, by its hash, and whether it waited for that one, and for the one before. */
+/* Of the session: the instance it made work for last, and whether it waited for that one, and the one before. */
 static struct
 {
 	uint64		instance;
@@ -37,43 +35,78 @@ static struct
 	bool		predecessor_was_awaited;
 }			addressee;
 
-void
-early_commit_work_begins(const char *task_hub, const char *instance_id)
+static AwakeWaits waits;
+
+/*
+ * Before the first work: whoever writes has an id, for unlogged tables, too. Who
+ * only reads may have written to the WAL, but has none.
+ */
+static bool
+has_written_besides(void)
 {
-	if (XactLastRecEnd != transaction.end_of_ours)
-		transaction.has_other_writes = true;
+	if (XLogRecPtrIsInvalid(transaction.end_of_ours))
+		return TransactionIdIsValid(GetTopTransactionIdIfAny());
+	return XactLastRecEnd != transaction.end_of_ours;
+}
+
+void
+early_commit_work_begins(uint64 instance)
+{
+	if (transaction.makes_work || has_written_besides())
+		transaction.is_forbidden = true;
+	transaction.makes_work = true;
 	addressee.predecessor_was_awaited = addressee.was_awaited;
-	addressee.instance = wake_instance_hash(task_hub, instance_id);
+	addressee.instance = instance;
 	addressee.was_awaited = false;
 }
 
 void
 early_commit_work_ends(void)
 {
+	transaction.makes_work = false;
 	transaction.end_of_ours = XactLastRecEnd;
 }
 
 void
-early_commit_note_wait(const char *task_hub, const char *instance_id)
+early_commit_note_statement(void)
 {
-	if (wake_instance_hash(task_hub, instance_id) == addressee.instance)
+	if (transaction.makes_work)
+		transaction.is_forbidden = true;
+}
+
+void
+early_commit_forbid(void)
+{
+	transaction.is_forbidden = true;
+}
+
+void
+early_commit_note_wait(uint64 instance)
+{
+	if (instance == addressee.instance)
 		addressee.was_awaited = true;
 }
 
+/*
+ * Where standbys confirm commits others would see what a failover loses. This
+ * session may not know yet that there are some, or not know yet that there are
+ * none any more.
+ */
 static bool
 waits_for_standbys(void)
 {
-	return SyncRepRequested() && SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0';
+	return SyncRepRequested() &&
+		((SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0') || durable_sync_standbys_defined());
 }
 
-/* Not where standbys confirm commits: others would see what a failover loses. */
+/* Not where workers shall wait for the disk: then nothing is to be seen before it is there. */
 bool
 early_commit_is_allowed(void)
 {
-	return !XLogRecPtrIsInvalid(transaction.end_of_ours) && !transaction.has_other_writes &&
-		XactLastRecEnd == transaction.end_of_ours &&
-		synchronous_commit > SYNCHRONOUS_COMMIT_OFF && setting_synchronous_commit == SYNCHRONOUS_COMMIT_OFF &&
-		!waits_for_standbys();
+	return setting_early_commit && setting_synchronous_commit == SYNCHRONOUS_COMMIT_OFF &&
+		synchronous_commit > SYNCHRONOUS_COMMIT_OFF && !waits_for_standbys() &&
+		!XLogRecPtrIsInvalid(transaction.end_of_ours) &&
+		!transaction.makes_work && !transaction.is_forbidden && !has_written_besides();
 }
 
 /*
@@ -83,10 +116,12 @@ early_commit_is_allowed(void)
 void
 early_commit_begin(void)
 {
+	Assert(slot_mine() == NULL);
 	transaction.demanded = synchronous_commit;
 	synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
 	transaction.begun = true;
-	transaction.awaits = addressee.predecessor_was_awaited && shmem_waiter_enter(addressee.instance);
+	transaction.awaits = addressee.predecessor_was_awaited && clock_awake_is_due(&waits) &&
+		shmem_waiter_enter(addressee.instance);
 }
 
 /*
@@ -97,12 +132,21 @@ early_commit_begin(void)
 static XLogRecPtr
 end_of_commits(void)
 {
-	static AwakeWaits waits;
 	XLogRecPtr	awaited = InvalidXLogRecPtr;
 
-	if (transaction.awaits && clock_try_awake(&waits, shmem_news_are_missing, AWAKE_FOR))
-		awaited = shmem_end_of_awaited_commit();
+	if (transaction.awaits)
+	{
+		DURABLE_POINT("client.awaits");
+		if (clock_try_awake(&waits, shmem_news_are_missing, AWAKE_FOR))
+			awaited = shmem_end_of_awaited_commit();
+	}
 	return Max(XactLastCommitEnd, awaited);
+}
+
+bool
+early_commit_is_at_work(void)
+{
+	return transaction.begun;
 }
 
 /* As CommitTransaction() would have done it, which still holds interrupts. */

@@ -6,11 +6,14 @@
  * Such a transaction commits as one with synchronous_commit = off, and its own
  * session waits for the disk before the client hears of it. So what a client is
  * told is on disk, as ever. What the worker makes of it comes later in the
- * WAL: a crash in between loses both.
+ * WAL: a crash in between takes both, or what came later.
  *
  * That is for transactions of which everybody else sees nothing but rows of
  * ours before they are durable, as of those that workers commit: whoever has
- * written a byte of WAL beside that keeps the commit the session asks for.
+ * written a byte of WAL beside that keeps the commit the session asks for. What
+ * leaves no trace there cannot be told: a row of an unlogged table that is
+ * written after the work was made, and a NOTIFY, which who listens may hear a
+ * moment too early.
  *
  * A client that waits for the instance next, as it did the last time, will have
  * its completion written to disk, too. If that comes in a moment, both are
@@ -22,23 +25,32 @@
 #include "postgres.h"
 
 /*
- * A client's call is about to make work for an instance, or has made it: what
- * is written in between are rows of ours. After an error in between nothing of
- * the transaction counts as such any more.
+ * A client's call is about to make work for an instance, known by a hash, or
+ * has made it: what is written in between without a statement are rows of
+ * ours. After an error in between nothing of the transaction counts as such.
  */
-extern void early_commit_work_begins(const char *task_hub, const char *instance_id);
+extern void early_commit_work_begins(uint64 instance);
 extern void early_commit_work_ends(void);
 
-/* The client waits for an instance. */
-extern void early_commit_note_wait(const char *task_hub, const char *instance_id);
+/* The store runs a statement, which may fire triggers: if that is to make the work, it is not known any more what is written. */
+extern void early_commit_note_statement(void);
 
-/* Before the commit, after all that may write: may this transaction be committed so? */
+/* This transaction must not commit early: what comes of it is told to the outside without being asked for. */
+extern void early_commit_forbid(void);
+
+/* The client waits for an instance. */
+extern void early_commit_note_wait(uint64 instance);
+
+/* Before the commit: may this transaction be committed so, as far as is known then? */
 extern bool early_commit_is_allowed(void);
 
 /* It will be. */
 extern void early_commit_begin(void);
 
-/* If it was, and workers know of it: waits until it is durable as the session demands. */
+/* Has it been, and is not made durable yet? */
+extern bool early_commit_is_at_work(void);
+
+/* If so, and workers know of it: waits until it is durable as the session demands. */
 extern void early_commit_make_durable(void);
 
 /* The transaction has ended, in whatever way. */

@@ -30,6 +30,7 @@ int			setting_inline_activities = INLINE_ON;
 int			setting_synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
 int			setting_orchestrator_timeout = 10000;
 bool		setting_double_replay = false;
+bool		setting_early_commit = true;
 int			setting_on_code_change = CODE_CHANGE_KEEP;
 int			setting_orchestrator_checks = ORCHESTRATOR_CHECKS_ERROR;
 char	   *setting_orchestrator_languages = NULL;
@@ -270,6 +271,12 @@ define_dispatch_settings(void)
 							 "Do brief activities share transactions, with the turn that asked for them or with each other, and do children begin in the transaction of their parent's turn?",
 							 "on: in workers, those that took less than 2 ms lately, without a concurrency limit and not external. off: each has a transaction of its own, and each child. always: for tests, also in run_until_idle() and whatever they took.",
 							 &setting_inline_activities, INLINE_ON, inline_activities_options, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	/* For anybody: it is the session's own commits. */
+	DefineCustomBoolVariable("durable.early_commit",
+							 "May an idle worker begin with what a transaction that makes nothing but work has made while its commit is on its way to disk?",
+							 "The client hears of the commit when it is on disk, in any case. off: nobody sees anything of it before.",
+							 &setting_early_commit, true, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.max_messages_per_turn",
 							"Most activities, timers, sub-orchestrations and events that a turn sends off.",

@@ -22,6 +22,7 @@ extern int	setting_batch_time;		/* ms */
 extern int	setting_synchronous_commit;		/* a SyncCommitLevel */
 extern int	setting_orchestrator_timeout;	/* ms, 0 = none */
 extern bool setting_double_replay;
+extern bool setting_early_commit;
 
 /* What an instance does whose function was replaced or dropped. */
 typedef enum CodeChange

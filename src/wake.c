@@ -53,11 +53,10 @@ static int64 last_commit = 0;
 /* A commit that takes longer is not announced: who is woken would not wait for it awake. */
 #define SHORT_COMMIT 1000
 
-/* So long somebody waits awake, in us; then he sleeps, for what was announced not for long. */
-#define AWAKE_FOR 300
+/* After that who waits awake for what was announced sleeps, but not for long, in us. */
 #define ASLEEP_FOR (10 * INT64CONST(1000))
 
-/* A worker that has nothing to do any more is awake for so long, in us: the client whom it answered may go on at once. */
+/* A worker that has nothing to do any more is awake for so long, in us: who was answered may go on. */
 #define AWAKE_FOR_MORE 1000
 
 /* A worker that could not wait awake is not told for so long, in us: it would be woken twice. */
@@ -65,6 +64,17 @@ static int64 last_commit = 0;
 
 /* Does this session wait? */
 static bool waiting = false;
+
+/* Never 0, which means everybody. */
+static uint64
+instance_hash(const char *task_hub, const char *instance_id)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) task_hub,
+										   strlen(task_hub), MyDatabaseId);
+
+	hash = hash_bytes_extended((const unsigned char *) instance_id, strlen(instance_id), hash);
+	return hash == 0 ? 1 : hash;
+}
 
 /* Is this process a worker of the hub that runs both turns and activities? */
 static bool
@@ -120,7 +130,10 @@ announce_work(void)
 			shmem_announce_work(hubs[i]);
 }
 
-/* While a commit is written to disk, workers are at work on what it brings, or, if they may not see that before, wake up. */
+/*
+ * While a commit is written to disk, workers are at work on what it brings, or,
+ * if they may not see that before, wake up.
+ */
 static void
 before_commit(void)
 {
@@ -134,11 +147,11 @@ before_commit(void)
 		announce_work();
 }
 
-/* How long did it take? One that waited for standbys, say, tells that the next will, too. */
+/* How long did it take? One that waited for standbys, say, tells that the next will, too. Early ones are others. */
 static void
 note_commit(void)
 {
-	if (commit_began != 0)
+	if (commit_began != 0 && !early_commit_is_at_work())
 		last_commit = GetCurrentTimestamp() - commit_began;
 }
 
@@ -185,13 +198,10 @@ at_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
-		case XACT_EVENT_PRE_COMMIT:
-			before_commit();
-			return;
 		case XACT_EVENT_COMMIT:
+			note_commit();
 			fire();
 			early_commit_make_durable();
-			note_commit();
 			break;
 		case XACT_EVENT_ABORT:
 			fire_hubs();
@@ -225,9 +235,50 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid, SubTransaction
 	database_release();
 }
 
+/* The later the better: others may still write in their callbacks. */
+static void
+at_pre_commit(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT)
+		before_commit();
+}
+
+/*
+ * What was registered last is called first. So whoever tells the outside of a
+ * commit in such a callback does it after an early one was made durable.
+ */
+static void
+be_first_at_transaction_end(void)
+{
+	UnregisterXactCallback(at_transaction_end, NULL);
+	RegisterXactCallback(at_transaction_end, NULL);
+}
+
+void
+wake_work_begins(const char *task_hub, const char *instance_id)
+{
+	if (!shmem_attached())
+		return;
+	be_first_at_transaction_end();
+	early_commit_work_begins(instance_hash(task_hub, instance_id));
+}
+
+void
+wake_work_ends(void)
+{
+	early_commit_work_ends();
+}
+
+void
+wake_note_wait(const char *task_hub, const char *instance_id)
+{
+	early_commit_note_wait(instance_hash(task_hub, instance_id));
+}
+
 void
 wake_init(void)
 {
+	RegisterXactCallback(at_pre_commit, NULL);
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }
@@ -261,23 +312,13 @@ wake_hub_when_due_at_commit(const char *task_hub, int items, TimestampTz due)
 	wakes.n_hubs++;
 }
 
-uint64
-wake_instance_hash(const char *task_hub, const char *instance_id)
-{
-	uint64		hash = hash_bytes_extended((const unsigned char *) task_hub,
-										   strlen(task_hub), MyDatabaseId);
-
-	hash = hash_bytes_extended((const unsigned char *) instance_id, strlen(instance_id), hash);
-	return hash == 0 ? 1 : hash;
-}
-
 void
 wake_waiters_at_commit(const char *task_hub, const char *instance_id)
 {
 	if (!shmem_attached() || wakes.n_instances > MAX_INSTANCES)
 		return;
 	if (wakes.n_instances < MAX_INSTANCES)
-		instances[wakes.n_instances] = wake_instance_hash(task_hub, instance_id);
+		instances[wakes.n_instances] = instance_hash(task_hub, instance_id);
 	wakes.n_instances++;
 }
 
@@ -286,7 +327,8 @@ await_more_work(TimestampTz until)
 {
 	static AwakeWaits waits;
 
-	return until > clock_now() + AWAKE_FOR_MORE && clock_try_awake(&waits, shmem_has_no_news, AWAKE_FOR_MORE);
+	return until > clock_now() + AWAKE_FOR_MORE && clock_awake_is_due(&waits) &&
+		clock_try_awake(&waits, shmem_has_no_news, AWAKE_FOR_MORE);
 }
 
 void
@@ -309,7 +351,7 @@ wake_await_soon(void)
 {
 	static AwakeWaits waits;
 
-	if (!clock_try_awake(&waits, shmem_news_are_missing, AWAKE_FOR))
+	if (!clock_awake_is_due(&waits) || !clock_try_awake(&waits, shmem_news_are_missing, AWAKE_FOR))
 		return false;
 	clock_reset_latch();
 	shmem_take_news();
@@ -323,7 +365,7 @@ cancel_activities_at_commit(const char *task_hub, const char *instance_id)
 		return true;
 	if (wakes.n_cancelled == MAX_CANCELLED)
 		return false;
-	cancelled[wakes.n_cancelled] = wake_instance_hash(task_hub, instance_id);
+	cancelled[wakes.n_cancelled] = instance_hash(task_hub, instance_id);
 	cancelled_by[wakes.n_cancelled++] = GetCurrentSubTransactionId();
 	return true;
 }
@@ -331,7 +373,7 @@ cancel_activities_at_commit(const char *task_hub, const char *instance_id)
 void
 activity_begins(const char *task_hub, const char *instance_id)
 {
-	worker_begin_cancellable(wake_instance_hash(task_hub, instance_id));
+	worker_begin_cancellable(instance_hash(task_hub, instance_id));
 }
 
 void
@@ -372,7 +414,7 @@ wake_database_at_commit(void)
 bool
 wake_register_waiter(const char *task_hub, const char *instance_id)
 {
-	waiting = shmem_attached() && shmem_waiter_enter(wake_instance_hash(task_hub, instance_id));
+	waiting = shmem_attached() && shmem_waiter_enter(instance_hash(task_hub, instance_id));
 	return waiting;
 }
 

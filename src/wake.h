@@ -72,8 +72,14 @@ extern void wake_unregister_waiter(void);
 /* For a registered waiter, before it sleeps: waits awake for a moment, if that was enough lately. True: it was woken. */
 extern bool wake_await_soon(void);
 
-/* What an instance is known by there; never 0, which means everybody. */
-extern uint64 wake_instance_hash(const char *task_hub, const char *instance_id);
+/*
+ * A client's call makes work for an instance, between these two; a client waits
+ * for one. So it is known who may commit early (early_commit.h), and who waits
+ * for what he has made.
+ */
+extern void wake_work_begins(const char *task_hub, const char *instance_id);
+extern void wake_work_ends(void);
+extern void wake_note_wait(const char *task_hub, const char *instance_id);
 
 /* Installs the transaction callback, once a process; called from _PG_init. */
 extern void wake_init(void);

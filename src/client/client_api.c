@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "parser/parse_expr.h"
@@ -36,6 +37,7 @@
 #include "replay/orchestration_context.h"
 #include "replay/sandbox.h"
 #include "store/activity_store.h"
+#include "store/code_store.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
 #include "store/rewind_store.h"
@@ -342,7 +344,7 @@ check_pending_instances(const Hub *hub)
 				 errhint("Start more when some have finished or were terminated; durable.set_hub_limits() sets the limit.")));
 }
 
-/* What depends on the hub. */
+/* What depends on the hub. The code is kept before the work is made, for that takes a statement. */
 static void
 find_code(const Hub *hub, NewInstance *instance)
 {
@@ -350,6 +352,7 @@ find_code(const Hub *hub, NewInstance *instance)
 		instance->version = hub->default_version;
 	instance->function = orchestrator_function(hub->name, instance->name, instance->version);
 	instance->code = code_of_signature(instance->function, hub->owner);
+	store_keep_code(hub->name, instance->code);
 }
 
 static void
@@ -387,7 +390,10 @@ start_or_replace(const Hub *hub, NewInstance *instance, const ReusePolicy *polic
 			return true;
 		}
 		if (!policy->skip)
+		{
+			XLogFlush(XactLastRecEnd);	/* the lock of the row is behind the commit of who started it */
 			instance_exists(instance->instance_id, existing.status, policy->taken_hint);
+		}
 		return false;
 	}
 }
@@ -450,10 +456,12 @@ durable_start_instance(PG_FUNCTION_ARGS)
 	check_for_hub(&hub, event_data, "data of the event");
 	require_hub_may_run(&hub);
 	find_code(&hub, &instance);
-	early_commit_work_begins(hub.name, instance.instance_id);
+	wake_work_begins(hub.name, instance.instance_id);
+	if (instance.notify)
+		early_commit_forbid();
 	if (start_or_replace(&hub, &instance, &policy) && event_name)
 		send_event(&hub, instance.instance_id, event_name, event_data);
-	early_commit_work_ends();
+	wake_work_ends();
 	DURABLE_POINT("client.start");
 	PG_RETURN_TEXT_P(cstring_to_text(instance.instance_id));
 }
@@ -504,9 +512,9 @@ durable_raise_event(PG_FUNCTION_ARGS)
 	instance_id = addressee(fcinfo, 3, &hub);
 	check_for_hub(&hub, event->payload, "data of the event");
 	event->name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	early_commit_work_begins(hub.name, instance_id);
+	wake_work_begins(hub.name, instance_id);
 	deliver(&hub, instance_id, event);
-	early_commit_work_ends();
+	wake_work_ends();
 	DURABLE_POINT("client.raise_event");
 	PG_RETURN_VOID();
 }

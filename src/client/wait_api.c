@@ -15,7 +15,6 @@
 #include "arguments.h"
 #include "client/hub_access.h"
 #include "clock.h"
-#include "early_commit.h"
 #include "errors.h"
 #include "points.h"
 #include "replay/orchestration_context.h"
@@ -97,7 +96,10 @@ wait_until(const Hub *hub, const char *instance_id, StatusTest test, TimestampTz
 			break;
 		}
 		if (now >= deadline)
+		{
+			make_durable(writer);	/* the start, perhaps */
 			break;
+		}
 		DURABLE_POINT("client.wait");
 		sleep_until(deadline, now, registered);
 	}
@@ -119,7 +121,7 @@ wait_for(FunctionCallInfo fcinfo, StatusTest test)
 	require_argument(fcinfo, 0, "instance_id");
 	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	hub_to_look_in(fcinfo, 2, &hub);
-	early_commit_note_wait(hub.name, instance_id);
+	wake_note_wait(hub.name, instance_id);
 	wait_until(&hub, instance_id, test, deadline_argument(fcinfo, 1));
 	if (!store_instance_row(hub.name, instance_id, &row))
 		no_such_instance(&hub, instance_id);

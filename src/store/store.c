@@ -15,6 +15,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "early_commit.h"
 #include "store/direct_rows.h"
 #include "store/store.h"
 
@@ -108,6 +109,7 @@ run_indexed(StoreStatement *statement, Datum *values, const char *nulls, Snapsho
 uint64
 store_execute(StoreStatement *statement, Datum *values, const char *nulls)
 {
+	early_commit_note_statement();
 	return run_indexed(statement, values, nulls, InvalidSnapshot);
 }
 

@@ -107,6 +107,15 @@ sub not_taken
 	return @armed;
 }
 
+# What a witness has seen of the last commit.
+sub last_witness
+{
+	my ($self) = @_;
+	my @seen = split /\n/, PostgreSQL::Test::Utils::slurp_file($self->points . '/witness');
+
+	return $seen[-1];
+}
+
 # True when all of the subjects have come.
 sub all_come
 {

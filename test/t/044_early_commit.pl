@@ -12,8 +12,9 @@ use Test::More;
 
 # Nobody writes to disk what he does not have to.
 my $server = PointsServer->create('early_commit', init => { allows_streaming => 1 }, conf => <<'END');
-wal_writer_delay = 10s
 autovacuum = off
+bgwriter_lru_maxpages = 0
+shared_buffers = 32MB
 durable.poll_interval = 1h
 durable.worker_idle_timeout = 1h
 END
@@ -35,7 +36,7 @@ sub session_beside_idle_worker
 	my ($name) = @_;
 
 	$server->runs('postgres', 'app', "before $name", "$name: a worker");
-	$server->wait_until('postgres', q{(SELECT bool_and(state = 'idle') FROM durable.workers WHERE task_hub = 'app')});
+	all_workers_sleep();
 
 	my $session = $server->session('postgres', 'app');
 
@@ -73,11 +74,45 @@ sub stop_at
 	return $session;
 }
 
+# Arms a point at which nothing is done: that somebody has come there is all that is asked for.
+sub watch
+{
+	my ($point, $name) = @_;
+
+	$server->arm($point, 'error', $name);
+}
+
+sub has_come
+{
+	my ($point) = @_;
+	my $has_come = !$server->not_taken($point);
+
+	$server->release;
+	return $has_come;
+}
+
+sub all_workers_sleep
+{
+	$server->wait_until('postgres', q{(SELECT bool_and(state = 'idle') FROM durable.workers WHERE task_hub = 'app')});
+}
+
+# From now on, until it is killed with the server, the walwriter does nothing.
+my $walwriter;
+
+sub hold_walwriter
+{
+	$walwriter = $server->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'});
+	kill 'STOP', $walwriter;
+}
+
+# What was not on disk when the walwriter was held, and nobody has written since, is lost.
 sub crash_and_restart
 {
-	$server->stop('immediate');
-	$server->start;
+	$server->crash($walwriter);
+	hold_walwriter();
 }
+
+hold_walwriter();
 
 # --- the worker is at work, the client has heard nothing yet --------------------------------------
 
@@ -123,7 +158,6 @@ foreach my $round (1 .. 3)
 
 # --- a crash before that loses all of it, or nothing -------------------------------------------------
 
-# What is in a page of the WAL that is full may be on disk by chance.
 foreach my $round (1 .. 3)
 {
 	my $id = "half done $round";
@@ -133,10 +167,8 @@ foreach my $round (1 .. 3)
 	crash_and_restart();
 	$server->release;
 
-	my $is_there = state_of($id) ne 'not there';
-
-	$server->wait_until('postgres', becomes($id, 'completed')) if $is_there;
-	is(effects_of($id), $is_there ? '1 2' : 'none', "what a worker made of a start is lost with it or there with it: $id");
+	is(state_of($id), 'not there', 'what was not on disk is not there after a crash');
+	is(effects_of($id), 'none', 'nor is what a worker made of it');
 }
 
 # An external effect waits for the disk, and with it all that led to it.
@@ -149,10 +181,45 @@ $server->comes_true('postgres', becomes('external', 'completed'), 'an external a
 is(effects_of('external'), '1 2', 'and every effect is there once');
 $server->sql('postgres', 'app', q{SELECT durable.unregister_activity('effect')});
 
+# --- what others are told meanwhile is on disk, too -------------------------------------------------------
+
+$session = stop_at('client.committed_early', 'taken id', sprintf($walk, 'taken id'));
+my (undef, undef, $stderr) = $server->try_sql('postgres', 'app', "\\set VERBOSITY verbose\n" . sprintf($walk, 'taken id') =~ s/\)$/, replace_statuses => '{}')/r);
+like($stderr, qr/UD003/, 'another client is told that an instance exists');
+crash_and_restart();
+$server->release;
+isnt(state_of('taken id'), 'not there', 'and it does after a crash');
+
+$session = stop_at('client.committed_early', 'looked at', q{SELECT durable.start_instance('wait_for_go', instance_id => 'looked at')});
+$server->wait_until('postgres', becomes('looked at', 'running'));
+is($server->sql('postgres', 'app', q{SELECT status FROM durable.wait_for_completion('looked at', timeout => '1 ms')}), 'running',
+	'another client waits for an instance, in vain');
+crash_and_restart();
+$server->release;
+isnt(state_of('looked at'), 'not there', 'it is there after a crash');
+
 # --- a client that waits for what it has started, each time --------------------------------------------
 
-$session = session_beside_idle_worker('waits each time');
-$session->query_safe('CREATE TABLE told (id text, status text)');
+# Does it wait for the completion before it writes anything to disk?
+sub writes_both_at_once
+{
+	my ($name, $waits) = @_;
+	my $session = session_beside_idle_worker($name);
+
+	$session->query_safe(sprintf($walk, "$name, first"));
+	$server->ends('postgres', 'app', "$name, first", "$name: an instance");
+	$session->query_safe("SELECT FROM durable.wait_for_completion('$name, first')") if $waits;
+	all_workers_sleep();
+	watch('client.awaits', $name);
+	$session->query_safe(sprintf($walk, "$name, second"));
+	$session->quit;
+	return has_come('client.awaits');
+}
+
+ok(writes_both_at_once('waits', 1), 'a client that waited for its last instance waits for the completion of the next before it writes to disk');
+ok(!writes_both_at_once('never waits', 0), 'another one does not');
+
+$session = session_beside_idle_worker('each time');
 $session->query_safe(<<'SQL');
 CREATE PROCEDURE start_and_wait(n int) LANGUAGE plpgsql AS $$
 DECLARE
@@ -173,57 +240,135 @@ $session->query_safe('CALL start_and_wait(1000)');
 $session->quit;
 crash_and_restart();
 is($server->sql('postgres', 'app', q{SELECT count(*) FROM durable.instances JOIN effects USING (instance_id) WHERE instance_id LIKE 'awaited %' AND status = 'completed'}),
-	'1000', 'what 1,000 waits were told, one after the other, is there after a crash');
+	'1000', 'what 1,000 waits were told, one after the other, is there after a crash, wherever the pages of the WAL end');
 
 # --- who does not commit so ---------------------------------------------------------------------------
 
+# Nor would it be seen if there were no idle worker: so the same session does then, with what is to be undone.
 sub does_not_commit_early
 {
-	my ($name, @statements) = @_;
+	my ($name, $statements, $undo) = @_;
 	my $session = session_beside_idle_worker($name);
 
-	$server->arm('client.committed_early', 'error', $name);	# which cannot be raised there: it only says that it was there
-	$session->query_safe($_) foreach @statements;
+	watch('client.committed_early', $name);
+	$session->query_safe($_) foreach @$statements;
 	$server->ends('postgres', 'app', $name, "$name: the instance completes");
-	is(join(' ', $server->not_taken('client.committed_early')), $name, "$name: it has not committed early");
-	$server->release;
+	ok(!has_come('client.committed_early'), "$name: it has not committed early");
+
+	all_workers_sleep();
+	$session->query_safe($_) foreach @{ $undo // [] };
+	watch('client.committed_early', $name);
+	$session->query_safe(sprintf($walk, "$name no more"));
+	ok(has_come('client.committed_early'), "$name: but it can");
 	$session->quit;
 }
 
-does_not_commit_early('writes before', 'BEGIN', q{INSERT INTO orders VALUES ('1')}, sprintf($walk, 'writes before'), 'COMMIT');
-does_not_commit_early('writes after', 'BEGIN', sprintf($walk, 'writes after'), q{INSERT INTO orders VALUES ('1')}, 'COMMIT');
-does_not_commit_early('writes between', 'BEGIN', sprintf($walk, 'first of two'), q{INSERT INTO orders VALUES ('1')}, sprintf($walk, 'writes between'), 'COMMIT');
-does_not_commit_early('locks', 'BEGIN', q{SELECT FROM orders FOR UPDATE}, sprintf($walk, 'locks'), 'COMMIT');
-does_not_commit_early('undoes', 'BEGIN', 'SAVEPOINT s', q{INSERT INTO orders VALUES ('1')}, 'ROLLBACK TO s', sprintf($walk, 'undoes'), 'COMMIT');
-does_not_commit_early('asynchronous', 'SET synchronous_commit = off', sprintf($walk, 'asynchronous'));
+my $insert = q{INSERT INTO orders VALUES ('1')};
+my $unlogged = q{INSERT INTO notes VALUES ('1')};
 
+$server->sql('postgres', 'app', 'CREATE UNLOGGED TABLE notes (id text)');
+does_not_commit_early('writes before', [ 'BEGIN', $insert, sprintf($walk, 'writes before'), 'COMMIT' ]);
+does_not_commit_early('writes after', [ 'BEGIN', sprintf($walk, 'writes after'), $insert, 'COMMIT' ]);
+does_not_commit_early('writes between', [ 'BEGIN', sprintf($walk, 'first of two'), $insert, sprintf($walk, 'writes between'), 'COMMIT' ]);
+does_not_commit_early('writes an unlogged row', [ 'BEGIN', $unlogged, sprintf($walk, 'writes an unlogged row'), 'COMMIT' ]);
+does_not_commit_early('locks', [ 'BEGIN', q{SELECT FROM orders FOR UPDATE}, sprintf($walk, 'locks'), 'COMMIT' ]);
+does_not_commit_early('undoes', [ 'BEGIN', 'SAVEPOINT s', $insert, 'ROLLBACK TO s', sprintf($walk, 'undoes'), 'COMMIT' ]);
+does_not_commit_early('catches', [ 'BEGIN', q{DO $$ BEGIN PERFORM durable.start_instance('walk', instance_id => 'writes after', replace_statuses => '{}'); EXCEPTION WHEN SQLSTATE 'UD003' THEN NULL; END $$},
+	sprintf($walk, 'catches'), 'COMMIT' ]);
+does_not_commit_early('notifies', [ q{SELECT durable.start_instance('walk', '{"steps": 1}', instance_id => 'notifies', notify => true)} ]);
+does_not_commit_early('asynchronous', [ 'SET synchronous_commit = off', sprintf($walk, 'asynchronous') ], [ 'RESET synchronous_commit' ]);
+does_not_commit_early('turned off', [ 'SET durable.early_commit = off', sprintf($walk, 'turned off') ], [ 'RESET durable.early_commit' ]);
+
+# A trigger on a table of ours may write whatever it likes.
+$server->safe_psql('postgres', <<'SQL');
+CREATE TABLE audit (id text);
+CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.audit VALUES (NEW.instance_id); RETURN NEW; END $$;
+CREATE TRIGGER audit BEFORE INSERT ON durable_store.instances FOR EACH ROW EXECUTE FUNCTION audit();
+SQL
+$session = session_beside_idle_worker('audited');
+watch('client.committed_early', 'audited');
+$session->query_safe(sprintf($walk, 'audited'));
+ok(!has_come('client.committed_early'), 'audited: it has not committed early');
+$session->quit;
+$server->safe_psql('postgres', 'DROP TRIGGER audit ON durable_store.instances');
+
+$session = session_beside_idle_worker('synchronous workers');
 $server->configure('durable.synchronous_commit' => 'on');
-does_not_commit_early('synchronous workers', sprintf($walk, 'synchronous workers'));
+$server->wait_until('postgres', q{current_setting('durable.synchronous_commit') = 'on'});
+watch('client.committed_early', 'synchronous workers');
+$session->query_safe(sprintf($walk, 'synchronous workers'));
+ok(!has_come('client.committed_early'), 'synchronous workers: it has not committed early');
+$session->quit;
 $server->configure('durable.synchronous_commit' => 'off');
 
-# Where standbys confirm commits, nobody sees one before. There is none, so the client waits for ever.
+# --- synchronous standbys --------------------------------------------------------------------------------
+
+# Where they confirm commits, nobody sees one before. There is none, so they are waited for until there need not be any.
+# The session is in the midst of a CALL when that begins, and has not read the setting.
+$server->sql('postgres', 'app', <<'SQL');
+CREATE PROCEDURE start_later() LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_advisory_xact_lock_shared(5);
+	COMMIT;
+	PERFORM durable.start_instance('walk', '{"steps": 2}', instance_id => 'with standbys');
+	COMMIT;
+END $$;
+SQL
+my $waits_for_standbys = q{EXISTS (SELECT FROM pg_stat_activity WHERE application_name = '%s' AND wait_event = 'SyncRep')};
+my $gate = $server->close_gate('postgres', 5);
+my $canary = $server->session('postgres', 'app');
+
 $session = session_beside_idle_worker('with standbys');
+send_to($session, 'CALL start_later()');
+$server->wait_until('postgres', DurableServer::at_gate(5, 1));
 $server->configure('synchronous_standby_names' => 'nobody');
-$server->arm('client.committed_early', 'error', 'with standbys');
-send_to($session, sprintf($walk, 'with standbys'));
-$server->comes_true('postgres', q{EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'with standbys' AND wait_event = 'SyncRep')},
-	'with standbys: the commit waits for them');
+$canary->query_safe(q{SET application_name = 'canary'});
+send_to($canary, "INSERT INTO orders SELECT '1' FROM generate_series(1, 10)");
+$server->wait_until('postgres', sprintf($waits_for_standbys, 'canary'));
+watch('client.committed_early', 'with standbys');
+$gate->quit;
+$server->comes_true('postgres', sprintf($waits_for_standbys, 'with standbys'), 'with standbys: the commit waits for them');
 is(state_of('with standbys'), 'not there', 'with standbys: and cannot be seen before');
 $server->configure('synchronous_standby_names' => '');
-answer_of($session);
+answer_of($_) foreach $session, $canary;
 $server->ends('postgres', 'app', 'with standbys', 'with standbys: the instance completes then');
-is(join(' ', $server->not_taken('client.committed_early')), 'with standbys', 'with standbys: it has not committed early');
+ok(!has_come('client.committed_early'), 'with standbys: it has not committed early');
+$_->quit foreach $session, $canary;
+
+# --- on the way -----------------------------------------------------------------------------------------
+
+# Whoever learns of the commit in a callback of another library learns of a durable one.
+$session = session_beside_idle_worker('witness');
+$server->arm('client.inserted', 'witness', 'witness');
+$session->query_safe(sprintf($walk, 'before the witness'));
+$server->ends('postgres', 'app', 'before the witness', 'a witness comes');
 $server->release;
+all_workers_sleep();
+watch('client.committed_early', 'witness');
+$session->query_safe(sprintf($walk, 'seen by the witness'));
+is($server->last_witness, 'durable', 'another callback at commit is called when the commit is durable');
+ok(has_come('client.committed_early'), 'though it is an early one');
 $session->quit;
 
-# --- an error on the way ------------------------------------------------------------------------------
-
+# A commit that fails after it was to be an early one: this transaction is the pivot of a serialization failure.
+my ($reader, $writer) = map { $server->session('postgres', 'app') } 1 .. 2;
 $session = session_beside_idle_worker('fails');
-$session->query(q{DO $$ BEGIN PERFORM durable.start_instance('nobody'); EXCEPTION WHEN undefined_function THEN NULL; END $$});
-$session->query_safe(sprintf($walk, 'after an error'));
-$server->ends('postgres', 'app', 'after an error', 'a start after one that failed');
-is($session->query_safe('SHOW synchronous_commit'), 'on', 'leaves the setting as it was');
-$session->quit;
+$session->query_safe(sprintf($walk, 'serializable'));		# so that the session knows the code, for which it would write else
+$server->ends('postgres', 'app', 'serializable', 'fails: an instance');
+all_workers_sleep();
+$session->query_safe($_) foreach 'BEGIN ISOLATION LEVEL SERIALIZABLE', 'SELECT count(*) FROM orders', sprintf($walk, 'not serializable');
+$reader->query_safe($_) foreach 'BEGIN ISOLATION LEVEL SERIALIZABLE', 'SELECT count(*) FROM durable.instances';
+$writer->query_safe($_) foreach 'BEGIN ISOLATION LEVEL SERIALIZABLE', $insert, 'COMMIT';
+$session->query('COMMIT');
+like($session->{stderr}, qr/during commit attempt/, 'a commit fails on the way');
+$session->{stderr} = '';
+is($session->query_safe('SHOW synchronous_commit'), 'on', 'it leaves the setting as it was');
+is(state_of('not serializable'), 'not there', 'and nothing else');
+watch('client.committed_early', 'fails');
+$session->query_safe(sprintf($walk, 'after the failure'));
+ok(has_come('client.committed_early'), 'the next one is early again');
+$_->quit foreach $session, $reader, $writer;
 
+kill 'CONT', $walwriter;
 $server->stop;
 done_testing();

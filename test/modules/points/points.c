@@ -17,6 +17,7 @@
  *		kill		kills itself, so that the server starts again
  *		terminate	ends itself as pg_terminate_backend() does
  *		error		raises an error, if an error may be raised there
+ *		witness		from now on writes to the file "witness" whether the commit is durable when its callback is called
  */
 #include "postgres.h"
 
@@ -24,6 +25,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/pmsignal.h"
@@ -81,6 +84,18 @@ terminate_self(void)
 	CHECK_FOR_INTERRUPTS();		/* where they are held it ends later */
 }
 
+/* As a library does that was loaded after this one, and tells the outside of commits. */
+static void
+witness(XactEvent event, void *arg)
+{
+	FILE	   *file = event == XACT_EVENT_COMMIT ? fopen(POINTS_DIRECTORY "/witness", "a") : NULL;
+
+	if (file == NULL)
+		return;
+	fputs(GetFlushRecPtr(NULL) >= XactLastCommitEnd ? "durable\n" : "not durable\n", file);
+	fclose(file);
+}
+
 static void
 act(const char *name, const char *path, const char *action)
 {
@@ -88,6 +103,8 @@ act(const char *name, const char *path, const char *action)
 		kill(MyProcPid, SIGKILL);
 	else if (strcmp(action, "terminate") == 0)
 		terminate_self();
+	else if (strcmp(action, "witness") == 0)
+		RegisterXactCallback(witness, NULL);
 	else if (strcmp(action, "error") != 0)
 	{
 		wait_for_release(path);
