@@ -344,15 +344,22 @@ check_pending_instances(const Hub *hub)
 				 errhint("Start more when some have finished or were terminated; durable.set_hub_limits() sets the limit.")));
 }
 
-/* What depends on the hub. The code is kept before the work is made, for that takes a statement. */
+/* Before the work is made, for it may take a statement. */
+static void
+find_pinned_code(const Hub *hub, NewInstance *instance)
+{
+	instance->code = code_of_signature(instance->function, hub->owner);
+	store_keep_code(hub->name, instance->code);
+}
+
+/* What depends on the hub. */
 static void
 find_code(const Hub *hub, NewInstance *instance)
 {
 	if (instance->version == NULL)
 		instance->version = hub->default_version;
 	instance->function = orchestrator_function(hub->name, instance->name, instance->version);
-	instance->code = code_of_signature(instance->function, hub->owner);
-	store_keep_code(hub->name, instance->code);
+	find_pinned_code(hub, instance);
 }
 
 static void
@@ -640,7 +647,7 @@ find_code_again(const Hub *hub, NewInstance *instance)
 		instance->function = function;
 	else if (strchr(instance->function, '(') == NULL)
 		instance->function = orchestrator_function(hub->name, instance->name, instance->version);
-	instance->code = code_of_signature(instance->function, hub->owner);
+	find_pinned_code(hub, instance);
 }
 
 /* What the start of an instance said, for another one like it; its status. */

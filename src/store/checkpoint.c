@@ -603,6 +603,7 @@ start_children(const char *task_hub, List *children, TimestampTz now)
 		}
 		startable = lappend(startable, child);
 		instances = lappend(instances, new_child(child, now));
+		store_keep_code(task_hub, ((NewInstance *) llast(instances))->code);
 	}
 	if (instances != NIL)
 		store_insert_instances(task_hub, instances);

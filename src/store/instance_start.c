@@ -10,7 +10,6 @@
 
 #include "core/decisions.h"
 #include "core/json.h"
-#include "store/code_store.h"
 #include "store/direct_rows.h"
 #include "store/inbox_store.h"
 #include "store/instance_start.h"
@@ -280,10 +279,6 @@ insert_many(const char *task_hub, List *instances)
 void
 store_insert_instances(const char *task_hub, List *instances)
 {
-	ListCell   *lc;
-
-	foreach(lc, instances)
-		store_keep_code(task_hub, ((NewInstance *) lfirst(lc))->code);
 	if (list_length(instances) == 1 && ((NewInstance *) linitial(instances))->failure == NULL)
 		insert_and_start(task_hub, linitial(instances));
 	else if (instances != NIL)

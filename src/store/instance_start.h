@@ -42,8 +42,9 @@ typedef struct ExistingInstance
 
 /*
  * Inserts pending instances with their ExecutionStarted and arranges for the
- * wake-up. "created" stays false where the id is taken; waits for the end of
- * a transaction that is about to take it.
+ * wake-up; their code is kept already (store_keep_code()). "created" stays
+ * false where the id is taken; waits for the end of a transaction that is about
+ * to take it.
  */
 extern void store_insert_instances(const char *task_hub, List *instances);
 
