@@ -75,12 +75,6 @@ early_commit_note_statement(void)
 }
 
 void
-early_commit_forbid(void)
-{
-	transaction.is_forbidden = true;
-}
-
-void
 early_commit_note_wait(uint64 instance)
 {
 	if (instance == addressee.instance)

@@ -11,7 +11,7 @@
  * That is for transactions of which everybody else sees nothing but rows of
  * ours before they are durable, as of those that workers commit: whoever has
  * written a byte of WAL beside that keeps the commit the session asks for. What
- * leaves no trace there cannot be told: a row of an unlogged table that is
+ * leaves no trace there is not known: a row of an unlogged table that is
  * written after the work was made, and a NOTIFY, which who listens may hear a
  * moment too early.
  *
@@ -32,11 +32,8 @@
 extern void early_commit_work_begins(uint64 instance);
 extern void early_commit_work_ends(void);
 
-/* The store runs a statement, which may fire triggers: if that is to make the work, it is not known any more what is written. */
+/* The store has run a statement that writes, and may fire triggers: if that is to make the work, it is not known any more what was written. */
 extern void early_commit_note_statement(void);
-
-/* This transaction must not commit early: what comes of it is told to the outside without being asked for. */
-extern void early_commit_forbid(void);
 
 /* The client waits for an instance. */
 extern void early_commit_note_wait(uint64 instance);

@@ -274,8 +274,8 @@ define_dispatch_settings(void)
 							 NULL, NULL, NULL);
 	/* For anybody: it is the session's own commits. */
 	DefineCustomBoolVariable("durable.early_commit",
-							 "May an idle worker begin with what a transaction that makes nothing but work has made while its commit is on its way to disk?",
-							 "The client hears of the commit when it is on disk, in any case. off: nobody sees anything of it before.",
+							 "May an idle worker begin with what a transaction of this session has made before its commit is on disk?",
+							 "For transactions that do nothing but make work. The client hears of the commit when it is on disk, in any case.",
 							 &setting_early_commit, true, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("durable.max_messages_per_turn",

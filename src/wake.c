@@ -235,17 +235,11 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid, SubTransaction
 	database_release();
 }
 
-/* The later the better: others may still write in their callbacks. */
-static void
-at_pre_commit(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_PRE_COMMIT)
-		before_commit();
-}
-
 /*
  * What was registered last is called first. So whoever tells the outside of a
- * commit in such a callback does it after an early one was made durable.
+ * commit in such a callback does it after an early one was made durable. It
+ * may be called in a callback that was registered earlier than this one, as
+ * at_pre_commit() was: the list is walked on behind that.
  */
 static void
 be_first_at_transaction_end(void)
@@ -254,12 +248,20 @@ be_first_at_transaction_end(void)
 	RegisterXactCallback(at_transaction_end, NULL);
 }
 
+/* It comes after all callbacks but those of libraries that were loaded before this one. */
+static void
+at_pre_commit(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_PRE_COMMIT)
+		return;
+	before_commit();
+	if (early_commit_is_at_work())
+		be_first_at_transaction_end();
+}
+
 void
 wake_work_begins(const char *task_hub, const char *instance_id)
 {
-	if (!shmem_attached())
-		return;
-	be_first_at_transaction_end();
 	early_commit_work_begins(instance_hash(task_hub, instance_id));
 }
 

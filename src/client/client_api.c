@@ -464,8 +464,6 @@ durable_start_instance(PG_FUNCTION_ARGS)
 	require_hub_may_run(&hub);
 	find_code(&hub, &instance);
 	wake_work_begins(hub.name, instance.instance_id);
-	if (instance.notify)
-		early_commit_forbid();
 	if (start_or_replace(&hub, &instance, &policy) && event_name)
 		send_event(&hub, instance.instance_id, event_name, event_data);
 	wake_work_ends();

@@ -46,6 +46,17 @@ refuse_if_own(TransactionId writer, const char *instance_id)
 				 errhint("COMMIT first: nothing runs before.")));
 }
 
+/* Writes a commit to disk; returns where it ends, 0 if it is there long since. */
+static XLogRecPtr
+flush_commit_of(TransactionId writer)
+{
+	XLogRecPtr	lsn = TransactionIdIsNormal(writer) ? TransactionIdGetCommitLSN(writer) : InvalidXLogRecPtr;
+
+	if (!XLogRecPtrIsInvalid(lsn))
+		XLogFlush(lsn);
+	return lsn;
+}
+
 /*
  * Workers commit asynchronously. Before a client hears of it, the commit goes
  * to disk, and to synchronous standbys if this session would wait for them.
@@ -53,10 +64,8 @@ refuse_if_own(TransactionId writer, const char *instance_id)
 static void
 make_durable(TransactionId writer)
 {
-	XLogRecPtr	lsn = TransactionIdIsNormal(writer) ? TransactionIdGetCommitLSN(writer) : InvalidXLogRecPtr;
+	XLogRecPtr	lsn = flush_commit_of(writer);
 
-	if (!XLogRecPtrIsInvalid(lsn))
-		XLogFlush(lsn);
 	if (synchronous_commit <= SYNCHRONOUS_COMMIT_LOCAL_FLUSH || RecoveryInProgress())
 		return;
 	HOLD_INTERRUPTS();
@@ -74,14 +83,15 @@ sleep_until(TimestampTz deadline, TimestampTz now, bool registered)
 		(void) clock_wait_until(Min(deadline, now + SAFETY_INTERVAL));
 }
 
-static void
+/* Waits until the instance has such a status, or the time is over; what was waited for is durable then. */
+static RuntimeStatus
 wait_until(const Hub *hub, const char *instance_id, StatusTest test, TimestampTz deadline)
 {
 	bool		registered = wake_register_waiter(hub->name, instance_id);
+	RuntimeStatus status;
 
 	for (;;)
 	{
-		RuntimeStatus status;
 		TransactionId writer;
 		TimestampTz now = GetCurrentTimestamp();
 
@@ -96,14 +106,31 @@ wait_until(const Hub *hub, const char *instance_id, StatusTest test, TimestampTz
 			break;
 		}
 		if (now >= deadline)
-		{
-			make_durable(writer);	/* the start, perhaps */
 			break;
-		}
 		DURABLE_POINT("client.wait");
 		sleep_until(deadline, now, registered);
 	}
 	wake_unregister_waiter();
+	return status;
+}
+
+/*
+ * The row of an instance that had not finished may be a later version, the last
+ * one even, or one whose start is still on its way to disk. What is returned
+ * does not go away again.
+ */
+static void
+make_row_durable(const Hub *hub, const char *instance_id)
+{
+	RuntimeStatus status;
+	TransactionId writer;
+
+	if (!store_look_at_instance(hub->name, instance_id, &status, &writer))
+		return;
+	if (runtime_status_is_finished(status))
+		make_durable(writer);
+	else
+		(void) flush_commit_of(writer);
 }
 
 static Datum
@@ -111,6 +138,7 @@ wait_for(FunctionCallInfo fcinfo, StatusTest test)
 {
 	Hub			hub;
 	char	   *instance_id;
+	RuntimeStatus status;
 	Datum		row;
 
 	if (current_orchestration != NULL)
@@ -122,9 +150,12 @@ wait_for(FunctionCallInfo fcinfo, StatusTest test)
 	instance_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	hub_to_look_in(fcinfo, 2, &hub);
 	wake_note_wait(hub.name, instance_id);
-	wait_until(&hub, instance_id, test, deadline_argument(fcinfo, 1));
+	status = wait_until(&hub, instance_id, test, deadline_argument(fcinfo, 1));
+	DURABLE_POINT("client.wait_over");
 	if (!store_instance_row(hub.name, instance_id, &row))
 		no_such_instance(&hub, instance_id);
+	if (!runtime_status_is_finished(status))
+		make_row_durable(&hub, instance_id);
 	PG_RETURN_DATUM(row);
 }
 

@@ -129,6 +129,8 @@ call_and_check(void *arg)
 	trace = run->shared ? sharing_trace() : NULL;
 	if (trace)
 		refuse_trace(run, trace);
+	if (sharing_has_notified())
+		work_item_flush_at_commit();	/* nobody asks again for what he was told so */
 }
 
 static int

@@ -167,6 +167,12 @@ sharing_noted(void)
 }
 
 /* Notifications, and whatever else waits for the commit, are kept in a context of the subtransaction. */
+bool
+sharing_has_notified(void)
+{
+	return !MemoryContextIsEmpty(CurTransactionContext);
+}
+
 const char *
 sharing_trace(void)
 {
@@ -174,7 +180,7 @@ sharing_trace(void)
 		return sharing.trace;
 	if (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE)
 		return "temporary objects";
-	if (!MemoryContextIsEmpty(CurTransactionContext))
+	if (sharing_has_notified())
 		return "notifications";
 	if (count_advisory_locks() > sharing.n_locks)
 		return "advisory locks";

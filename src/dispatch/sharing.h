@@ -56,6 +56,9 @@ extern bool sharing_noted(void);
  */
 extern const char *sharing_trace(void);
 
+/* The same place: is anybody to be told at the commit? Also of those that do not share. */
+extern bool sharing_has_notified(void);
+
 /* After its subtransaction: takes away what it left in the session. */
 extern void sharing_tidy(void);
 

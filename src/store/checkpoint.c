@@ -17,6 +17,7 @@
 #include "core/json.h"
 #include "ids.h"
 #include "points.h"
+#include "session.h"
 #include "store/code_store.h"
 #include "store/direct_rows.h"
 #include "store/inbox_store.h"
@@ -910,7 +911,10 @@ close_finished(const char *task_hub, List *checkpoints)
 			row_buffer_add(ids);
 			row_buffer_set_text(ids, 0, state->instance_id);
 			if (state->notify)
+			{
 				Async_Notify("durable", state->instance_id);
+				work_item_flush_at_commit();	/* nobody asks again for what he was told so */
+			}
 		}
 		if (runtime_status_is_finished(state->status) || checkpoint->fetched->turn == 0)
 			wake_waiters_at_commit(task_hub, state->instance_id);

@@ -62,6 +62,8 @@ run(StoreStatement *statement, Datum *values, const char *nulls, Snapshot snapsh
 		result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "could not run a statement of durable: %s", SPI_result_code_string(result));
+	if (result != SPI_OK_SELECT)
+		early_commit_note_statement();
 	return SPI_processed;
 }
 
@@ -109,7 +111,6 @@ run_indexed(StoreStatement *statement, Datum *values, const char *nulls, Snapsho
 uint64
 store_execute(StoreStatement *statement, Datum *values, const char *nulls)
 {
-	early_commit_note_statement();
 	return run_indexed(statement, values, nulls, InvalidSnapshot);
 }
 

@@ -461,7 +461,7 @@ foreach my $point (sort keys %hits)
 }
 note "$n_hits processes were felled at ", scalar(keys %hits), ' points, ', join ', ', map { "$figures{$_} $_" } sort keys %figures;
 # Where a worker changes hubs, and where clients commit early, which they do not do here, others stop them: 038_other_hubs, 044_early_commit.
-$hits{$_} //= {} foreach 'worker.changed_hub', 'client.committed_early', 'client.awaits', 'client.durable';
+$hits{$_} //= {} foreach 'worker.changed_hub', 'client.committed_early', 'client.awaits', 'client.durable', 'client.wait_over';
 is_deeply([ without([ keys %hits ], @names) ], [], 'no point has been left out') if $wanted eq '.';
 
 $server->stop;

@@ -93,17 +93,29 @@ sub has_come
 
 sub all_workers_sleep
 {
-	$server->wait_until('postgres', q{(SELECT bool_and(state = 'idle') FROM durable.workers WHERE task_hub = 'app')});
+	$server->wait_until('postgres', q{(SELECT bool_and(state = 'idle' AND clock_timestamp() - since > '0.2 s') FROM durable.workers WHERE task_hub = 'app')});
 }
 
-# From now on, until it is killed with the server, the walwriter does nothing.
+# From now on, until it is killed with the server, the walwriter does nothing. It is stopped where it sleeps, with no
+# lock in hand: so it still does a moment later, when it has stopped.
 my $walwriter;
+
+my $walwriter_is = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'};
 
 sub hold_walwriter
 {
-	$walwriter = $server->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'});
-	kill 'STOP', $walwriter;
+	$server->wait_until('postgres', "EXISTS ($walwriter_is)");
+	$walwriter = $server->safe_psql('postgres', $walwriter_is);
+	for (;;)
+	{
+		$server->wait_until('postgres', walwriter_sleeps());
+		kill 'STOP', $walwriter;
+		last if $server->safe_psql('postgres', 'SELECT ' . walwriter_sleeps()) eq 't';
+		kill 'CONT', $walwriter;
+	}
 }
+
+sub walwriter_sleeps { return "EXISTS (SELECT FROM pg_stat_activity WHERE pid = $walwriter AND wait_event = 'WalWriterMain')"; }
 
 # What was not on disk when the walwriter was held, and nobody has written since, is lost.
 sub crash_and_restart
@@ -198,6 +210,47 @@ crash_and_restart();
 $server->release;
 isnt(state_of('looked at'), 'not there', 'it is there after a crash');
 
+# What a wait returns when its time is over is on disk, also if the instance has just finished.
+$server->start_instance('postgres', 'app', 'wait_for_go', 'finishes');
+$server->wait_until('postgres', q{(SELECT waiting_for ? 'events' FROM durable.instances WHERE instance_id = 'finishes')});
+my $waiter = session_beside_idle_worker('waits in vain');
+$server->arm('client.wait_over', 'pause', 'waits in vain');
+send_to($waiter, q{SELECT status FROM durable.wait_for_completion('finishes', timeout => '1 ms')});
+ok($server->all_come('client.wait_over', 'waits in vain'), 'another client waits in vain');
+$session = stop_at('client.committed_early', 'event', q{SELECT durable.raise_event('finishes', 'go')});
+$server->wait_until('postgres', becomes('finishes', 'completed'));
+unlink glob $server->points . '/client.wait_over@*';
+is(answer_of($waiter), "completed\n", 'and when its time is over the instance has finished');
+crash_and_restart();
+$server->release;
+is(state_of('finishes'), 'completed', 'and so it has after a crash');
+
+# So is what is announced, whoever has brought it about: the end of an instance, and what an activity says.
+$server->sql('postgres', 'app', <<'SQL');
+CREATE FUNCTION say(what text) RETURNS text LANGUAGE sql AS 'SELECT pg_notify($$said$$, what); SELECT what';
+CREATE FUNCTION wait_and_say(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM durable.wait_for_event('go');
+	RETURN durable.call_activity('say', input);
+END $$;
+SQL
+foreach my $loud ([ 'durable', 'wait_for_go', 'true' ], [ 'said', 'wait_and_say', 'false' ])
+{
+	my ($channel, $orchestrator, $notify) = @$loud;
+	my $id = "announced on $channel";
+
+	$server->sql('postgres', 'app', qq{SELECT durable.start_instance('$orchestrator', '{"what": "it"}', instance_id => '$id', notify => $notify)});
+	$server->wait_until('postgres', "(SELECT waiting_for ? 'events' FROM durable.instances WHERE instance_id = '$id')");
+	my $listener = $server->session('postgres', 'app');
+	$listener->query_safe("LISTEN $channel");
+	$session = stop_at('client.committed_early', $id, "SELECT durable.raise_event('$id', 'go')");
+	is($server->notifications($listener, $channel, 1), 1, "$id: a listener hears of it");
+	crash_and_restart();
+	$server->release;
+	$server->comes_true('postgres', becomes($id, 'completed'), "$id: and it is there after a crash");
+	is($server->sql('postgres', 'app', qq{SELECT count(*) FROM durable.history WHERE instance_id = '$id' AND event_type = 'EventRaised'}), '1', "$id: with what led to it");
+}
+
 # --- a client that waits for what it has started, each time --------------------------------------------
 
 # Does it wait for the completion before it writes anything to disk?
@@ -275,7 +328,6 @@ does_not_commit_early('locks', [ 'BEGIN', q{SELECT FROM orders FOR UPDATE}, spri
 does_not_commit_early('undoes', [ 'BEGIN', 'SAVEPOINT s', $insert, 'ROLLBACK TO s', sprintf($walk, 'undoes'), 'COMMIT' ]);
 does_not_commit_early('catches', [ 'BEGIN', q{DO $$ BEGIN PERFORM durable.start_instance('walk', instance_id => 'writes after', replace_statuses => '{}'); EXCEPTION WHEN SQLSTATE 'UD003' THEN NULL; END $$},
 	sprintf($walk, 'catches'), 'COMMIT' ]);
-does_not_commit_early('notifies', [ q{SELECT durable.start_instance('walk', '{"steps": 1}', instance_id => 'notifies', notify => true)} ]);
 does_not_commit_early('asynchronous', [ 'SET synchronous_commit = off', sprintf($walk, 'asynchronous') ], [ 'RESET synchronous_commit' ]);
 does_not_commit_early('turned off', [ 'SET durable.early_commit = off', sprintf($walk, 'turned off') ], [ 'RESET durable.early_commit' ]);
 
@@ -340,14 +392,16 @@ $_->quit foreach $session, $canary;
 # Whoever learns of the commit in a callback of another library learns of a durable one.
 $session = session_beside_idle_worker('witness');
 $server->arm('client.inserted', 'witness', 'witness');
-$session->query_safe(sprintf($walk, 'before the witness'));
-$server->ends('postgres', 'app', 'before the witness', 'a witness comes');
-$server->release;
-all_workers_sleep();
-watch('client.committed_early', 'witness');
-$session->query_safe(sprintf($walk, 'seen by the witness'));
-is($server->last_witness, 'durable', 'another callback at commit is called when the commit is durable');
-ok(has_come('client.committed_early'), 'though it is an early one');
+foreach my $round ('registered in the same transaction', 'registered in an earlier one')
+{
+	all_workers_sleep();
+	watch('client.committed_early', 'witness');
+	$session->query_safe(sprintf($walk, "witness $round"));
+	is($server->last_witness, 'durable', "another callback at commit, $round, is called when the commit is durable");
+	ok(!$server->not_taken('client.committed_early'), 'though it is an early one');
+	$server->release;
+	$server->ends('postgres', 'app', "witness $round", 'witness: an instance');
+}
 $session->quit;
 
 # A commit that fails after it was to be an early one: this transaction is the pivot of a serialization failure.
