@@ -81,6 +81,7 @@ typedef struct HoldWish
 	TimestampTz since;
 	TimestampTz renewed_at;
 	TimestampTz offered_at;		/* when a slot became free after that; 0: not yet */
+	bool		is_expected;	/* of the hub whose slot that was: its worker asks next */
 } HoldWish;
 
 /* A hub that has work but no worker, and gets none for want of slots. */
@@ -849,6 +850,23 @@ note_wish(Oid dboid, const char *hub, TimestampTz now)
 	wish->dboid = dboid;
 	wish->renewed_at = now;
 	wish->offered_at = 0;
+	wish->is_expected = false;
+}
+
+/*
+ * A hub whose slot becomes free has mostly more to run, and its worker asks for
+ * that next. Until then nobody shall overtake it whose hub holds more.
+ */
+static void
+expect_wish(Oid dboid, const char *hub, TimestampTz now)
+{
+	HoldWish   *wish = wish_entry(dboid, hub, now);
+
+	if (wish == NULL || OidIsValid(wish->dboid))
+		return;
+	note_wish(dboid, hub, now);
+	wish->offered_at = now;
+	wish->is_expected = true;
 }
 
 static void
@@ -858,6 +876,18 @@ forget_wish(Oid dboid, const char *hub, TimestampTz now)
 
 	if (wish != NULL)
 		wish->dboid = InvalidOid;
+}
+
+/* It was expected in vain: others were refused for its sake. */
+static void
+give_up_expected_wish(Oid dboid, const char *hub, TimestampTz now)
+{
+	HoldWish   *wish = wish_entry(dboid, hub, now);
+
+	if (wish == NULL || !OidIsValid(wish->dboid) || !wish->is_expected)
+		return;
+	wish->dboid = InvalidOid;
+	offer_slot(now);
 }
 
 /* Is the wish one that a hub with so many slots, which waits since then, lets go first? */
@@ -948,6 +978,8 @@ worker_begin_activity(const char *name)
 		forget_wish(info->dboid, info->hub, now);
 	else if (!granted)
 		note_wish(info->dboid, info->hub, now);
+	else
+		give_up_expected_wish(info->dboid, info->hub, now);
 	LWLockRelease(lock);
 	return granted;
 }
@@ -988,7 +1020,10 @@ worker_end_activity(void)
 	now = GetCurrentTimestamp();
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	if (slot_is_held(&my_slot->info, now))
+	{
 		offer_slot(now);
+		expect_wish(my_slot->info.dboid, my_slot->info.hub, now);
+	}
 	my_slot->info.activity = 0;
 	my_slot->info.holds = false;
 	LWLockRelease(lock);
@@ -997,10 +1032,14 @@ worker_end_activity(void)
 void
 worker_wants_no_hold(void)
 {
+	TimestampTz now;
+
 	if (my_slot == NULL)
 		return;
+	now = GetCurrentTimestamp();
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	forget_wish(my_slot->info.dboid, my_slot->info.hub, GetCurrentTimestamp());
+	give_up_expected_wish(my_slot->info.dboid, my_slot->info.hub, now);
+	forget_wish(my_slot->info.dboid, my_slot->info.hub, now);
 	LWLockRelease(lock);
 }
 
