@@ -293,6 +293,7 @@ $server->start_instance('postgres', 'app', 'wait_for_go', 'same id');
 $server->start_instance('postgres', 'app2', 'wait_for_go', 'same id');
 $server->sql('postgres', 'app', q{SELECT durable.raise_event('same id', 'go', '1')});
 $server->ends('postgres', 'app', 'same id', 'scenario 166: a hub by role');
+$server->wait_until('postgres', q{(SELECT status = 'running' FROM durable.instances WHERE task_hub = 'app2' AND instance_id = 'same id')});
 is($server->safe_psql('postgres', q{SELECT task_hub, name, status FROM durable.instances WHERE instance_id = 'same id' ORDER BY task_hub}),
 	"app|wait_for_go|completed\napp2|wait_for_go|running\nof a setting|walk|completed", 'scenario 166: one id in three hubs is three instances');
 
